@@ -1,0 +1,186 @@
+"""Causal augmentation: change a face in a known way, then measure it again and caption what is now there.
+
+A network trained on photos alone learns what *accompanies* a smile. One that also sees the same face with
+only the mouth's corners moved, and is told the new measurements, learns the movement.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .color import lab_to_rgb, rgb_to_lab
+
+MOUTH, JAW, CHIN = slice(48, 68), slice(2, 15), slice(6, 11)
+NOSE, BROWS = slice(31, 36), slice(17, 27)
+EYES = (slice(36, 42), slice(42, 48))
+GRID = 40  # nodes along each side of the coarse displacement grid
+
+# How far a landmark's movement reaches, in distances between the outer eye corners.
+REACH = torch.full((68,), 0.12)
+REACH[:17] = 0.22
+REACH[36:48] = 0.085
+REACH[BROWS] = 0.11
+REACH[MOUTH] = 0.13
+
+
+def landmark_moves(landmarks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw random changes of mouth, eyes, brows, nose, jaw and chin.
+
+    Args:
+        landmarks: (B, 68, 2) in crop coordinates.
+
+    Returns:
+        Displacements (B, 68, 2), and (B,) whether the expression was touched, so that its label no longer holds.
+    """
+    n = len(landmarks)
+
+    def draw(scale: float, share: float = 0.4) -> Tensor:
+        chosen = torch.rand(n, generator=generator) < share
+        return scale * torch.randn(n, generator=generator) * chosen
+
+    move = torch.zeros(n, 68, 2)
+    unit = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=-1)
+    mouth = landmarks[:, MOUTH]
+    from_middle = mouth - mouth.mean(1, keepdim=True)
+    half = mouth[..., 0].amax(1) - mouth[..., 0].amin(1)
+    sideways = (from_middle[..., 0] / (half[:, None] / 2)).clamp(-1.2, 1.2)
+    curve, wide, lips, part = draw(0.055), draw(0.14), draw(0.25), draw(0.03, 0.25).abs()
+    move[:, MOUTH, 1] -= (curve * unit)[:, None] * (sideways.abs() ** 1.5 - 0.35)
+    move[:, MOUTH, 0] += wide[:, None] * from_middle[..., 0]
+    move[:, MOUTH, 1] += lips[:, None] * from_middle[..., 1] * (1 - sideways.abs().clamp(max=1) ** 2)
+    move[:, 55:60, 1] += (part * unit)[:, None]
+    move[:, 65:68, 1] += (part * unit)[:, None]
+
+    size = draw(0.2)
+    tall = draw(0.12, 0.3)
+    for eye in EYES:
+        around = landmarks[:, eye] - landmarks[:, eye].mean(1, keepdim=True)
+        move[:, eye] += size[:, None, None] * around * torch.tensor([0.6, 1.0])
+        move[:, eye, 1] += tall[:, None] * around[..., 1]
+    raise_brows = draw(0.055)
+    move[:, BROWS, 1] -= (raise_brows * unit)[:, None]
+    inner = draw(0.03, 0.2)
+    for brow in (slice(20, 22), slice(22, 24)):
+        move[:, brow, 1] -= (inner * unit)[:, None]
+    nose = landmarks[:, NOSE] - landmarks[:, 33:34]
+    move[:, NOSE, 0] += draw(0.17)[:, None] * nose[..., 0]
+    move[:, NOSE, 1] += (draw(0.05) * unit)[:, None]
+    jaw = landmarks[:, JAW] - landmarks[:, 30:31]
+    narrow = draw(0.10)
+    low = torch.linspace(-1, 1, 13).abs()  # the ears' height moves half as much as the chin's corners
+    move[:, JAW, 0] += narrow[:, None] * jaw[..., 0] * (1 - 0.6 * low)
+    cheeks = landmarks[:, :17] - landmarks[:, 30:31]
+    move[:, :17, 0] += draw(0.05)[:, None] * cheeks[..., 0]
+    move[:, CHIN, 1] += (draw(0.06) * unit)[:, None]
+    touched = (curve != 0) | (lips.abs() > 0.15) | (part != 0) | (raise_brows != 0) | (inner != 0) | (size.abs() > 0.15)
+    return move, touched
+
+
+def spread(points: Tensor, landmarks: Tensor, move: Tensor) -> Tensor:
+    """Spread the landmarks' moves smoothly over `points` (B, P, 2); still landmarks hold their surroundings."""
+    unit = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=-1)
+    reach = unit[:, None] * REACH
+    nearness = torch.exp(-(torch.cdist(points, landmarks) ** 2) / (2 * reach[:, None] ** 2))
+    return nearness @ move / (nearness.sum(-1, keepdim=True) + 0.6)
+
+
+def warp_faces(image: Tensor, landmarks: Tensor, move: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Apply landmark moves and a small random similarity (with flips) in one sampling.
+
+    Returns the images (B, 3, S, S) and the moved landmarks (B, 68, 2), before the similarity, which no
+    measurement sees.
+    """
+    n = len(image)
+    line = torch.linspace(-1, 1, GRID)
+    nodes = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, -1, 2).expand(n, -1, -1)
+    coarse = spread(nodes, landmarks, move).reshape(n, GRID, GRID, 2).permute(0, 3, 1, 2)
+    moved = landmarks + spread(landmarks, landmarks, move)
+    for _ in range(2):  # output q shows input q - flow(q), so a landmark L appears where q = L + flow(q)
+        moved = landmarks + spread(moved, landmarks, move)
+    angle = 0.06 * torch.randn(n, generator=generator)
+    scale = 1 + 0.06 * torch.randn(n, generator=generator)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale * angle.cos()
+    theta[:, 1, 0] = scale * angle.sin()
+    theta[:, 0, 1] = -theta[:, 1, 0]
+    theta[:, :, 2] = 0.035 * torch.randn(n, 2, generator=generator)
+    flip = torch.rand(n, generator=generator) < 0.5
+    theta[flip, 0] = -theta[flip, 0]
+    grid = F.affine_grid(theta, list(image.shape), align_corners=False)
+    flow = F.grid_sample(coarse, grid, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
+    return F.grid_sample(image, grid - flow, padding_mode="border", align_corners=False), moved
+
+
+def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Give gray faces plausible colors, change lips, skin, cheeks, brows, hair and irises at random, and measure.
+
+    Args:
+        image: (B, 3, S, S) in [0, 1].
+        masks: (B, 6, S, S) soft masks: lips, skin, cheeks, brows, irises, hair.
+        gray: (B,) whether the photo has no color of its own.
+
+    Returns:
+        The recolored images, and (B, 7) color measurements in CIELAB, in the order of `attributes.COLOR`.
+    """
+    n = len(image)
+
+    def draw(mean: float, std: float, share: float = 0.45) -> Tensor:
+        chosen = torch.rand(n, generator=generator) < share
+        return ((mean + std * torch.randn(n, generator=generator)) * chosen)[:, None, None]
+
+    lab = rgb_to_lab(image)
+    light, red, yellow = lab.unbind(1)
+    lips, skin, cheeks, brows, irises, hair = masks.unbind(1)
+    face = (lips + skin + cheeks + irises).clamp(max=1)
+    hue = torch.deg2rad(55 + 10 * torch.randn(n, generator=generator))
+    chroma = (17 + 5 * torch.randn(n, generator=generator)).clamp(4, 32) * gray
+    back = 5 * torch.randn(n, 2, generator=generator) * gray[:, None]
+    own = 1 - face
+    red = red + face * (chroma * hue.cos())[:, None, None] + own * back[:, 0, None, None]
+    yellow = yellow + face * (chroma * hue.sin())[:, None, None] + own * back[:, 1, None, None]
+    red = red + lips * ((8 + 4 * torch.randn(n, generator=generator)) * gray)[:, None, None]
+
+    red = red + lips * draw(6, 12, 0.6).clamp(min=-10)
+    yellow = yellow + lips * draw(0, 5)
+    light = light + lips * draw(-2, 7)
+    light = light + face * draw(0, 10)
+    yellow = yellow + face * draw(0, 7)
+    red = red + face * draw(0, 3)
+    red = red + cheeks * draw(3, 8, 0.6)
+    light = light + brows * draw(0, 10)
+    light = light + hair * draw(0, 13)
+    light = light + irises * draw(0, 8)
+    yellow = yellow + irises * draw(0, 12)
+    lab = torch.stack([light.clamp(0, 100), red, yellow], 1)
+
+    def mean(channel: int, mask: Tensor) -> Tensor:
+        return (lab[:, channel] * mask).sum((-2, -1)) / mask.sum((-2, -1)).clamp(min=1e-3)
+
+    # Each of its own region alone: a contrast of two regions would be met by staining the other one.
+    measured = torch.stack(
+        [
+            mean(1, lips),
+            mean(0, skin),
+            mean(2, skin),
+            mean(1, cheeks),
+            -mean(0, brows),
+            -mean(0, hair),
+            mean(2, irises),
+        ],
+        -1,
+    )
+    return lab_to_rgb(lab).clamp(0, 1), measured
+
+
+def photograph(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary what a camera varies: contrast, brightness, sharpness, noise."""
+    n = len(image)
+    contrast = torch.exp(0.18 * torch.randn(n, 1, 1, 1, generator=generator))
+    image = (image - 0.5) * contrast + 0.5 + 0.05 * torch.randn(n, 1, 1, 1, generator=generator)
+    soft = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    blur = (torch.rand(n, 1, 1, 1, generator=generator) - 0.3).clamp(min=0) / 0.7
+    image = image + blur * (soft - image)
+    noise = 0.03 * torch.rand(n, 1, 1, 1, generator=generator)
+    return (image + noise * torch.randn(image.shape, generator=generator)).clamp(0, 1)

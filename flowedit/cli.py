@@ -1,0 +1,351 @@
+"""The command line: arguments -> Config -> one verb -> files.
+
+It uses what any user of the library can use, parses with tyro (so a flag, a field of Config, its default and
+its help line are one text), and prints in two places only: `_say` and `_complain`.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C with nothing kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import platform
+import re
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg, subcommand
+
+import flowedit
+from flowedit.config import Config
+from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, find_photos, name_targets
+
+if TYPE_CHECKING:
+    from flowedit.edit import Edit
+
+PACKAGES = ("torch", "numpy", "open_clip_torch", "kornia", "dlib-bin", "face-recognition-models")
+Words = Positional[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go, and how much of the edit they show."""
+
+    out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
+    """File for one photo, folder for several. Default: PHOTO_edited.png in the current folder."""
+    strength: float | None = None
+    """0 is the photo, 1 the edit as optimized. Default: what the edit chose for itself."""
+    shape: float = 1.0
+    """Scale of the movement alone, times strength."""
+    color: float = 1.0
+    """Scale of the tint alone, times strength."""
+    save_edit: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also keep the edit itself, for `flowedit apply`: file for one photo, folder for several."""
+    plot: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also draw what was done and where: file for one photo, folder for several."""
+    sheet: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also put before and after side by side: file for one photo, folder for several."""
+    overwrite: Annotated[bool, FlagCreatePairsOff] = False
+    """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
+    quiet: Annotated[bool, FlagCreatePairsOff] = False
+    """Print errors and warnings only."""
+
+
+@dataclass(frozen=True)
+class EditCommand:
+    """Edit photos by a sentence: flowedit edit face.jpg "a smiling face" -o smiling.png"""
+
+    words: Annotated[Words, arg(metavar="PHOTO [PHOTO ...] PROMPT", help_behavior_hint="(required)")]
+    """PHOTO is a file, a folder or a quoted glob; PROMPT comes last and is TEXT or TEXT=WEIGHT."""
+    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
+    """One more prompt, as --also "big eyes=0.5"; weight 1 if not given, negative to avoid it."""
+    encoder: Annotated[str | None, arg(metavar="NAME")] = None
+    """open_clip's model:pretrained, a checkpoint file, or faceclip, which is shipped and the default."""
+    output: Annotated[Output, arg(name="")] = field(default_factory=Output)
+    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
+
+    def run(self) -> int:
+        """Optimize one edit for each photo."""
+        if len(self.words) < 2:
+            raise WrongUsage(f"edit must be given PHOTO and PROMPT; got {' '.join(self.words) or 'neither'}")
+        *photos, prompt = self.words
+        if Path(prompt).suffix.lower() in PICTURES:
+            raise WrongUsage(f"PROMPT must be words, after every PHOTO; got the file name {prompt!r}")
+        prompts = parse_prompts([prompt, *self.also])
+
+        progress = False if self.output.quiet else None
+
+        def optimize(photo: Path) -> Edit:
+            return flowedit.optimize(photo, prompts, config=self.config, encoder=self.encoder, progress=progress)
+
+        return run_each(photos, self.output, optimize)
+
+
+@dataclass(frozen=True)
+class ApplyCommand:
+    """Put a saved edit on other photos: flowedit apply smile.flowedit other.jpg"""
+
+    edit: Annotated[Positional[Path], arg(metavar="EDIT")]
+    """File made by --save-edit."""
+    photos: Annotated[Words, arg(metavar="PHOTO [PHOTO ...]", help_behavior_hint="(required)")]
+    """Files, folders or quoted globs."""
+    output: Annotated[Output, arg(name="")] = field(default_factory=Output)
+
+    def run(self) -> int:
+        """Carry the edit's movement to each photo, in face coordinates."""
+        if not self.photos:
+            raise WrongUsage("apply must be given EDIT and PHOTO; got no PHOTO")
+        return run_each(self.photos, self.output, flowedit.load(self.edit).apply)
+
+
+@dataclass(frozen=True)
+class ExplainCommand:
+    """Tell what an edit does, from its file or from the record inside an edited picture."""
+
+    edit: Annotated[Positional[Path], arg(metavar="EDIT")]
+    """File made by --save-edit, or a picture that flowedit wrote."""
+    json: Annotated[bool, FlagCreatePairsOff] = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Print the facts."""
+        if self.edit.suffix.lower() in PICTURES:
+            from flowedit.image import read_note
+
+            facts = read_note(self.edit)
+            if facts is None:
+                raise ValueError(f"EDIT must carry flowedit's record; got {self.edit}, which has none")
+        else:
+            facts = flowedit.load(self.edit).explain()
+        _say(json.dumps(facts, indent=2) if self.json else "\n".join(format_facts(facts)))
+        return 0
+
+
+@dataclass(frozen=True)
+class InfoCommand:
+    """Tell versions, devices, kernel backends and shipped encoders."""
+
+    def run(self) -> int:
+        """Print them."""
+        _say("\n".join(format_facts(describe_machine())))
+        return 0
+
+
+Command = (
+    Annotated[EditCommand, subcommand("edit", prefix_name=False)]
+    | Annotated[ApplyCommand, subcommand("apply", prefix_name=False)]
+    | Annotated[ExplainCommand, subcommand("explain", prefix_name=False)]
+    | Annotated[InfoCommand, subcommand("info", prefix_name=False)]
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        if arguments == ["--version"]:
+            _say(f"flowedit {flowedit.__version__}")
+            return 0
+        with _warnings_in_one_line(debug):
+            return parse([a for a in arguments if a != "--debug"]).run()
+    except WrongUsage as error:
+        _complain(str(error))
+        return 2
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `flowedit info | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _complain(one_line(error))
+        return 1
+
+
+def parse(arguments: Sequence[str]) -> EditCommand | ApplyCommand | ExplainCommand | InfoCommand:
+    """Read the command line; tyro's boxed complaints become one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                Command,
+                prog="flowedit",
+                description="Edit portraits by a sentence. Every command takes --debug, for tracebacks.",
+                args=arguments,
+            )
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        what = re.split(r"│ ─+ │", complaint.getvalue())[0]  # above the ruler; below it are hints
+        what = " ".join(re.sub(r"╭.*╮|[│╰─╯]", " ", what).split())
+        raise WrongUsage(f"{what} (flowedit --help tells more)") from None
+    except ValueError as error:  # Config's own checks
+        raise WrongUsage(str(error)) from error
+
+
+def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
+    """Read TEXT or TEXT=WEIGHT, each; one text of weight 1 stays plain text."""
+    weights: dict[str, float] = {}
+    for text in texts:
+        words, equals, number = text.rpartition("=")
+        try:
+            words, weight = (words.strip(), float(number)) if equals else (text, 1.0)
+        except ValueError:  # an "=" that belongs to the text
+            words, weight = text, 1.0
+        if words in weights:
+            raise WrongUsage(f"each prompt must be given once; got {words!r} twice")
+        weights[words] = weight
+    return texts[0] if weights == {texts[0]: 1.0} else weights
+
+
+def run_each(words: Sequence[str], output: Output, make: Callable[[Path], Edit]) -> int:
+    """Make and save an edit for each photo; one that fails is reported and does not stop the rest."""
+    from flowedit.codec import FORMATS
+
+    photos, several = find_photos(words)
+    targets = name_targets(output.out, photos, several, "_edited.png")
+    if not output.overwrite and (taken := {p.resolve() for p in photos} & {t.resolve() for t in targets}):
+        raise WrongUsage(f"OUT must not replace a photo being edited, short of --overwrite; got {min(taken)}")
+    if targets[0].suffix.lower() not in FORMATS:  # said now, not after the work
+        raise ValueError(f"OUT must end in one of {', '.join(FORMATS)}; got {targets[0]}")
+    extras: list[tuple[Callable[[Edit, Path], Any], list[Path]]] = [
+        (write, name_targets(option, photos, several, ending))
+        for option, ending, write in (
+            (output.save_edit, EDIT_FILE, lambda edit, path: edit.save_edit(path)),
+            (output.plot, "_plot.png", lambda edit, path: edit.plot(path)),
+            (output.sheet, "_sheet.png", lambda edit, path: save_sheet(edit, path, output)),
+        )
+        if option is not None
+    ]
+    done = failed = 0
+    for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
+        start = time.perf_counter()
+        try:
+            edit = make(photo)
+            edit.save(
+                target,
+                strength=output.strength,
+                shape=output.shape,
+                color=output.color,
+                overwrite=output.overwrite,
+            )
+            for write, paths in extras:
+                write(edit, paths[i])
+        except Exception as error:
+            if not several or isinstance(error, BrokenPipeError):
+                raise
+            failed += 1
+            _complain(f"{photo}: {one_line(error)}")
+            continue
+        done += 1
+        if not output.quiet:
+            seconds = time.perf_counter() - start
+            given = edit.strength if output.strength is None else output.strength
+            reason = edit.strength_reason if output.strength is None else "as asked"
+            _say(f"{photo} -> {target}: strength {given:.2f} ({reason}), {seconds:.1f} s")
+        if edit.stopped == "interrupted":
+            rest = f"; {len(photos) - i - 1} photos not edited" if several else ""
+            _complain(f"interrupted: {target} has the best edit so far{rest}")
+            return 1
+    if several and not output.quiet:
+        _say(f"{done} of {len(photos)} photos edited, {failed} failed")
+    return int(failed > 0)
+
+
+def save_sheet(edit: Edit, path: Path, output: Output) -> None:
+    """Write the photo and the edit side by side."""
+    import torch
+
+    from flowedit.image import save
+
+    after = edit.render(strength=output.strength, shape=output.shape, color=output.color)
+    save(path, torch.cat([edit.render(strength=0.0), after], dim=3))
+
+
+def describe_machine() -> dict[str, Any]:
+    """Collect what a bug report needs."""
+    import torch
+
+    from flowedit.kernels import dispatch
+
+    versions: dict[str, str] = {"flowedit": flowedit.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "missing"
+    devices = {"cpu": f"{torch.get_num_threads()} threads, {platform.machine()}, {platform.system()}"}
+    devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    if torch.backends.mps.is_available():
+        devices["mps"] = "Apple GPU"
+    weights = Path(__file__).parent / "weights"
+    shipped = ", ".join(sorted(p.stem for p in weights.glob("*.safetensors"))) or "none"
+    return {
+        "versions": versions,
+        "devices": devices,
+        "backends": ", ".join(sorted(dispatch.available())),
+        "encoders": {"shipped": shipped, "others": "any open_clip model:pretrained, or a checkpoint file"},
+    }
+
+
+def format_facts(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """Print a nested dict as indented `key: value` lines."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:"
+            yield from format_facts(value, indent + "  ")
+        else:
+            yield f"{indent}{key}: {f'{value:.4g}' if isinstance(value, float) else value}"
+
+
+def one_line(error: Exception) -> str:
+    """Say an error in one line: the user's as it is, a bug's with its type and the way to see more."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, (ValueError, TypeError, RuntimeError, OSError, ImportError)) and text:
+        return text
+    return f"{type(error).__name__} {text}".strip() + " (--debug shows where)"
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line(debug: bool) -> Iterator[None]:
+    """Show the package's own warnings as one line each; other packages' only when debugging."""
+    ours = str(Path(__file__).parent)
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if debug or filename.startswith(ours):
+            _complain("warning: " + " ".join(str(message).split()))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = show
+        yield
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _complain(text: str) -> None:
+    print(f"flowedit: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,106 @@
+"""Every number a user may set, with its unit and default."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .checks import require
+
+
+@dataclass(frozen=True)
+class HashConfig:
+    """The hash grid of `field="hash"`; names as in tiny-cuda-nn."""
+
+    n_levels: int = 8
+    """Levels of the grid that color may use."""
+    n_coord_levels: int = 4
+    """Levels that movement may use: fewer, since fine levels make geometry rough."""
+    n_features_per_level: int = 2
+    """Features at each grid node."""
+    log2_hashmap_size: int = 14
+    """Logarithm of the entries per level."""
+    base_resolution: int = 4
+    """Cells along one side of the coarsest level."""
+    per_level_scale: float = 1.5
+    """Growth of the resolution from level to level."""
+    hidden: int = 32
+    """Width of the small network behind the grid."""
+    lr: float = 0.006
+    """Adam's step, parameter units."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """How an edit is found. Every field is also a flag of `flowedit edit`."""
+
+    face: int | Literal["largest", "all"] = "largest"
+    """Which face: the largest, all, or an index counted from the left, from 0."""
+    align: bool = True
+    """Work in the frame of a detected face; off, the whole picture is edited and nothing is measured."""
+    region: Literal["mouth", "eyes", "brows", "nose", "jaw", "skin"] | None = None
+    """Only this part of the face may change."""
+    mask: Path | None = None
+    """A picture of the photo's size: where it is black nothing changes, where white anything may."""
+    field: Literal["raster", "hash"] = "raster"
+    """A lattice of splines, or a neural field."""
+    target: Literal["direction", "absolute"] = "direction"
+    """Move the photo's embedding by the prompt's difference from "a face", or to the prompt's embedding."""
+    steps: int = 60
+    """Most steps of the loop."""
+    views: int = 2
+    """Views of the face shown to the encoder in each step."""
+    lr: float = 0.0015
+    """Root mean square step of a raster field, crop coordinates and image units."""
+    coord_size: int = 16
+    """Control points of the movement along one side of the crop."""
+    color_size: int = 32
+    """Control points of the tint along one side of the crop."""
+    max_shift: float = 0.045
+    """Bound of the movement, as a fraction of the crop's side."""
+    max_tint: float = 0.15
+    """Bound of the tint, image units (1 is white)."""
+    diffeomorphic: bool = False
+    """Integrate the movement as a velocity: no folds by construction."""
+    smooth: float = 0.03
+    """Weight of the bending energy of the movement and the gradient energy of the tint."""
+    small: float = 30.0
+    """Weight of the movement's mean square."""
+    tint: float = 2.0
+    """Weight of the tint's mean length: high, and only what pays is tinted."""
+    fold: float = 10.0
+    """Weight of the penalty on areas squeezed below a fifth."""
+    identity: float | None = 0.35
+    """Most that dlib's face descriptor may differ (0.6 is "another person"); None sets no bound."""
+    seed: int = 0
+    """Seed of the one generator behind everything random."""
+    device: str = "auto"
+    """Where to work: cpu, cuda, mps, or auto (cuda if there is one, else cpu)."""
+    hash: HashConfig = HashConfig()
+    """The hash grid, for field="hash"."""
+
+    def __post_init__(self) -> None:
+        kind = isinstance(self.face, int) and self.face >= 0 and not isinstance(self.face, bool)
+        require(
+            kind or self.face in ("largest", "all"),
+            f"face must be 'largest', 'all' or an index from 0; got {self.face!r}",
+        )
+        for name, choices in (
+            ("field", ("raster", "hash")),
+            ("target", ("direction", "absolute")),
+            ("region", (None, "mouth", "eyes", "brows", "nose", "jaw", "skin")),
+        ):
+            value = getattr(self, name)
+            require(value in choices, f"{name} must be one of {choices}; got {value!r}")
+        require(self.steps >= 1, f"steps must be at least 1; got {self.steps}")
+        require(1 <= self.views <= 16, f"views must be from 1 to 16; got {self.views}")
+        for name in ("lr", "max_shift"):
+            value = getattr(self, name)
+            require(value > 0 and math.isfinite(value), f"{name} must be positive; got {value}")
+        for name in ("max_tint", "smooth", "small", "tint", "fold"):
+            value = getattr(self, name)
+            require(value >= 0 and math.isfinite(value), f"{name} must be at least 0; got {value}")
+        require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")
+        require(self.region is None or self.align, "region must go with align=True; got align=False (--no-align)")

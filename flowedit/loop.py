@@ -1,0 +1,318 @@
+"""The loop: Adam on a field until the encoder finds the warped face closer to the prompt."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import image as images
+from .align import Crop, choose, extract, whole_crop
+from .budget import CropEdit, choose_strength, layer_weight
+from .checks import require
+from .config import Config
+from .descent import PlaceAdam
+from .edit import Edit, make_mask
+from .encoder import Encoder, load_encoder
+from .field import Field, HashField, RasterField
+from .image import Photo, Source
+from .objective import (
+    POOL,
+    Views,
+    check_prompts,
+    fold_term,
+    make_targets,
+    small_term,
+    smooth_term,
+    text_term,
+    tint_term,
+    weigh,
+)
+from .render import Layer
+from .warp import effective, warp
+
+PATIENCE = 15  # steps without a gain before the loop has converged
+LEAST_GAIN = 1e-4  # of the objective
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the loop: its number, every term's value before weights, their weighted sum, and views seen."""
+
+    number: int
+    terms: Mapping[str, float]
+    total: float
+    views: int
+
+
+def iterate(
+    field: Field,
+    crop: Tensor,
+    weight: Tensor,
+    encoder: Encoder,
+    prompts: Mapping[str, float],
+    config: Config,
+    generator: torch.Generator,
+) -> Iterator[Step]:
+    """Improve `field` in place, a step at a time.
+
+    Args:
+        field: starts anywhere, usually at zero.
+        crop: (1, 3, S, S) the face.
+        weight: (1, 1, S, S) window and masks.
+        encoder: judge.
+        prompts: text -> weight.
+        config: the loop's numbers.
+        generator: source of the views.
+
+    Yields:
+        Each step, before the parameters move: its values belong to the parameters as they are at the yield.
+
+    Raises:
+        FloatingPointError: a term is not finite; it and the step are named.
+    """
+    views = Views.draw(POOL, generator, crop.device)
+    everything = torch.arange(POOL, device=crop.device)
+    with torch.no_grad():
+        embeddings = encoder.image(views(crop, everything, encoder.size))
+    targets = make_targets(encoder, prompts, embeddings, config.target)
+    optimizer: torch.optim.Optimizer
+    if isinstance(field, HashField):
+        optimizer = torch.optim.Adam(field.parameters(), config.hash.lr)
+    else:
+        optimizer = PlaceAdam(field.parameters(), config.lr)
+    weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "fold")}
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for number in range(config.steps):
+        if isinstance(field, HashField):
+            field.set_levels(min(1.0, 0.4 + 1.2 * number / config.steps))
+        chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
+        offsets = effective(field.lattice(crop.shape[-1]), weight, diffeomorphic=field.diffeomorphic)
+        seen = views(warp(crop, offsets), chosen, encoder.size)
+        terms = {
+            "text": text_term(encoder.image(seen), targets[chosen]),
+            "smooth": smooth_term(offsets),
+            "small": small_term(offsets),
+            "tint": tint_term(offsets),
+            "fold": fold_term(offsets),
+        }
+        values = {name: term.item() for name, term in terms.items()}
+        for name, value in values.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {number}")
+        total = weigh(terms, weights)
+        optimizer.zero_grad()
+        total.backward()
+        yield Step(number, values, total.item(), len(chosen))
+        for group, lr in zip(optimizer.param_groups, rates, strict=True):  # a quick start, a quiet end
+            group["lr"] = lr * min(1.0, (number + 1) / 5, 1.2 - number / config.steps)
+        optimizer.step()
+
+
+def optimize(
+    image: Source,
+    prompt: str | Mapping[str, float],
+    *,
+    config: Config | None = None,
+    encoder: Encoder | str | None = None,
+    callback: Callable[[Step], object] | None = None,
+    progress: bool | None = None,
+) -> Edit:
+    """Find the edit of a photo that a prompt asks for.
+
+    Args:
+        image: path, Pillow image, (H, W, 3) array of uint8, uint16 or float in [0, 1], tensor (3, H, W) or
+            (1, 3, H, W), or `Photo`.
+        prompt: text, or several with weights: {"smiling": 1.0, "big eyes": 0.5}; a negative weight avoids.
+        config: everything else.
+        encoder: name (see `load_encoder`) or object; None is the shipped faceclip.
+        callback: called with every `Step`; an exception ends the loop.
+        progress: show a bar; None shows it on a terminal only.
+
+    Returns:
+        The edit, at the strength that the identity budget allows. Ctrl-C keeps the best so far and says so
+        in `stopped`.
+
+    Raises:
+        TypeError, ValueError: bad input, no face (then `align=False` edits the whole picture), or an unknown
+            encoder.
+        RuntimeError: weights that cannot be fetched, or a missing package.
+        FloatingPointError: a term of the objective is not finite.
+    """
+    config = config or Config()
+    prompts = check_prompts(prompt)
+    photo = images.load(image)
+    crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
+    hard_mask = None if config.mask is None else _read_mask(config, photo)
+    device = _device(config.device)
+    judge = encoder if encoder is not None and not isinstance(encoder, str) else load_encoder(encoder, device)
+    for text in prompts:
+        if not judge.knows(text):
+            warnings.warn(
+                f"{judge.name} does not know {text!r} and may do anything; "
+                "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder), knows more",
+                stacklevel=2,
+            )
+    generator = torch.Generator().manual_seed(config.seed)
+    start = time.perf_counter()
+    found = [_search(photo, crop, hard_mask, judge, prompts, config, generator, callback, progress) for crop in crops]
+    layers = tuple(layer for layer, _, _ in found)
+    names = found[0][1].keys()
+    history = {name: [value for _, terms, _ in found for value in terms[name]] for name in names}
+    stopped = next((why for _, _, why in found if why == "interrupted"), found[-1][2])
+    edit = Edit(
+        photo,
+        layers,
+        prompts,
+        stopped=stopped,
+        history=history,
+        region=config.region,
+        facts={
+            "encoder": judge.name,
+            "target": config.target,
+            "field": config.field,
+            "seed": config.seed,
+            "steps": len(history["text"]),
+            "encoder_calls": len(history["text"]) * config.views + POOL * len(crops),
+            "versions": _versions(),
+            "photo_sha256": photo.sha256,
+        },
+    )
+    chosen = choose_strength(layers, photo, config.identity)
+    edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
+    facts = {
+        **edit.facts,
+        "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
+        "similarity": _similarity(edit, judge, prompts),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    return replace(edit, facts=facts)
+
+
+def _search(
+    photo: Photo,
+    crop: Crop,
+    hard_mask: np.ndarray | None,
+    judge: Encoder,
+    prompts: Mapping[str, float],
+    config: Config,
+    generator: torch.Generator,
+    callback: Callable[[Step], object] | None,
+    progress: bool | None,
+) -> tuple[Layer, dict[str, list[float]], str]:
+    """Run the loop on one crop; return its layer with the best parameters, the terms by step, and why it stopped."""
+    from tqdm import tqdm
+
+    device = _device(config.device)
+    field = _make_field(config, generator).to(device)
+    side = _side(judge)
+    layer = Layer(field, crop, make_mask(config.region, crop), hard_mask)
+    weight = layer_weight(layer, photo, side).to(device)
+    pixels = extract(photo, crop, side).to(device)
+    history: dict[str, list[float]] = {}
+    best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
+    smoothed: float | None = None
+    shown = sys.stderr.isatty() if progress is None else progress
+    bar = tqdm(total=config.steps, desc="editing", unit="step", disable=not shown, leave=False)
+    try:
+        for step in iterate(field, pixels, weight, judge, prompts, config, generator):
+            for name, value in {**step.terms, "total": step.total}.items():
+                history.setdefault(name, []).append(value)
+            # Views differ from step to step: a running mean says whether anything is still gained.
+            smoothed = step.total if smoothed is None else 0.7 * smoothed + 0.3 * step.total
+            if smoothed < best - LEAST_GAIN:
+                best, since, kept = smoothed, 0, _copy(field)
+            else:
+                since += 1
+            bar.update()
+            bar.set_postfix(text=f"{step.terms['text']:.3f}")
+            if callback is not None:
+                callback(step)
+            if since >= PATIENCE:
+                stopped = "converged"
+                break
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    finally:
+        bar.close()
+    field.load_state_dict(kept)
+    return replace(layer, field=field.cpu()), history, stopped
+
+
+def _make_field(config: Config, generator: torch.Generator) -> Field:
+    limits = {
+        "max_shift": config.max_shift,
+        "max_tint": config.max_tint,
+        "diffeomorphic": config.diffeomorphic,
+    }
+    if config.field == "raster":
+        return RasterField(config.coord_size, config.color_size, **limits)
+    h = config.hash
+    return HashField(
+        n_levels=h.n_levels,
+        n_coord_levels=h.n_coord_levels,
+        n_features_per_level=h.n_features_per_level,
+        log2_hashmap_size=h.log2_hashmap_size,
+        base_resolution=h.base_resolution,
+        per_level_scale=h.per_level_scale,
+        hidden=h.hidden,
+        generator=generator,
+        **limits,
+    )
+
+
+def _similarity(edit: Edit, judge: Encoder, prompts: Mapping[str, float]) -> dict[str, list[float]]:
+    """Cosine of the first face to each prompt before and after, at the edit's strength."""
+    assert edit.photo is not None
+    texts = judge.text(list(prompts))
+    crop = CropEdit(edit.layers[0], edit.photo, _side(judge))
+    with torch.no_grad():
+        seen = torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device)
+        cosines = judge.image(seen) @ texts.T
+    return {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(prompts)}
+
+
+def _side(judge: Encoder) -> int:
+    """Pixels along the crop in the loop: a small encoder's crop is warped at twice its size, for fine parts."""
+    return judge.size * (2 if judge.size <= 128 else 1)
+
+
+def _read_mask(config: Config, photo: Photo) -> np.ndarray:
+    """The user's mask picture as (H, W) float32 in [0, 1]."""
+    assert config.mask is not None
+    mask = images.load(config.mask)
+    same = (mask.height, mask.width) == (photo.height, photo.width)
+    require(
+        same,
+        f"mask must have the photo's size {photo.width} x {photo.height}; got {mask.width} x {mask.height}",
+    )
+    gray = mask.tensor()[0].mean(0).numpy()
+    return np.round(gray * 255).astype(np.float32) / 255  # as an edit file keeps it
+
+
+def _copy(field: Field) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in field.state_dict().items()}
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device must be auto or one that torch has here; got {name!r}") from error
+    return device
+
+
+def _versions() -> dict[str, Any]:
+    from flowedit import __version__
+
+    return {"flowedit": __version__, "torch": torch.__version__}

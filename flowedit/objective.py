@@ -1,0 +1,152 @@
+"""What the loop minimizes: named terms, and targets and views made once before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import require
+from .encoder import Encoder, check_prompt
+from .field import Offsets
+from .warp import jacobian_determinant
+
+NEUTRAL = "a face"
+POOL = 8  # views made before the loop, each with its target
+LEAST_AREA = 0.2  # of its own size; a fold is 0
+
+
+def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
+    """Read a prompt, or several with weights (negative to avoid), as a dict.
+
+    Raises:
+        TypeError, ValueError: not text, empty, or a weight that is not a finite number other than 0.
+    """
+    prompts = {prompt: 1.0} if isinstance(prompt, str) else prompt
+    require(isinstance(prompts, Mapping), f"prompt must be text or {{text: weight}}; got {prompts!r}", TypeError)
+    require(len(prompts) > 0, "prompt must have at least one text; got none")
+    for text, weight in prompts.items():
+        check_prompt(text)
+        number = isinstance(weight, (int, float)) and weight != 0 and abs(weight) < float("inf")
+        require(number, f"the weight of {text!r} must be a finite number other than 0; got {weight!r}")
+    return {text: float(weight) for text, weight in prompts.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Ways to look at the crop, fixed before the loop: small similarities with flips, and light.
+
+    Attributes:
+        theta: (n, 2, 3) from view coordinates to crop coordinates; the first is the identity.
+        gain: (n, 1, 1, 1) contrast about middle gray; the first is 1.
+    """
+
+    theta: Tensor
+    gain: Tensor
+
+    @classmethod
+    def draw(cls, n: int, generator: torch.Generator, device: torch.device) -> Views:
+        """Draw n views. No elastic ones: an encoder made blind to small warps cannot guide one."""
+        scale = 1 + 0.05 * torch.randn(n, generator=generator)
+        angle = 0.05 * torch.randn(n, generator=generator)
+        shift = 0.025 * torch.randn(n, 2, generator=generator)
+        gain = torch.exp(0.08 * torch.randn(n, generator=generator))
+        scale[0], angle[0], shift[0], gain[0] = 1, 0, 0, 1
+        flip = torch.where(torch.arange(n) % 2 == 1, -1.0, 1.0)
+        cos, sin = scale * angle.cos(), scale * angle.sin()
+        rows = [
+            torch.stack([flip * cos, -flip * sin, shift[:, 0]], -1),
+            torch.stack([sin, cos, shift[:, 1]], -1),
+        ]
+        return cls(torch.stack(rows, 1).to(device), gain[:, None, None, None].to(device))
+
+    def __call__(self, image: Tensor, chosen: Tensor, size: int) -> Tensor:
+        """Show (1, 3, S, S) in the chosen views (k,): (k, 3, size, size); differentiable."""
+        while image.shape[-1] >= 2 * size:  # no finer than what is sampled, or it would alias
+            image = F.avg_pool2d(image, 2)
+        k = len(chosen)
+        grid = F.affine_grid(self.theta[chosen], [k, 3, size, size], align_corners=False)
+        seen = F.grid_sample(image.expand(k, -1, -1, -1), grid, padding_mode="border", align_corners=False)
+        return (seen - 0.5) * self.gain[chosen] + 0.5
+
+
+def text_change(encoder: Encoder, prompts: Mapping[str, float]) -> Tensor:
+    """Sum the prompts' differences from NEUTRAL by their weights, at the length of a single difference.
+
+    Returns:
+        (D,): for one prompt of weight w, w times its difference.
+
+    Raises:
+        ValueError: the weighted prompts cancel.
+    """
+    embeddings = encoder.text([NEUTRAL, *prompts])
+    differences = embeddings[1:] - embeddings[0]
+    weights = torch.tensor(list(prompts.values()), device=differences.device)
+    total = weights @ differences
+    require(float(total.norm()) > 1e-3, f"prompts must not cancel each other; got {dict(prompts)}")
+    length = (weights.abs() @ differences.norm(dim=1)) / weights.abs().sum()
+    return total if len(prompts) == 1 else total / total.norm() * length * float(weights.abs().max())
+
+
+def make_targets(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, kind: str) -> Tensor:
+    """Make one target for each view, before the loop.
+
+    `direction`: the view's own embedding plus the text difference, so it is never 0/0 at the start and keeps
+    what the prompt does not name. `absolute`: the prompts' embedding itself.
+
+    Args:
+        embeddings: (n, D) the unedited views.
+        kind: "direction" or "absolute".
+
+    Returns:
+        (n, D) unit vectors.
+    """
+    if kind == "direction":
+        return F.normalize(embeddings + text_change(encoder, prompts), dim=-1)
+    weights = torch.tensor(list(prompts.values()), device=embeddings.device)
+    total = weights @ encoder.text(list(prompts))
+    require(float(total.norm()) > 1e-3, f"prompts must not cancel each other; got {dict(prompts)}")
+    return F.normalize(total, dim=-1).expand_as(embeddings)
+
+
+def text_term(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """1 - cosine to the target, mean over views."""
+    return 1 - (embeddings * targets).sum(-1).mean()
+
+
+def smooth_term(offsets: Offsets) -> Tensor:
+    """Bending energy of coord plus gradient energy of color, per unit of crop coordinates squared."""
+    step = 2 / offsets.coord.shape[-1]
+    coord, color = offsets
+    xx = coord[..., 2:] - 2 * coord[..., 1:-1] + coord[..., :-2]
+    yy = coord[..., 2:, :] - 2 * coord[..., 1:-1, :] + coord[..., :-2, :]
+    dx = coord[..., 1:] - coord[..., :-1]
+    xy = dx[..., 1:, :] - dx[..., :-1, :]
+    bending = (xx.square().mean() + yy.square().mean() + 2 * xy.square().mean()) / step**4
+    slope = (color[..., 1:] - color[..., :-1]).square().mean()
+    slope = slope + (color[..., 1:, :] - color[..., :-1, :]).square().mean()
+    return bending + slope / step**2
+
+
+def small_term(offsets: Offsets) -> Tensor:
+    """Mean square of coord."""
+    return offsets.coord.square().mean()
+
+
+def tint_term(offsets: Offsets) -> Tensor:
+    """Mean length of color, rounded off below a hundredth: few pixels tinted much cost less than many a little."""
+    return ((offsets.color.square().sum(1) + 1e-4).sqrt() - 1e-2).mean()
+
+
+def fold_term(offsets: Offsets) -> Tensor:
+    """Hinge on the Jacobian's determinant: what is squeezed below LEAST_AREA of its size."""
+    return F.relu(LEAST_AREA - jacobian_determinant(offsets.coord)).mean()
+
+
+def weigh(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum terms by their weights; a term without one counts once."""
+    parts: Sequence[Tensor] = [weights.get(name, 1.0) * term for name, term in terms.items()]
+    return torch.stack(list(parts)).sum()
