@@ -292,7 +292,7 @@ def describe_machine() -> dict[str, Any]:
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple GPU"
     weights = Path(__file__).parent / "weights"
-    shipped = ", ".join(sorted(p.stem for p in weights.glob("*.safetensors"))) or "none"
+    shipped = ", ".join(sorted(p.parent.name for p in weights.glob("*/card.json"))) or "none"
     return {
         "versions": versions,
         "devices": devices,

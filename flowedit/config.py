@@ -52,11 +52,11 @@ class Config:
     """Most steps of the loop."""
     views: int = 2
     """Views of the face shown to the encoder in each step."""
-    lr: float = 0.0015
+    lr: float = 0.0025
     """Root mean square step of a raster field, crop coordinates and image units."""
     coord_size: int = 16
     """Control points of the movement along one side of the crop."""
-    color_size: int = 32
+    color_size: int = 64
     """Control points of the tint along one side of the crop."""
     max_shift: float = 0.045
     """Bound of the movement, as a fraction of the crop's side."""
@@ -65,10 +65,12 @@ class Config:
     diffeomorphic: bool = False
     """Integrate the movement as a velocity: no folds by construction."""
     smooth: float = 0.03
-    """Weight of the bending energy of the movement and the gradient energy of the tint."""
+    """Weight of the movement's bending energy."""
+    even: float = 0.05
+    """Weight of the tint's gradient energy where the photo itself is even."""
     small: float = 30.0
     """Weight of the movement's mean square."""
-    tint: float = 2.0
+    tint: float = 6.0
     """Weight of the tint's mean length: high, and only what pays is tinted."""
     fold: float = 10.0
     """Weight of the penalty on areas squeezed below a fifth."""
@@ -95,11 +97,11 @@ class Config:
             value = getattr(self, name)
             require(value in choices, f"{name} must be one of {choices}; got {value!r}")
         require(self.steps >= 1, f"steps must be at least 1; got {self.steps}")
-        require(1 <= self.views <= 16, f"views must be from 1 to 16; got {self.views}")
+        require(1 <= self.views <= 8, f"views must be from 1 to 8; got {self.views}")  # objective.POOL
         for name in ("lr", "max_shift"):
             value = getattr(self, name)
             require(value > 0 and math.isfinite(value), f"{name} must be positive; got {value}")
-        for name in ("max_tint", "smooth", "small", "tint", "fold"):
+        for name in ("max_tint", "smooth", "small", "tint", "even", "fold"):
             value = getattr(self, name)
             require(value >= 0 and math.isfinite(value), f"{name} must be at least 0; got {value}")
         require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -154,7 +154,11 @@ class Edit:
         }
         text = json.dumps(head)
         metadata = {"flowedit": text, "sha256": _digest(text, tensors)}
-        return images.write_atomically(path, lambda file: file.write(save(tensors, metadata)) and None)
+
+        def write(file: BinaryIO) -> None:
+            file.write(save(tensors, metadata))
+
+        return images.write_atomically(path, write)
 
     def apply(self, image: Source, *, face: int | str = "largest") -> Edit:
         """Carry the movement to another photo, in face coordinates; the photo it was made on gives it back.
@@ -266,10 +270,10 @@ def load(path: str | Path) -> Edit:
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the head and every tensor's name and bytes."""
+    """SHA-256 over the head and every tensor's name, dtype, shape and bytes."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

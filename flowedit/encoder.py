@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
 import logging
@@ -119,7 +120,7 @@ class ClipEncoder:
         parts: list[str] = []
         for sentence in re.split(r"(?<=[.!?;\n])\s+", prompt.strip()):
             run: list[str] = []
-            for word in sentence.split():
+            for word in (piece for word in sentence.split() for piece in self._pieces(word, room)):
                 if run and self._count(" ".join([*run, word])) > room:
                     parts.append(" ".join(run))
                     run = []
@@ -128,6 +129,13 @@ class ClipEncoder:
                 parts.append(" ".join(run))
         whole = " ".join(prompt.split())
         return [whole] if self._count(whole) <= room else parts
+
+    def _pieces(self, word: str, room: int) -> list[str]:
+        """Halve a word until it fits, as a sentence of a language without spaces may not."""
+        if self._count(word) <= room or len(word) == 1:
+            return [word]
+        half = len(word) // 2
+        return [*self._pieces(word[:half], room), *self._pieces(word[half:], room)]
 
     def _count(self, text: str) -> int:
         if hasattr(self.tokenizer, "encode"):
@@ -171,14 +179,21 @@ def _load_shipped(device: torch.device | str) -> ClipEncoder:
     folder = WEIGHTS / SHIPPED
     weights = folder / "open_clip_model.safetensors"
     require(weights.is_file(), f"{weights} must exist; got no such file: reinstall flowedit", RuntimeError)
-    card = json.loads((folder / "card.json").read_text())
+    try:
+        card = json.loads((folder / "card.json").read_text())
+        expected, foreign = card["sha256"], card["foreign"]
+        known = torch.tensor(foreign["direction"]), float(foreign["threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / 'card.json'} must be as shipped; got a damaged file: reinstall flowedit"
+        ) from error
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     require(
-        digest == card["sha256"],
-        f"{weights} must have SHA-256 {card['sha256'][:12]}...; got {digest[:12]}...: damaged, reinstall flowedit",
+        digest == expected,
+        f"{weights} must have SHA-256 {expected[:12]}...; got {digest[:12]}...: damaged, reinstall flowedit",
     )
     encoder = _load_folder(folder, SHIPPED, device)
-    encoder.foreign = torch.tensor(card["foreign"]["direction"]), card["foreign"]["threshold"]
+    encoder.foreign = known
     return encoder
 
 
@@ -193,7 +208,7 @@ def _load_folder(folder: Path, name: str, device: torch.device | str) -> ClipEnc
     if not timm.is_model("faceclip_tower"):
         timm.models.register_model(faceclip_tower)
     try:
-        return _create(_open_clip(), f"local-dir:{folder}", None, name, device)
+        return _create(f"local-dir:{folder}", None, name, device)
     except Exception as error:  # safetensors, pickle and json have error types of their own
         raise ValueError(f"{folder} must hold an open_clip model; got {_first_line(error)}") from error
 
@@ -218,15 +233,24 @@ def _load_named(model: str, pretrained: str, name: str, device: torch.device | s
             f"{pretrained} weights must go with {model}-quickgelu:{pretrained}; got {name!r}",
         )
     try:
-        return _create(open_clip, model, pretrained, name, device)
+        return _create(model, pretrained, name, device)
     except Exception as error:
         if local:
             raise ValueError(f"{pretrained} must be a checkpoint of {model}; got {_first_line(error)}") from error
         raise RuntimeError(f"cannot fetch the weights of {name} ({_first_line(error)}): {WAYS_OUT}") from error
 
 
-def _create(open_clip: Any, model: str, pretrained: str | None, name: str, device: torch.device | str) -> ClipEncoder:
-    made = open_clip.create_model(model, pretrained=pretrained, precision="fp32", device=device)
+@functools.lru_cache(maxsize=2)  # a folder of photos loads its encoder once
+def _create(model: str, pretrained: str | None, name: str, device: torch.device | str) -> ClipEncoder:
+    open_clip = _open_clip()
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # open_clip says on the root logger, in many lines, what we say in one
+    try:
+        made = open_clip.create_model(
+            model, pretrained=pretrained, precision="fp32", device=device, require_pretrained=True
+        )
+    finally:
+        logging.disable(before)
     return ClipEncoder(made, open_clip.get_tokenizer(model), name)
 
 
@@ -235,7 +259,6 @@ def _open_clip() -> Any:
         import open_clip
     except ImportError as error:
         raise RuntimeError("encoders must have open_clip: pip install open_clip_torch") from error
-    logging.getLogger("root").setLevel(max(logging.WARNING, logging.getLogger("root").level))
     return open_clip
 
 

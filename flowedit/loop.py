@@ -27,6 +27,8 @@ from .objective import (
     POOL,
     Views,
     check_prompts,
+    even_term,
+    evenness,
     fold_term,
     make_targets,
     small_term,
@@ -88,7 +90,8 @@ def iterate(
         optimizer = torch.optim.Adam(field.parameters(), config.hash.lr)
     else:
         optimizer = PlaceAdam(field.parameters(), config.lr)
-    weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "fold")}
+    weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "even", "fold")}
+    even = evenness(crop)
     rates = [group["lr"] for group in optimizer.param_groups]
     for number in range(config.steps):
         if isinstance(field, HashField):
@@ -101,6 +104,7 @@ def iterate(
             "smooth": smooth_term(offsets),
             "small": small_term(offsets),
             "tint": tint_term(offsets),
+            "even": even_term(offsets, even),
             "fold": fold_term(offsets),
         }
         values = {name: term.item() for name, term in terms.items()}
@@ -162,11 +166,17 @@ def optimize(
             )
     generator = torch.Generator().manual_seed(config.seed)
     start = time.perf_counter()
-    found = [_search(photo, crop, hard_mask, judge, prompts, config, generator, callback, progress) for crop in crops]
+    found: list[tuple[Layer, dict[str, list[float]], str]] = []
+    for crop in crops:
+        found.append(_search(photo, crop, hard_mask, judge, prompts, config, generator, callback, progress))
+        if found[-1][2] == "interrupted":  # the faces not reached stay as they are
+            break
     layers = tuple(layer for layer, _, _ in found)
     names = found[0][1].keys()
-    history = {name: [value for _, terms, _ in found for value in terms[name]] for name in names}
-    stopped = next((why for _, _, why in found if why == "interrupted"), found[-1][2])
+    if not names:  # Ctrl-C before the first step: there is no best so far
+        raise KeyboardInterrupt
+    history = {name: [value for _, terms, _ in found for value in terms.get(name, [])] for name in names}
+    stopped = found[-1][2]
     edit = Edit(
         photo,
         layers,
@@ -180,7 +190,7 @@ def optimize(
             "field": config.field,
             "seed": config.seed,
             "steps": len(history["text"]),
-            "encoder_calls": len(history["text"]) * config.views + POOL * len(crops),
+            "encoder_calls": len(history["text"]) * config.views + POOL * len(found),
             "versions": _versions(),
             "photo_sha256": photo.sha256,
         },
@@ -247,7 +257,7 @@ def _search(
 
 
 def _make_field(config: Config, generator: torch.Generator) -> Field:
-    limits = {
+    limits: dict[str, Any] = {
         "max_shift": config.max_shift,
         "max_tint": config.max_tint,
         "diffeomorphic": config.diffeomorphic,

@@ -17,6 +17,7 @@ from .warp import jacobian_determinant
 NEUTRAL = "a face"
 POOL = 8  # views made before the loop, each with its target
 LEAST_AREA = 0.2  # of its own size; a fold is 0
+EDGE = 0.03  # color difference between neighbours, image units, that counts as an edge
 
 
 def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
@@ -118,17 +119,39 @@ def text_term(embeddings: Tensor, targets: Tensor) -> Tensor:
 
 
 def smooth_term(offsets: Offsets) -> Tensor:
-    """Bending energy of coord plus gradient energy of color, per unit of crop coordinates squared."""
-    step = 2 / offsets.coord.shape[-1]
-    coord, color = offsets
+    """Bending energy of coord, in crop coordinates."""
+    coord = offsets.coord
+    step = 2 / coord.shape[-1]
     xx = coord[..., 2:] - 2 * coord[..., 1:-1] + coord[..., :-2]
     yy = coord[..., 2:, :] - 2 * coord[..., 1:-1, :] + coord[..., :-2, :]
     dx = coord[..., 1:] - coord[..., :-1]
     xy = dx[..., 1:, :] - dx[..., :-1, :]
-    bending = (xx.square().mean() + yy.square().mean() + 2 * xy.square().mean()) / step**4
-    slope = (color[..., 1:] - color[..., :-1]).square().mean()
-    slope = slope + (color[..., 1:, :] - color[..., :-1, :]).square().mean()
-    return bending + slope / step**2
+    return (xx.square().mean() + yy.square().mean() + 2 * xy.square().mean()) / step**4
+
+
+def evenness(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Say between which neighbours a photo is even: 1 inside skin or lips, near 0 across their edges.
+
+    What is even in the photo should be tinted evenly (Levin et al. 2004 color pictures from strokes so).
+
+    Args:
+        image: (1, 3, S, S).
+
+    Returns:
+        Weights (1, 1, S, S - 1) along x and (1, 1, S - 1, S) along y.
+    """
+    calm = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    dx, dy = calm[..., 1:] - calm[..., :-1], calm[..., 1:, :] - calm[..., :-1, :]
+    return tuple(torch.exp(-(d.square().sum(1, keepdim=True) / EDGE**2)) for d in (dx, dy))  # type: ignore[return-value]
+
+
+def even_term(offsets: Offsets, weights: tuple[Tensor, Tensor]) -> Tensor:
+    """Gradient energy of color where the photo is even, in crop coordinates."""
+    color, (along_x, along_y) = offsets.color, weights
+    step = 2 / color.shape[-1]
+    slope = ((color[..., 1:] - color[..., :-1]).square() * along_x).mean()
+    slope = slope + ((color[..., 1:, :] - color[..., :-1, :]).square() * along_y).mean()
+    return slope / step**2
 
 
 def small_term(offsets: Offsets) -> Tensor:

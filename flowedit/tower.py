@@ -1,4 +1,4 @@
-"""The image tower of `faceclip`: a small convolutional network whose gradients move features instead of adding noise."""
+"""The image tower of `faceclip`: a small convolutional network whose gradient moves features and adds no noise."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=Path("out/faceclip/image_tower.pt"))
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--out", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,0 +1,122 @@
+"""What every benchmark shares: the machine it ran on, the only timer, and the portraits of a folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flowedit
+from flowedit.checks import require
+from flowedit.paths import find_photos
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "numpy", "open_clip_torch", "timm", "kornia", "dlib-bin", "pillow")
+
+
+class Timer:
+    """Wall-clock seconds of a `with` block; waits for CUDA's queue at both ends, so that work is not missed."""
+
+    seconds: float = 0.0
+
+    def __enter__(self) -> Timer:
+        _finish_queue()
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _finish_queue()
+        self.seconds = time.perf_counter() - self._start
+
+
+def environment() -> dict[str, Any]:
+    """Tell the machine, the versions and the commit a figure belongs to; JSON-able."""
+    return {
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "load_at_start": round(os.getloadavg()[0], 2),  # above 0: the seconds are an upper bound
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "flowedit": flowedit.__version__,
+            **{name: _version(name) for name in PACKAGES},
+        },
+        "commit": _commit(),
+    }
+
+
+def find_portraits(folder: str | Path, *, match: str = "", people: str = "all") -> list[Path]:
+    """List the pictures of a folder, sorted by name.
+
+    Args:
+        folder: holds the pictures; its own folders are not looked into.
+        match: text that a file's name must contain.
+        people: `all`, `first:N` or `after:N`: the first N people, or all after them, in the order of the three
+            digits that begin a file's name. People are counted over the whole folder, before `match`, so that
+            a split stays the same whatever is measured.
+
+    Raises:
+        ValueError: no folder, no such picture, `people` misspelt, or a name without a person's digits.
+    """
+    require(Path(folder).is_dir(), f"FOLDER must be a folder of portraits; got {str(folder)!r}")
+    everything, _ = find_photos([str(folder)])
+    wanted = [path for path in everything if match in path.name]
+    if people != "all":
+        split = re.fullmatch(r"(first|after):(\d+)", people)
+        if split is None:
+            raise ValueError(f"people must be all, first:N or after:N; got {people!r}")
+        ids = sorted({person(path) for path in everything})
+        count = int(split[2])
+        kept = set(ids[:count] if split[1] == "first" else ids[count:])
+        wanted = [path for path in wanted if person(path) in kept]
+    require(bool(wanted), f"FOLDER must hold a picture for match={match!r}, people={people!r}; got none in {folder}")
+    return wanted
+
+
+def person(path: Path) -> str:
+    """Return the three digits that begin a portrait's file name."""
+    digits = re.match(r"\d{3}(?!\d)", path.name)
+    if digits is None:
+        raise ValueError(f"a portrait's name must begin with a person's three digits; got {path.name!r}")
+    return digits[0]
+
+
+def _finish_queue() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
+    return named[1] if named else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """Return the commit, with `+changes` where the files differ from it; None without git."""
+    answers = []
+    for command in (("rev-parse", "HEAD"), ("status", "--porcelain")):
+        try:
+            done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        answers.append(done.stdout.strip())
+    return answers[0] + ("+changes" if answers[1] else "")

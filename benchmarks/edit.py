@@ -1,0 +1,277 @@
+"""Edit every portrait of a folder with every prompt, measure the edited pictures, and print one table."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import flowedit
+from benchmarks import judge
+from benchmarks.common import Timer, environment, find_portraits
+from benchmarks.sheet import CELL_PX, save_sheets
+from benchmarks.table import IDENTITY, format_table, mean, summarize
+from flowedit import Config, Edit
+from flowedit.align import Crop, Face, extract, face_crop
+from flowedit.checks import require
+from flowedit.encoder import Encoder, load_encoder
+from flowedit.image import load as load_photo
+from flowedit.image import write_atomically
+from flowedit.measure import measure
+
+LEAST_PEOPLE = 5  # portraits that make a population
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """An unedited portrait and everything about it that an edit is compared with; no pixels of the photo."""
+
+    path: Path
+    face: Face
+    crop: Crop
+    values: Mapping[str, float]
+    identity: Tensor | None  # descriptor in the crop
+    identity_alone: Tensor  # descriptor of the picture on its own
+    lab: Tensor  # (3, 256, 256) the crop in CIELAB
+    regions: Mapping[str, Tensor]
+    smile: Tensor | None  # (51, 2) the same person's real move to a smile, crop's frame
+    thumbnail: np.ndarray
+
+
+class CountingEncoder:
+    """An encoder that counts how often it is asked, and for how many images."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder, self.name, self.size = encoder, encoder.name, encoder.size
+        self.text, self.knows = encoder.text, encoder.knows
+        self.calls = self.images = 0
+
+    def image(self, image: Tensor) -> Tensor:
+        self.calls += 1
+        self.images += len(image)
+        return self.encoder.image(image)
+
+
+def find_population(paths: Iterable[Path]) -> dict[Path, Face]:
+    """Find the face of every portrait; one without is named and left out."""
+    faces = {}
+    for path in paths:
+        face = judge.find_face(load_photo(path))
+        if face is None:
+            print(f"{path.name}: no face found, left out", file=sys.stderr)
+        else:
+            faces[path] = face
+    return faces
+
+
+def values_of(landmarks: Tensor) -> dict[str, float]:
+    return {name: float(value) for name, value in measure(landmarks.double()).items()}
+
+
+def look_at(path: Path, face: Face) -> Portrait:
+    """Measure an unedited portrait."""
+    photo, crop = load_photo(path), face_crop(face)
+    assert crop.landmarks is not None  # face_crop sets them
+    return Portrait(
+        path,
+        face,
+        crop,
+        values_of(face.landmarks),
+        judge.describe(photo, crop),
+        judge.describe_alone(photo, face),
+        judge.lab(extract(photo, crop, judge.CROP_PX)),
+        judge.regions(crop.landmarks, judge.CROP_PX),
+        real_smile(path, crop.landmarks),
+        thumbnail(extract(photo, crop, CELL_PX)),
+    )
+
+
+def real_smile(path: Path, landmarks: Tensor) -> Tensor | None:
+    """Return how this person's inner landmarks move from NAME_neutral to NAME_smiling; None without the two."""
+    other = path.with_name(path.name.replace("_neutral.", "_smiling."))
+    if other == path or not other.is_file():
+        return None
+    face = judge.find_face(load_photo(other))
+    return None if face is None else judge.displacement(face.landmarks[judge.INNER], landmarks[judge.INNER])
+
+
+def thumbnail(image: Tensor) -> np.ndarray:
+    return (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
+
+
+def compare(portrait: Portrait, edit: Edit, sd: Mapping[str, float]) -> tuple[dict[str, Any], np.ndarray]:
+    """Measure an edit on its rendered picture, in 8 bits as a user gets it: JSON-able numbers, and a thumbnail.
+
+    Numbers of a face that is not found again are None.
+    """
+    photo = load_photo(edit.to_pil())
+    face = judge.find_face(photo, portrait.face.landmarks)
+    effects, truth, alone = None, None, None
+    if face is not None:
+        after = values_of(face.landmarks)
+        effects = {name: (after[name] - value) / sd[name] for name, value in portrait.values.items()}
+        alone = judge.describe_alone(photo, face)
+        if portrait.smile is not None:
+            before = portrait.crop.landmarks
+            assert before is not None  # face_crop sets them
+            now = portrait.crop.to_crop(face.landmarks)
+            moved = judge.displacement(now[judge.INNER], before[judge.INNER])
+            truth = judge.correlation(moved, portrait.smile)
+    lab = judge.lab(extract(photo, portrait.crop, judge.CROP_PX))
+    colors = judge.color_changes(portrait.lab, lab, portrait.regions)
+    numbers = {
+        "effects_sd": effects,
+        "smile_correlation": truth,
+        "identity": judge.distance(judge.describe(photo, portrait.crop), portrait.identity),
+        "identity_alone": judge.distance(alone, portrait.identity_alone),
+        "folds": judge.fold_share(edit),
+        "colors": {name: asdict(change) for name, change in colors.items()},
+        "strength": edit.strength,
+        "strength_reason": edit.strength_reason,
+        "stopped": edit.stopped,
+    }
+    return numbers, thumbnail(extract(photo, portrait.crop, CELL_PX))
+
+
+def make_config(settings: Sequence[str]) -> Config:
+    """Build a Config from NAME=VALUE texts; hash.NAME=VALUE sets a number of the hash grid.
+
+    Raises:
+        ValueError: not NAME=VALUE, no such name, or a value that Config refuses.
+    """
+    config = Config()
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        group, dot, inner = name.partition(".")
+        names = {f.name for f in fields(config.hash if dot else config)}
+        known = (group == "hash" and inner in names) if dot else (name in names and name != "hash")
+        require(bool(sign) and known, f"--set must be NAME=VALUE with a name of Config; got {setting!r}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        try:
+            changed = {"hash": replace(config.hash, **{inner: value})} if dot else {name: value}
+            config = replace(config, **changed)
+        except TypeError as error:
+            raise ValueError(f"--set must give {name} a value of its type; got {setting!r}") from error
+    return config
+
+
+def run(
+    population: Mapping[Path, Face],
+    paths: Sequence[Path],
+    prompts: Sequence[str],
+    config: Config,
+    encoder: Encoder,
+    sheet: Path | None = None,
+) -> dict[str, Any]:
+    """Edit and measure; return rows of the table, and every edit's numbers.
+
+    Args:
+        population: all the unedited portraits, whose deviations are the units.
+        paths: those to edit, in `population`.
+        prompts: any; those without a measure get identity, folds and time only.
+        config: the same for every edit.
+        encoder: loaded once.
+        sheet: where to draw contact sheets.
+    """
+    require(
+        len(population) >= LEAST_PEOPLE,
+        f"FOLDER must hold {LEAST_PEOPLE} portraits or more, whose spread is the unit; got {len(population)}",
+    )
+    everyone = [values_of(face.landmarks) for face in population.values()]
+    sd = {name: judge.spread([values[name] for values in everyone]) for name in everyone[0]}
+    portraits = [look_at(path, population[path]) for path in paths]
+    counter = CountingEncoder(encoder)
+    rows, records, columns = [], [], [[portrait.thumbnail for portrait in portraits]]
+    for prompt in prompts:
+        own, pictures = [], []
+        for portrait in portraits:
+            counter.calls = counter.images = 0
+            with Timer() as timer:
+                edit = flowedit.optimize(portrait.path, prompt, config=config, encoder=counter, progress=False)
+            numbers, picture = compare(portrait, edit, sd)
+            cost = {"encoder_calls": counter.calls, "encoder_images": counter.images, "seconds": timer.seconds}
+            own.append({"photo": portrait.path.name, "prompt": prompt, **numbers, **cost})
+            pictures.append(picture)
+        rows.append(summarize(prompt, own))
+        records += own
+        columns.append(pictures)
+        right = rows[-1]["right"]
+        told = "" if right is None else f"{right:.0%} right, "
+        print(f"{prompt}: {told}{rows[-1]['seconds']:.1f} s per edit", file=sys.stderr, flush=True)
+    if sheet is not None:
+        save_sheets(sheet, ["photo", *prompts], [path.stem for path in paths], columns)
+    return {"rows": rows, "population_sd": sd, "population": len(population), "edits": records}
+
+
+def finite(value: Any) -> Any:
+    """Return JSON-able data with None for what JSON cannot say: infinities and not-a-numbers."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.edit", description=__doc__)
+    parser.add_argument("folder", type=Path, help="portraits; NAME_smiling beside NAME_neutral gives the truth")
+    parser.add_argument("--prompts", nargs="+", default=[*judge.GEOMETRY, *judge.COLORS])
+    parser.add_argument("--match", default="", help="text that a file's name must contain, such as neutral")
+    parser.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
+    parser.add_argument("--limit", type=int, help="edit this many portraits; the population stays whole")
+    parser.add_argument("--encoder", help="as for flowedit edit; default: the shipped one")
+    parser.add_argument("--field", choices=("raster", "hash"))
+    parser.add_argument("--diffeomorphic", action="store_true")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other fields of Config")
+    parser.add_argument("--sheet", type=Path, help="PNG for contact sheets, 8 faces on each")
+    parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
+    options = parser.parse_args(arguments)
+    settings = [*options.set, *([f"field={options.field}"] if options.field else [])]
+    try:
+        require(options.limit is None or options.limit >= 1, f"--limit must be at least 1; got {options.limit}")
+        options.config = make_config([*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])])
+        options.everyone = find_portraits(options.folder, match=options.match)
+        options.paths = find_portraits(options.folder, match=options.match, people=options.people)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
+    options = parse(arguments)
+    about = environment()
+    device = options.config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = encoder or load_encoder(options.encoder, device)
+    population = find_population(options.everyone)
+    paths = [path for path in options.paths if path in population][: options.limit]
+    report = run(population, paths, options.prompts, options.config, encoder, options.sheet)
+    setup = {"encoder": encoder.name, "people": options.people, "match": options.match}
+    print(f"{len(paths)} portraits ({options.people}), units from {len(population)}; field {options.config.field}")
+    print(format_table(report["rows"]))
+    alone = mean(row["identity_alone_kept"] for row in report["rows"])
+    print(f"identity within {IDENTITY} when each picture is aligned on its own: {alone:.0%}")
+    if options.json is not None:
+        config = {**asdict(options.config), "mask": str(options.config.mask or "") or None}
+        data = finite({**about, **setup, "config": config, **report})
+        text = json.dumps(data, indent=1, allow_nan=False)
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.json, lambda file: file.writelines([text.encode()]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The identity budget: bisection against a stand-in for dlib whose distance is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flowedit import budget
+from flowedit.align import Crop, whole_crop
+from flowedit.budget import CropEdit, choose_strength, layer_weight
+from flowedit.field import RasterField
+from flowedit.image import load
+from flowedit.render import Layer
+
+PHOTO = load(torch.full((3, 24, 24), 0.3))
+
+
+def tinted(tint=0.1, landmarks=True, **rest):
+    field = RasterField(4, 4)
+    with torch.no_grad():
+        field.color.fill_(tint)
+    crop = whole_crop(PHOTO)
+    return Layer(field, Crop(crop.matrix, torch.zeros(68, 2) if landmarks else None), **rest)
+
+
+@pytest.fixture
+def brightness(monkeypatch):
+    """Take the mean brightness for a face's descriptor: it grows in proportion to the strength of a tint."""
+    monkeypatch.setattr(budget, "_describe", lambda face: face.mean().reshape(1))
+
+
+def whole_distance(layer):
+    crop = CropEdit(layer, PHOTO, budget.MEASURE_PX)
+    return (crop.at(1.0).mean() - crop.at(0.0).mean()).item()
+
+
+def test_within_the_budget_nothing_is_held_back(brightness):
+    layer = tinted()
+    chosen = choose_strength([layer], PHOTO, 1.0)
+    assert chosen.strength == 1 and chosen.reason.startswith("whole: ")
+    assert chosen.distance == pytest.approx(whole_distance(layer), abs=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.83])
+def test_held_back_to_the_largest_strength_within(brightness, share):
+    layer = tinted()
+    limit = share * whole_distance(layer)
+    chosen = choose_strength([layer], PHOTO, limit)
+    assert chosen.distance <= limit
+    assert share - 2**-budget.BISECTIONS - 1e-3 <= chosen.strength <= share + 1e-3
+    assert chosen.reason.startswith("held back: ") and f"{limit:g}" in chosen.reason
+
+
+def test_the_worst_of_several_faces_counts(brightness):
+    weak, strong = tinted(0.02), tinted(0.1)
+    limit = whole_distance(strong) / 2
+    assert choose_strength([weak], PHOTO, limit).strength == 1
+    for layers in ([weak, strong], [strong, weak]):
+        assert choose_strength(layers, PHOTO, limit).strength == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):
+    before = float(CropEdit(tinted(), PHOTO, budget.MEASURE_PX).at(0.0).mean())
+    monkeypatch.setattr(budget, "_describe", lambda face: torch.zeros(1) if face.mean() < before + 0.02 else None)
+    chosen = choose_strength([tinted()], PHOTO, 0.35)
+    assert 0 < chosen.strength < 0.5 and chosen.distance == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "limit", "reason"),
+    [
+        (tinted(), None, "no identity budget was set"),
+        (tinted(landmarks=False), 0.35, "identity not measured: no aligned face"),
+        (tinted(), 0.35, "identity not measured: dlib finds no face in the crop"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(monkeypatch, layer, limit, reason):
+    monkeypatch.setattr(budget, "_describe", lambda face: None)
+    assert choose_strength([layer], PHOTO, limit) == (1.0, None, reason)
+
+
+def test_weight_is_window_times_masks():
+    plain = layer_weight(tinted(), PHOTO, 24)
+    assert plain[0, 0, 12, 12] == 1 and plain[0, 0, 0].max() == 0
+    half = torch.ones(1, 1, 24, 24)
+    half[..., :12] = 0
+    assert torch.allclose(layer_weight(tinted(mask=half), PHOTO, 24), plain * half)
+    hard = torch.full((24, 24), 0.5)
+    hard[:12] = 0
+    weighed = layer_weight(tinted(hard_mask=hard.numpy()), PHOTO, 24)
+    assert torch.allclose(weighed, plain * hard, atol=1e-6)
+
+
+def test_crop_edit_at_nothing_is_the_crop_and_in_range():
+    crop = CropEdit(tinted(0.15), PHOTO, 16)
+    assert torch.equal(crop.at(0.0), crop.pixels)
+    assert crop.at(100.0).max() == 1 and crop.at(-100.0).min() == 0
+    middle = crop.at(0.5)[0, 0, 8, 8] - crop.pixels[0, 0, 8, 8]
+    assert middle.item() == pytest.approx((crop.at(1.0) - crop.pixels)[0, 0, 8, 8].item() / 2, abs=1e-6)
