@@ -132,7 +132,7 @@ def fold_share(edit: Edit) -> float:
     assert edit.photo is not None  # optimize keeps it
     folds = 0
     for layer in edit.layers:
-        weight = layer_weight(layer, edit.photo, CROP_PX)
+        weight = layer_weight(layer, CROP_PX)
         strength = edit.strength * layer.strength
         raw, diffeomorphic = layer.field.lattice(CROP_PX), layer.field.diffeomorphic
         folds += count_folds(effective(raw, weight, shape=strength, diffeomorphic=diffeomorphic).coord)

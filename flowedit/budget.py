@@ -28,7 +28,7 @@ class Strength(NamedTuple):
     reason: str
 
 
-def layer_weight(layer: Layer, photo: Photo, side: int) -> Tensor:
+def layer_weight(layer: Layer, side: int) -> Tensor:
     """Window, region and the user's mask over a layer's crop: (1, 1, side, side)."""
     weight = window(centres(side)).reshape(1, 1, side, side)
     if layer.mask is not None:
@@ -44,7 +44,8 @@ class CropEdit:
 
     def __init__(self, layer: Layer, photo: Photo, side: int) -> None:
         self.pixels = extract(photo, layer.crop, side)
-        self._weight = layer_weight(layer, photo, side)
+        self._weight = layer_weight(layer, side)
+        self._strength = layer.strength
         self._diffeomorphic = layer.field.diffeomorphic
         with torch.no_grad():
             self._raw = layer.field.lattice(side)

@@ -16,7 +16,7 @@ class HashConfig:
 
     n_levels: int = 8
     """Levels of the grid that color may use."""
-    n_coord_levels: int = 4
+    n_coord_levels: int = 5
     """Levels that movement may use: fewer, since fine levels make geometry rough."""
     n_features_per_level: int = 2
     """Features at each grid node."""
@@ -28,7 +28,7 @@ class HashConfig:
     """Growth of the resolution from level to level."""
     hidden: int = 32
     """Width of the small network behind the grid."""
-    lr: float = 0.006
+    lr: float = 0.02
     """Adam's step, parameter units."""
 
 
@@ -48,6 +48,8 @@ class Config:
     """A lattice of splines, or a neural field."""
     target: Literal["direction", "absolute"] = "direction"
     """Move the photo's embedding by the prompt's difference from "a face", or to the prompt's embedding."""
+    intensity: float = 0.6
+    """How far the target lies along that difference; 1 is all of it, which tends to caricature."""
     steps: int = 60
     """Most steps of the loop."""
     views: int = 2
@@ -66,11 +68,11 @@ class Config:
     """Integrate the movement as a velocity: no folds by construction."""
     smooth: float = 0.03
     """Weight of the movement's bending energy."""
-    even: float = 0.05
+    even: float = 0.7
     """Weight of the tint's gradient energy where the photo itself is even."""
     small: float = 30.0
     """Weight of the movement's mean square."""
-    tint: float = 6.0
+    tint: float = 4.0
     """Weight of the tint's mean length: high, and only what pays is tinted."""
     fold: float = 10.0
     """Weight of the penalty on areas squeezed below a fifth."""
@@ -98,7 +100,7 @@ class Config:
             require(value in choices, f"{name} must be one of {choices}; got {value!r}")
         require(self.steps >= 1, f"steps must be at least 1; got {self.steps}")
         require(1 <= self.views <= 8, f"views must be from 1 to 8; got {self.views}")  # objective.POOL
-        for name in ("lr", "max_shift"):
+        for name in ("intensity", "lr", "max_shift"):
             value = getattr(self, name)
             require(value > 0 and math.isfinite(value), f"{name} must be positive; got {value}")
         for name in ("max_tint", "smooth", "small", "tint", "even", "fold"):

@@ -120,7 +120,7 @@ class ClipEncoder:
         parts: list[str] = []
         for sentence in re.split(r"(?<=[.!?;\n])\s+", prompt.strip()):
             run: list[str] = []
-            for word in (piece for word in sentence.split() for piece in self._pieces(word, room)):
+            for word in (piece for whole in sentence.split() for piece in self._pieces(whole, room)):
                 if run and self._count(" ".join([*run, word])) > room:
                     parts.append(" ".join(run))
                     run = []

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from . import image as images
 from .align import REGIONS, Crop, extract, region_mask
+from .budget import layer_weight
 from .checks import require
 from .field import centres
 from .image import Photo
 from .render import Layer, render
-from .warp import count_folds, effective, window
+from .warp import count_folds, effective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +91,7 @@ def plot(edit: Edit, path: str | Path) -> Path:
     require(ending in FORMATS, f"a plot must end in one of {', '.join(FORMATS)}; got {path}")
     photo = edit._photo()
     rows = len(edit.layers)
-    title = textwrap.fill(_title(edit), 130)
+    title = _title(edit)
     head = 0.45 + 0.24 * title.count("\n")  # inches
     height = 3.7 * rows + head
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
@@ -125,13 +126,7 @@ class _Look(NamedTuple):
 @torch.no_grad()
 def _look(edit: Edit, layer: Layer) -> _Look:
     points = centres(LATTICE)
-    weight = window(points)[None, None]
-    if layer.mask is not None:
-        size = (LATTICE, LATTICE)
-        weight = weight * F.interpolate(layer.mask.float(), size, mode="bilinear", align_corners=False)
-    if layer.hard_mask is not None:
-        over_photo = images.load(layer.hard_mask[:, :, None].repeat(3, axis=2))
-        weight = weight * extract(over_photo, layer.crop, LATTICE)[:, :1]
+    weight = layer_weight(layer, LATTICE)
     strength = edit.strength * layer.strength
     raw = layer.field.lattice(LATTICE)
     coord, tint = effective(
@@ -228,9 +223,10 @@ def _mean(values: Tensor, weight: Tensor) -> float:
 
 
 def _title(edit: Edit) -> str:
-    """Say prompt, strength and reason in one line."""
+    """Say what was asked for and, on a line of its own, strength and reason."""
     texts = [f"“{text}”" + (f" × {weight:g}" if weight != 1 else "") for text, weight in edit.prompts.items()]
-    return f"{' + '.join(texts)}   ·   strength {edit.strength:.2f} ({edit.strength_reason})"
+    strength = f"strength {edit.strength:.2f} ({edit.strength_reason})"
+    return "\n".join(textwrap.fill(part, 130) for part in (" + ".join(texts), strength))
 
 
 def _draw(edit: Edit, photo: Photo, layer: Layer, axes: Sequence[Axes], label: str) -> None:

@@ -84,7 +84,7 @@ def iterate(
     everything = torch.arange(POOL, device=crop.device)
     with torch.no_grad():
         embeddings = encoder.image(views(crop, everything, encoder.size))
-    targets = make_targets(encoder, prompts, embeddings, config.target)
+    targets = make_targets(encoder, prompts, embeddings, config.target, config.intensity)
     optimizer: torch.optim.Optimizer
     if isinstance(field, HashField):
         optimizer = torch.optim.Adam(field.parameters(), config.hash.lr)
@@ -224,7 +224,7 @@ def _search(
     field = _make_field(config, generator).to(device)
     side = _side(judge)
     layer = Layer(field, crop, make_mask(config.region, crop), hard_mask)
-    weight = layer_weight(layer, photo, side).to(device)
+    weight = layer_weight(layer, side).to(device)
     pixels = extract(photo, crop, side).to(device)
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"

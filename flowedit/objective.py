@@ -92,7 +92,9 @@ def text_change(encoder: Encoder, prompts: Mapping[str, float]) -> Tensor:
     return total if len(prompts) == 1 else total / total.norm() * length * float(weights.abs().max())
 
 
-def make_targets(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, kind: str) -> Tensor:
+def make_targets(
+    encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, kind: str, intensity: float = 1.0
+) -> Tensor:
     """Make one target for each view, before the loop.
 
     `direction`: the view's own embedding plus the text difference, so it is never 0/0 at the start and keeps
@@ -101,12 +103,13 @@ def make_targets(encoder: Encoder, prompts: Mapping[str, float], embeddings: Ten
     Args:
         embeddings: (n, D) the unedited views.
         kind: "direction" or "absolute".
+        intensity: scales the difference of a direction; an absolute target has none.
 
     Returns:
         (n, D) unit vectors.
     """
     if kind == "direction":
-        return F.normalize(embeddings + text_change(encoder, prompts), dim=-1)
+        return F.normalize(embeddings + intensity * text_change(encoder, prompts), dim=-1)
     weights = torch.tensor(list(prompts.values()), device=embeddings.device)
     total = weights @ encoder.text(list(prompts))
     require(float(total.norm()) > 1e-3, f"prompts must not cancel each other; got {dict(prompts)}")

@@ -16,7 +16,7 @@ import torch
 
 from flowedit.align import Crop, region_mask
 from flowedit.edit import Edit, load
-from flowedit.explain import LATTICE, explain, plot
+from flowedit.explain import LATTICE, _spread, explain, plot
 from flowedit.field import RasterField, centres
 from flowedit.image import load as load_photo
 from flowedit.render import Layer
@@ -112,6 +112,8 @@ DIRECTIONS = {
     "wide nose": ("nose", lambda x, y: (3 * torch.tanh(10 * x), 0), "outward"),
     "narrow nose": ("nose", lambda x, y: (-3 * torch.tanh(10 * x), 0), "inward"),
     "slim jaw": ("jaw", lambda x, y: (-4 * torch.tanh(3 * x), 0), "inward"),
+    "chin up": ("jaw", lambda x, y: (0, -4), "up"),
+    "one-sided": ("mouth", lambda x, y: (3 * (x > 0).float(), 0), "right and outward"),
     "thick lips": ("mouth", lambda x, y: (0, 4 * torch.tanh(12 * (y - 0.42))), "outward"),
     "all to the left": ("skin", lambda x, y: (-3, 0), "left"),
     "all to the right": ("eyes", lambda x, y: (3, 0), "right"),
@@ -134,6 +136,13 @@ def test_words_agree_with_the_rendered_picture():
     rows = (1 - edit.render()[0, 0]).sum(1)
     after = float((rows * torch.arange(320)).sum() / rows.sum())
     assert after == pytest.approx(192.5 - 5, abs=0.05)
+
+
+def test_what_moves_as_a_whole_does_not_spread():
+    x, y = centres(LATTICE).unbind(-1)
+    lopsided = ((x < -0.5) | (y > 0.7)).float()
+    moved = torch.tensor([3.0, -4.0])[:, None, None].expand(2, LATTICE, LATTICE)
+    assert _spread(moved, lopsided) == pytest.approx(0, abs=1e-5)
 
 
 def test_numbers_of_a_constant_shift():

@@ -31,10 +31,12 @@ MAY_IMPORT = {
     "warp": {"checks", "kernels", "field"},
     "objective": {"checks", "config", "encoder", "field", "warp"},
     "render": {"checks", "kernels", "image", "align", "field", "warp"},
-    "explain": {"checks", "config", "image", "align", "region", "measure", "field", "warp", "render"},
+    "budget": {"checks", "image", "align", "field", "warp", "render"},
+    "explain": {"checks", "config", "image", "align", "region", "measure", "field", "warp", "render", "budget"},
+    "descent": set(),
 }
-MAY_IMPORT["edit"] = set(MAY_IMPORT) - {"paths", "tower", "encoder", "objective"}
-MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower"}
+MAY_IMPORT["edit"] = set(MAY_IMPORT) - {"paths", "tower", "encoder", "objective", "descent"}
+MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower"} | {"__version__"}  # into the edit's provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = {"config", "edit", "loop"}

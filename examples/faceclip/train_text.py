@@ -96,22 +96,13 @@ class Words:
         out = torch.zeros(len(texts), self.tokenizer.context_length, dtype=torch.long)
         for row, text in zip(out, texts, strict=True):
             tokens: list[int] = [49406]
-            for piece in text.replace(UNKNOWN, "\0").split("\0"):
+            for k, piece in enumerate(text.split(UNKNOWN)):
+                if k:
+                    tokens += self.rng.sample(self.unknown, self.rng.choice((1, 1, 2, 3)))
                 tokens += self.tokenizer.encode(piece)
-                tokens += self.rng.sample(self.unknown, self.rng.choice((1, 1, 2, 3)))
-            del tokens[-1:]
-            while len(tokens) > 1 and tokens[-1] in self._unknown_set():
-                tokens.pop()
-            if text.rstrip().endswith(UNKNOWN):
-                tokens += self.rng.sample(self.unknown, 2)
-            tokens = tokens[: len(row) - 1] + [49407]
+            tokens = [*tokens[: len(row) - 1], 49407]
             row[: len(tokens)] = torch.tensor(tokens)
         return out
-
-    def _unknown_set(self) -> frozenset[int]:
-        if not hasattr(self, "_set"):
-            self._set = frozenset(self.unknown)
-        return self._set
 
     def batch(self, n: int) -> tuple[Tensor, list[Meaning | None]]:
         texts: list[str] = []
