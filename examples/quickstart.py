@@ -14,7 +14,7 @@ import torch
 import flowedit
 from flowedit import image
 
-PROMPT = "a smiling face"
+PROMPT = "a surprised face"
 OUT = Path("out")
 
 
@@ -27,15 +27,15 @@ def main() -> None:
     edit = flowedit.optimize(OUT / "astronaut.png", PROMPT)
     seconds = time.perf_counter() - start
 
-    edit.save(OUT / "astronaut_smiling.png")
+    edit.save(OUT / "astronaut_surprised.png")
     image.save(OUT / "before_after.png", torch.cat([photo.tensor(), edit.render()], dim=3))
     edit.plot(OUT / "why.png")
 
     print(f'Edited the astronaut photo into "{PROMPT}" in {seconds:.1f} s, at strength {edit.strength:.2f}')
     print(f"({edit.strength_reason}). Look at:")
-    print(f"  {OUT}/before_after.png       the photo and the edit, side by side")
-    print(f"  {OUT}/astronaut_smiling.png  the edit; every pixel outside the face is the photo's own")
-    print(f"  {OUT}/why.png                what moved, what was tinted, and where")
+    print(f"  {OUT}/before_after.png         the photo and the edit, side by side")
+    print(f"  {OUT}/astronaut_surprised.png  the edit; every pixel outside the face is the photo's own")
+    print(f"  {OUT}/why.png                  what moved, what was tinted, and where")
     print('Next: .venv/bin/flowedit edit YOUR_PHOTO.jpg "big eyes"')
 
 
