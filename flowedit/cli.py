@@ -33,7 +33,7 @@ from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, find_photos, name_ta
 if TYPE_CHECKING:
     from flowedit.edit import Edit
 
-PACKAGES = ("torch", "numpy", "open_clip_torch", "kornia", "dlib-bin", "face-recognition-models")
+PACKAGES = ("torch", "numpy", "open_clip_torch", "dlib-bin", "face-recognition-models")
 Words = Positional[tuple[str, ...]]
 
 
@@ -70,7 +70,7 @@ class EditCommand:
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
     """One more prompt, as --also "big eyes=0.5"; weight 1 if not given, negative to avoid it."""
     encoder: Annotated[str | None, arg(metavar="NAME")] = None
-    """open_clip's model:pretrained, a checkpoint file, or faceclip, which is shipped and the default."""
+    """open_clip's MODEL:PRETRAINED or MODEL:PATH, a folder in its layout, or faceclip: shipped, the default."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
@@ -297,7 +297,10 @@ def describe_machine() -> dict[str, Any]:
         "versions": versions,
         "devices": devices,
         "backends": ", ".join(sorted(dispatch.available())),
-        "encoders": {"shipped": shipped, "others": "any open_clip model:pretrained, or a checkpoint file"},
+        "encoders": {
+            "shipped": shipped,
+            "others": "any open_clip MODEL:PRETRAINED or MODEL:PATH, or a folder in its layout",
+        },
     }
 
 
