@@ -299,7 +299,7 @@ def describe_machine() -> dict[str, Any]:
         "backends": ", ".join(sorted(dispatch.available())),
         "encoders": {
             "shipped": shipped,
-            "others": "any open_clip MODEL:PRETRAINED or MODEL:PATH, or a folder in its layout",
+            "others": "open_clip's MODEL:PRETRAINED or MODEL:PATH",
         },
     }
 

@@ -16,7 +16,7 @@ class HashConfig:
 
     n_levels: int = 8
     """Levels of the grid that color may use."""
-    n_coord_levels: int = 5
+    n_coord_levels: int = 6
     """Levels that movement may use: fewer, since fine levels make geometry rough."""
     n_features_per_level: int = 2
     """Features at each grid node."""
@@ -28,7 +28,7 @@ class HashConfig:
     """Growth of the resolution from level to level."""
     hidden: int = 32
     """Width of the small network behind the grid."""
-    lr: float = 0.02
+    lr: float = 0.03
     """Adam's step, parameter units."""
 
 
@@ -50,8 +50,8 @@ class Config:
     """Move the photo's embedding by the prompt's difference from "a face", or to the prompt's embedding."""
     intensity: float = 0.6
     """How far the target lies along that difference; 1 is all of it, which tends to caricature."""
-    steps: int = 60
-    """Most steps of the loop."""
+    steps: int | None = None
+    """Most steps of the loop; None is 60 for a raster field and 100 for a hash field."""
     views: int = 2
     """Views of the face shown to the encoder in each step."""
     lr: float = 0.0025
@@ -98,7 +98,7 @@ class Config:
         ):
             value = getattr(self, name)
             require(value in choices, f"{name} must be one of {choices}; got {value!r}")
-        require(self.steps >= 1, f"steps must be at least 1; got {self.steps}")
+        require(self.steps is None or self.steps >= 1, f"steps must be at least 1; got {self.steps}")
         require(1 <= self.views <= 8, f"views must be from 1 to 8; got {self.views}")  # objective.POOL
         for name in ("intensity", "lr", "max_shift"):
             value = getattr(self, name)
@@ -108,3 +108,8 @@ class Config:
             require(value >= 0 and math.isfinite(value), f"{name} must be at least 0; got {value}")
         require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")
         require(self.region is None or self.align, "region must go with align=True; got align=False (--no-align)")
+
+    @property
+    def most_steps(self) -> int:
+        """`steps`, or its default for the field."""
+        return self.steps or (60 if self.field == "raster" else 100)

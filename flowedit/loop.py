@@ -93,9 +93,9 @@ def iterate(
     weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "even", "fold")}
     even = evenness(crop)
     rates = [group["lr"] for group in optimizer.param_groups]
-    for number in range(config.steps):
+    for number in range(config.most_steps):
         if isinstance(field, HashField):
-            field.set_levels(min(1.0, 0.4 + 1.2 * number / config.steps))
+            field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
         chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
         offsets = effective(field.lattice(crop.shape[-1]), weight, diffeomorphic=field.diffeomorphic)
         seen = views(warp(crop, offsets), chosen, encoder.size)
@@ -116,7 +116,7 @@ def iterate(
         total.backward()
         yield Step(number, values, total.item(), len(chosen))
         for group, lr in zip(optimizer.param_groups, rates, strict=True):  # a quick start, a quiet end
-            group["lr"] = lr * min(1.0, (number + 1) / 5, 1.2 - number / config.steps)
+            group["lr"] = lr * min(1.0, (number + 1) / 5, 1.2 - number / config.most_steps)
         optimizer.step()
 
 
@@ -230,7 +230,7 @@ def _search(
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
     smoothed: float | None = None
     shown = sys.stderr.isatty() if progress is None else progress
-    bar = tqdm(total=config.steps, desc="editing", unit="step", disable=not shown, leave=False)
+    bar = tqdm(total=config.most_steps, desc="editing", unit="step", disable=not shown, leave=False)
     try:
         for step in iterate(field, pixels, weight, judge, prompts, config, generator):
             for name, value in {**step.terms, "total": step.total}.items():

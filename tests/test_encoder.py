@@ -1,0 +1,170 @@
+"""Encoders: what they see, how long prompts are read, what a wrong name or a damaged file says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from skimage.data import astronaut
+
+from flowedit import encoder as encoders
+from flowedit.encoder import WEIGHTS, load_encoder
+
+LONG = (
+    "a woman with big round eyes, raised eyebrows, thick red lips and rosy cheeks.",
+    "an old man with a slim jaw, a wide nose, small eyes and a very sad mouth.",
+)
+
+
+@pytest.fixture(scope="module")
+def faceclip():
+    return load_encoder()
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the shipped weights that may be damaged, in the place of the real ones."""
+    folder = tmp_path / "faceclip"
+    shutil.copytree(WEIGHTS / "faceclip", folder)
+    monkeypatch.setattr(encoders, "WEIGHTS", tmp_path)
+    return folder
+
+
+def test_an_encoder_is_loaded_once(faceclip):
+    assert load_encoder("faceclip") is faceclip and faceclip.name == "faceclip"
+
+
+@pytest.mark.parametrize("prompt", ["a smiling face", "a sad face", "big eyes", "thick lips", "red lipstick"])
+def test_faceclip_knows_faces(faceclip, prompt):
+    assert faceclip.knows(prompt)
+
+
+@pytest.mark.parametrize("prompt", ["a red sports car", "a mountain lake at sunset", "a bowl of noodle soup"])
+def test_faceclip_does_not_know_other_things(faceclip, prompt):
+    assert not faceclip.knows(prompt)
+
+
+def test_a_picture_is_prepared_as_open_clip_prepares_it(faceclip, monkeypatch):
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    process = faceclip.model.visual.preprocess_cfg
+    wanted = image_transform_v2(PreprocessCfg(**process), is_train=False)(Image.fromarray(astronaut()))
+    seen = []
+
+    def encode(image):
+        seen.append(image)
+        return torch.ones(1, 4)
+
+    monkeypatch.setattr(faceclip.model, "encode_image", encode)
+    faceclip.image(torch.from_numpy(astronaut()).permute(2, 0, 1)[None] / 255)
+    # Pillow rounds to 8 bits after rows and after columns: half a level each, in deviations of the color.
+    assert (seen[0][0] - wanted).abs().max() <= 1.05 / 255 / min(process["std"])
+    assert seen[0].std() > 0.5  # a photo, not a constant
+
+
+def test_the_gradient_reaches_the_whole_picture(faceclip):
+    image = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    embedding = faceclip.image(image)
+    assert embedding.norm().item() == pytest.approx(1, abs=1e-5)
+    (embedding @ faceclip.text(["a smiling face"]).T).sum().backward()
+    assert image.grad.isfinite().all() and (F.avg_pool2d(image.grad.abs(), 32) > 0).all()
+    assert all(parameter.grad is None for parameter in faceclip.model.parameters())
+
+
+def test_a_long_prompt_is_the_mean_of_its_sentences(faceclip):
+    one, two = faceclip.text(LONG)
+    both = faceclip.text([" ".join(LONG)])[0]
+    assert torch.allclose(both, F.normalize(one + two, dim=-1), atol=1e-5)
+    assert not torch.allclose(both, one, atol=1e-2)
+
+
+def test_the_end_of_a_long_sentence_counts(faceclip):
+    start = "a face with " + "big round open eyes and " * 20
+    sad, glad = faceclip.text([start + "a sad mouth", start + "a smiling mouth"])
+    assert not torch.allclose(sad, glad, atol=1e-3)
+    assert faceclip.text(["ha" * 400]).isfinite().all()  # one word longer than the context
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "...", None])
+def test_an_empty_prompt_is_refused(faceclip, prompt):
+    with pytest.raises((ValueError, TypeError), match="prompt must"):
+        faceclip.text(["a face", prompt])
+
+
+def test_an_unknown_model_gets_a_suggestion():
+    with pytest.raises(ValueError, match=r"ViT-B-32.*got 'ViT-B-33'"):
+        load_encoder("ViT-B-33:openai")
+    with pytest.raises(ValueError, match="encoder must be 'faceclip', MODEL:PRETRAINED"):
+        load_encoder("facecilp")
+
+
+def test_an_unknown_tag_lists_the_known():
+    with pytest.raises(ValueError, match=r"laion2b_s34b_b79k.*got 'nothing'"):
+        load_encoder("ViT-B-32:nothing")
+
+
+def test_openai_weights_without_quickgelu_are_refused():
+    with pytest.raises(ValueError, match="must go with ViT-B-32-quickgelu:openai"):
+        load_encoder("ViT-B-32:openai")
+
+
+def test_an_unreachable_hub_names_both_ways_out(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no route to host\nand much more")
+
+    monkeypatch.setattr("open_clip.factory.download_pretrained", offline)
+    with pytest.raises(RuntimeError) as told:
+        load_encoder("ViT-B-32:laion2b_s34b_b79k")
+    line = str(told.value)
+    assert "no route to host" in line and "encoder='faceclip'" in line and "MODEL:PATH" in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("where", [0, 5000, -1])
+def test_a_changed_byte_in_the_weights_is_refused(copied, where):
+    weights = copied / "open_clip_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[where] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ValueError, match=r"must have SHA-256 .*reinstall flowedit"):
+        load_encoder()
+
+
+def test_missing_weights_are_told(copied):
+    (copied / "open_clip_model.safetensors").unlink()
+    with pytest.raises(RuntimeError, match=r"must exist.*reinstall flowedit"):
+        load_encoder()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": "0"}'])
+def test_a_damaged_card_is_refused(copied, text):
+    (copied / "card.json").write_text(text)
+    with pytest.raises(ValueError, match=r"card\.json must be as shipped"):
+        load_encoder()
+
+
+def test_a_folder_in_open_clips_layout(faceclip, copied):
+    found = load_encoder(str(copied))
+    assert found is not faceclip and found.name == str(copied) and found.size == faceclip.size
+    assert torch.equal(found.text(["a sad face"]), faceclip.text(["a sad face"]))
+    assert found.knows("a red sports car")  # nothing says what it does not know
+
+
+def test_a_folder_that_holds_no_model_is_refused(copied):
+    (copied / "open_clip_model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="must hold an open_clip model") as told:
+        load_encoder(str(copied))
+    assert len(str(told.value).splitlines()) == 1
+    (copied / "open_clip_config.json").unlink()
+    with pytest.raises(ValueError, match=r"must hold open_clip_config\.json"):
+        load_encoder(str(copied))
+
+
+def test_the_card_describes_the_weights():
+    card = json.loads((WEIGHTS / "faceclip" / "card.json").read_text())
+    assert len(card["sha256"]) == 64 and np.linalg.norm(card["foreign"]["direction"]) == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,167 @@
+"""The shipped encoder on a real portrait: edits mean what they say, and touch nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from skimage.data import astronaut
+
+import flowedit
+from flowedit.align import extract, landmarks, region_mask
+from flowedit.cli import main
+from flowedit.image import load, read_note
+from flowedit.measure import measure
+
+PORTRAIT = astronaut()[:280, 80:360]
+
+
+def edit(prompt, image=PORTRAIT, **options):
+    return flowedit.optimize(image, prompt, config=flowedit.Config(**{"steps": 20, "identity": None, **options}))
+
+
+def shape_of(image, crop):
+    """Measurements of the face in a picture, found afresh."""
+    points = landmarks(extract(load(image), crop, 256))
+    assert points is not None
+    return measure(points)
+
+
+def change(made, name):
+    crop = made.layers[0].crop
+    return float(shape_of(made.render(1.0), crop)[name] - shape_of(PORTRAIT, crop)[name])
+
+
+def outside(made, height, width):
+    """True where no crop's box reaches."""
+    away = np.ones((height, width), bool)
+    for layer in made.layers:
+        top, left, bottom, right = layer.crop.box(height, width)
+        away[top:bottom, left:right] = False
+    return away
+
+
+def pixels(made, strength=1.0):
+    return np.asarray(made.to_pil(strength))
+
+
+@pytest.fixture(scope="module")
+def sad():
+    return edit("a sad face")
+
+
+def test_a_sad_face_lowers_the_mouth_corners_and_a_negative_weight_lifts_them(sad):
+    assert change(sad, "mouth_curvature") < -0.005
+    assert change(edit({"a sad face": -1.0}), "mouth_curvature") > 0
+
+
+def test_big_eyes_are_bigger():
+    assert change(edit("big eyes"), "eye_area") > 0.002
+
+
+def test_red_lipstick_reddens_the_lips():
+    made = edit("red lipstick")
+    crop = made.layers[0].crop
+    mask = region_mask("mouth", crop.landmarks, 256)[0, 0].numpy()
+    before, after = (
+        rgb2lab(extract(load(picture), crop, 256)[0].permute(1, 2, 0).numpy())
+        for picture in (PORTRAIT, made.render(1.0))
+    )
+    assert ((after - before)[..., 1] * mask).sum() / mask.sum() > 1
+
+
+def test_the_same_seed_gives_the_same_bits(sad):
+    again = edit("a sad face")
+    assert torch.equal(again.render(1.0), sad.render(1.0)) and again.history == sad.history
+
+
+def test_outside_the_crop_every_bit_stays(sad):
+    away = outside(sad, *PORTRAIT.shape[:2])
+    after = pixels(sad)
+    assert away.sum() > 1000 and np.array_equal(after[away], PORTRAIT[away])
+    assert not np.array_equal(after, PORTRAIT) and np.array_equal(pixels(sad, 0.0), PORTRAIT)
+
+
+def test_outside_a_hard_mask_every_bit_stays(tmp_path):
+    mask = np.zeros(PORTRAIT.shape[:2], np.uint8)
+    mask[:, :145] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    after = pixels(edit("a sad face", mask=tmp_path / "mask.png"))
+    assert np.array_equal(after[mask == 0], PORTRAIT[mask == 0])
+    assert not np.array_equal(after[mask > 0], PORTRAIT[mask > 0])
+
+
+def test_a_region_keeps_the_rest():
+    made = edit("a sad face", region="mouth")
+    crop = made.layers[0].crop
+    height, width = PORTRAIT.shape[:2]
+    rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    points = crop.to_crop(torch.stack([columns, rows], -1).double()).float()[None]
+    reach = torch.nn.functional.grid_sample(
+        region_mask("mouth", crop.landmarks, 256), points, padding_mode="zeros", align_corners=False
+    )[0, 0].numpy()
+    reach = torch.nn.functional.max_pool2d(torch.from_numpy(reach)[None], 5, 1, 2)[0].numpy()  # the mask's own pixels
+    after = pixels(made)
+    assert np.array_equal(after[reach == 0], PORTRAIT[reach == 0])
+    assert not np.array_equal(after[reach > 0], PORTRAIT[reach > 0])
+
+
+def test_all_faces_are_edited():
+    twice = np.concatenate([PORTRAIT, PORTRAIT], axis=1)
+    made = edit("a sad face", image=twice, face="all", steps=6)
+    assert len(made.layers) == 2
+    after, half = pixels(made), PORTRAIT.shape[1]
+    assert not np.array_equal(after[:, :half], PORTRAIT) and not np.array_equal(after[:, half:], PORTRAIT)
+
+
+def test_without_alignment_the_whole_picture_is_edited():
+    made = edit("a sad face", align=False, steps=3)
+    assert made.layers[0].crop.landmarks is None and not np.array_equal(pixels(made), PORTRAIT)
+
+
+def test_no_face_names_the_way_out():
+    with pytest.raises(ValueError, match="align=False"):
+        edit("a sad face", image=np.full((64, 64, 3), 90, np.uint8))
+
+
+def test_the_identity_budget_holds():
+    made = edit("a sad face", identity=0.15)
+    assert 0 < made.strength < 1 and made.facts["identity_distance"] <= 0.15
+    assert made.strength_reason.startswith("held back")
+
+
+def test_alpha_is_kept(tmp_path):
+    alpha = np.tile(np.arange(280, dtype=np.uint8), (280, 1))
+    made = edit("a sad face", image=np.dstack([PORTRAIT, alpha]), steps=3)
+    written = np.asarray(Image.open(made.save(tmp_path / "out.png", strength=1.0)))
+    assert np.array_equal(written[..., 3], alpha) and not np.array_equal(written[..., :3], PORTRAIT)
+
+
+@pytest.mark.parametrize("field", ["hash", "raster"])
+def test_a_diffeomorphic_edit_has_no_folds(field):
+    made = edit("a sad face", field=field, diffeomorphic=True, max_shift=0.2, small=0.0, smooth=0.0, fold=0.0, steps=10)
+    told = made.explain()
+    assert all(face["folds"] == 0 for face in told["faces"].values())
+    assert np.abs(pixels(made).astype(int) - PORTRAIT).max() > 5
+
+
+def test_the_command_leaves_picture_edit_file_plot_and_record(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PORTRAIT).save("face.png")
+    command = ["edit", "face.png", "a sad face", "-o", "out.png", "--steps", "4"]
+    assert main([*command, "--save-edit", "sad.flowedit", "--plot", "why.png"]) == 0
+    assert capsys.readouterr().err == ""
+    assert sorted(p.name for p in Path().iterdir()) == ["face.png", "out.png", "sad.flowedit", "why.png"]
+    note = read_note("out.png")
+    assert note is not None and note["prompts"] == {"a sad face": 1.0} and note["encoder"] == "faceclip"
+    assert Image.open("why.png").size[0] > 300
+    assert main(["apply", "sad.flowedit", "face.png", "-o", "again.png", "--quiet"]) == 0
+    assert np.array_equal(np.asarray(Image.open("again.png")), np.asarray(Image.open("out.png")))
+    assert main(["explain", "sad.flowedit", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["encoder"] == "faceclip" and told["prompts"] == {"a sad face": 1.0}

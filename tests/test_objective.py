@@ -1,0 +1,146 @@
+"""The objective's terms, each on a field whose value is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from stand_in import TinyEncoder
+
+from flowedit.field import Offsets, centres
+from flowedit.objective import (
+    LEAST_AREA,
+    Views,
+    check_prompts,
+    even_term,
+    evenness,
+    fold_term,
+    make_targets,
+    small_term,
+    smooth_term,
+    text_change,
+    text_term,
+    tint_term,
+    weigh,
+)
+
+SIDE = 16
+POINTS = centres(SIDE).reshape(SIDE, SIDE, 2).permute(2, 0, 1)[None]
+STILL = Offsets(torch.zeros(1, 2, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE))
+
+
+def change(prompts):
+    return text_change(TinyEncoder(), prompts)
+
+
+def test_prompts_are_read():
+    assert check_prompts("sad") == {"sad": 1.0} and check_prompts({"sad": -2, "old": 0.5}) == {"sad": -2.0, "old": 0.5}
+
+
+@pytest.mark.parametrize(
+    "prompt", [None, 3, {}, "", " ", {"sad": 0}, {"sad": math.nan}, {"sad": math.inf}, {"sad": "1"}, {"": 1.0}, {1: 1}]
+)
+def test_bad_prompts_are_refused(prompt):
+    with pytest.raises((TypeError, ValueError), match="must"):
+        check_prompts(prompt)
+
+
+def test_a_weight_scales_and_turns_a_prompts_change():
+    one = change({"red": 1.0})
+    assert one.norm() > 0.1
+    assert torch.allclose(change({"red": -0.5}), -0.5 * one)
+
+
+def test_several_prompts_keep_the_length_of_one():
+    red, blue = change({"red": 1.0}), change({"blue": 1.0})
+    both = change({"red": 1.0, "blue": 1.0})
+    assert torch.allclose(F.normalize(both, dim=0), F.normalize(red + blue, dim=0))
+    assert both.norm() == pytest.approx(float((red.norm() + blue.norm()) / 2), rel=1e-5)
+    assert change({"red": 1.0, "blue": -1.0}) @ blue < 0
+
+
+def test_prompts_that_cancel_are_refused():
+    with pytest.raises(ValueError, match="cancel"):
+        change({"unknown": 1.0, "unheard": -1.0})
+
+
+def test_a_direction_starts_from_each_view_and_grows_with_intensity():
+    views = F.normalize(torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), dim=-1)
+    judge, prompts = TinyEncoder(), {"red": 1.0}
+    weak, strong = (make_targets(judge, prompts, views, "direction", much) for much in (0.2, 1.0))
+    assert torch.allclose(strong, F.normalize(views + change(prompts), dim=-1))
+    assert torch.allclose(strong.norm(dim=-1), torch.ones(3))
+    assert ((strong * views).sum(-1) < (weak * views).sum(-1)).all()
+
+
+def test_an_absolute_target_is_the_prompt_itself():
+    judge, views = TinyEncoder(), F.normalize(torch.ones(3, 4), dim=-1)
+    target = make_targets(judge, {"red": 2.0}, views, "absolute", 0.1)
+    assert torch.allclose(target, judge.text(["red"]).expand(3, -1))
+    with pytest.raises(ValueError, match="cancel"):
+        make_targets(judge, {"unknown": 1.0, "unheard": -1.0}, views, "absolute")
+
+
+def test_the_text_term_is_a_mean_of_one_minus_cosine():
+    rows = torch.eye(2)
+    assert text_term(rows, rows).item() == 0 and text_term(rows, rows.flip(0)).item() == 1
+    assert text_term(rows, -rows).item() == 2
+
+
+def test_smoothness_is_free_for_affine_movement_only():
+    affine = 0.1 * POINTS + 0.2 * POINTS.flip(1) + 0.03
+    assert smooth_term(Offsets(affine, STILL.color)).item() == pytest.approx(0, abs=1e-6)
+    bent = torch.cat([POINTS[:, :1] ** 2, torch.zeros_like(POINTS[:, :1])], 1)
+    assert smooth_term(Offsets(bent, STILL.color)).item() == pytest.approx(
+        2, rel=1e-3
+    )  # (d2/dx2 x^2)^2, half the channels
+    twisted = torch.cat([POINTS[:, :1] * POINTS[:, 1:], torch.zeros_like(POINTS[:, :1])], 1)
+    assert smooth_term(Offsets(twisted, STILL.color)).item() == pytest.approx(1, rel=1e-3)  # 2 * 1^2, half the channels
+
+
+def test_small_and_tint_terms():
+    moved = Offsets(torch.full((1, 2, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.1))
+    assert small_term(moved).item() == pytest.approx(0.25) and small_term(STILL).item() == 0
+    assert tint_term(STILL).item() == pytest.approx(0, abs=1e-7)
+    assert tint_term(moved).item() == pytest.approx(math.sqrt(0.03 + 1e-4) - 0.01, rel=1e-4)
+    few = torch.zeros(1, 3, 4, 4)
+    few[..., 0, 0] = 0.1 * 4  # as much square as a sixteenth of it everywhere
+    assert tint_term(Offsets(moved.coord, few)) < tint_term(moved)
+
+
+def test_an_uneven_tint_costs_only_where_the_photo_is_even():
+    photo = torch.zeros(1, 3, SIDE, SIDE)
+    photo[..., SIDE // 2 :] = 1
+    weights = evenness(photo)
+    assert weights[0].shape == (1, 1, SIDE, SIDE - 1) and weights[1].shape == (1, 1, SIDE - 1, SIDE)
+    assert weights[0][..., SIDE // 2 - 1].max() < 1e-3 and weights[0][..., 0].min() == 1 and weights[1].min() == 1
+    on_the_edge, off_it = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
+    on_the_edge[..., SIDE // 2 :] = 0.1
+    off_it[..., SIDE // 4 :] = 0.1
+    assert even_term(Offsets(STILL.coord, on_the_edge), weights) < 1e-3 * even_term(
+        Offsets(STILL.coord, off_it), weights
+    )
+    assert even_term(Offsets(STILL.coord, torch.full_like(off_it, 0.1)), weights).item() == 0
+
+
+@pytest.mark.parametrize(("scale", "cost"), [(1.0, 0.0), (0.5, 0.0), (0.4, LEAST_AREA - 0.16), (0.0, LEAST_AREA)])
+def test_folding_costs_below_the_least_area(scale, cost):
+    squeezed = Offsets((scale - 1) * POINTS, STILL.color)
+    assert fold_term(squeezed).item() == pytest.approx(cost, abs=1e-5)
+
+
+def test_the_first_view_is_the_picture_itself():
+    views = Views.draw(4, torch.Generator().manual_seed(0), torch.device("cpu"))
+    picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    seen = views(picture, torch.tensor([0, 1, 2]), SIDE)
+    assert torch.allclose(seen[0], picture[0], atol=1e-5)
+    assert not torch.allclose(seen[2], picture[0], atol=0.05)
+    assert (seen[1].flip(-1) - picture[0]).abs().mean() < (seen[1] - picture[0]).abs().mean()  # odd ones are mirrored
+    assert views(torch.rand(1, 3, 64, 64), torch.tensor([0]), SIDE).shape == (1, 3, SIDE, SIDE)
+
+
+def test_terms_are_weighed_and_one_without_a_weight_counts_once():
+    terms = {"text": torch.tensor(2.0), "smooth": torch.tensor(3.0)}
+    assert weigh(terms, {"smooth": 10.0}).item() == 32.0
