@@ -174,16 +174,11 @@ def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generat
     return lab_to_rgb(lab).clamp(0, 1), measured
 
 
-def expose(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Vary contrast and brightness; before colors are measured, or pale skin would mean dark surroundings."""
+def photograph(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary what a camera varies: contrast, brightness, sharpness, noise."""
     n = len(image)
     contrast = torch.exp(0.18 * torch.randn(n, 1, 1, 1, generator=generator))
-    return ((image - 0.5) * contrast + 0.5 + 0.05 * torch.randn(n, 1, 1, 1, generator=generator)).clamp(0, 1)
-
-
-def photograph(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Vary what a camera varies besides: sharpness and noise."""
-    n = len(image)
+    image = (image - 0.5) * contrast + 0.5 + 0.05 * torch.randn(n, 1, 1, 1, generator=generator)
     soft = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     blur = (torch.rand(n, 1, 1, 1, generator=generator) - 0.3).clamp(min=0) / 0.7
     image = image + blur * (soft - image)

@@ -146,7 +146,7 @@ CONCEPTS = (
     ),
     concept({"lips_red": -1.0}, "", "pale lips, colorless lips, no lipstick, bare lips", "remove the lipstick, make the lips paler"),
     concept(
-        {"skin_light": 1.0, "skin_warm": -0.2}, "pale, fair-skinned, light-skinned, pale-skinned",
+        {"skin_light": 1.0, "skin_warm": -0.4}, "pale, fair-skinned, light-skinned, pale-skinned",
         "pale skin, fair skin, light skin, white skin, lighter skin, a pale complexion",
         "lighten the skin, make the skin paler",
     ),
@@ -155,7 +155,7 @@ CONCEPTS = (
         "darken the skin, make the skin darker",
     ),
     concept(
-        {"skin_light": -1.0, "skin_warm": 0.7}, "tanned, sunburnt, bronzed",
+        {"skin_light": -0.7, "skin_warm": 0.8}, "tanned, sunburnt, bronzed",
         "tanned skin, a tan, bronzed skin, a suntan, golden skin, brown skin", "tan the skin, give her a tan",
     ),
     concept(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from flowedit.tower import INPUT_PX, VIEW_PX, FaceTower
 
 from . import attributes as attr
-from .augment import expose, landmark_moves, photograph, recolor, warp_faces
+from .augment import landmark_moves, photograph, recolor, warp_faces
 
 MEAN, STD = 0.5, 0.25  # what open_clip is told in the config
 
@@ -71,7 +71,6 @@ class Faces:
         shown = ((torch.rand(len(i), generator=generator) < 0.5).float() * (1 - colored) + colored) * (1 - to_gray)
         image = torch.where(to_gray[:, None, None, None] > 0, image.mean(1, keepdim=True), image)
         masks = F.interpolate(self.masks[i].float() / 255, INPUT_PX, mode="bilinear", align_corners=False)
-        image = expose(image, generator)
         bright, measured = recolor(image, masks, (1 - colored), generator)
         gray = bright.mean(1, keepdim=True).expand_as(bright)
         return torch.where(shown[:, None, None, None] > 0, bright, gray), measured, shown
