@@ -28,7 +28,7 @@ class HashConfig:
     """Growth of the resolution from level to level."""
     hidden: int = 32
     """Width of the small network behind the grid."""
-    lr: float = 0.03
+    lr: float = 0.02
     """Adam's step, parameter units."""
 
 

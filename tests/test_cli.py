@@ -322,9 +322,11 @@ def test_a_closed_pipe_is_no_traceback():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and pipes as on POSIX")
 def test_a_real_ctrl_c_is_clean():
+    # A job that a shell put into the background inherits an ignored SIGINT; a user's terminal does not.
     script = """
-import time
+import signal, time
 import flowedit, flowedit.cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def optimize(*_, **__):
     print("ready", flush=True)
     time.sleep(60)
