@@ -245,7 +245,7 @@ def _search(
             bar.set_postfix(text=f"{step.terms['text']:.3f}")
             if callback is not None:
                 callback(step)
-            if since >= PATIENCE:
+            if since >= PATIENCE and 2 * step.number >= config.most_steps:  # a neural field starts slowly
                 stopped = "converged"
                 break
     except KeyboardInterrupt:
