@@ -2,7 +2,7 @@
 
 It uses what any user of the library can use, parses with tyro (so a flag, a field of Config, its default and
 its help line are one text), and prints in two places only: `_say` and `_complain`.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C with nothing kept.
+Exit codes: 0 done, 1 failed or stopped by Ctrl-C, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         _complain("interrupted")
-        return 130
+        return 1
     except BrokenPipeError:  # the reader of our output has gone, as in `flowedit info | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -223,7 +223,7 @@ def _load_named(model: str, pretrained: str, name: str, device: torch.device | s
     tags = open_clip.list_pretrained_tags_by_model(model)
     require(
         local or pretrained in tags,
-        f"pretrained must be one of {', '.join(tags) or 'no tags'} for {model}, or a file; got {pretrained!r}",
+        f"pretrained must be a file or one of {model}'s tags ({_few(tags)}); got {pretrained!r}",
     )
     if not local:
         weights = open_clip.get_pretrained_cfg(model, pretrained)
@@ -265,3 +265,9 @@ def _open_clip() -> Any:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    """List the first few names and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

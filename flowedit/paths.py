@@ -50,7 +50,7 @@ def name_targets(option: Path | None, photos: Sequence[Path], several: bool, end
             raise ValueError(f"{option} must be in a folder that exists; got {option.parent}")
         return [option]
     folder = option or Path()
-    if folder.is_file() or folder.suffix.lower() in PICTURES | {EDIT_FILE}:
+    if not folder.is_dir() and (folder.is_file() or folder.suffix.lower() in PICTURES | {EDIT_FILE}):
         raise WrongUsage(f"outputs of several photos must go to a folder; got {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     names: dict[str, None] = {}

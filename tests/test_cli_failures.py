@@ -118,8 +118,6 @@ def test_a_target_in_no_folder(capsys):
 
 
 def test_a_target_that_is_a_folder(capsys):
-    Path("out.png").mkdir()
-    assert "out.png" in failure(capsys, "edit", "photo.png", "red", "-o", "out.png", *QUICK)
     Path("results/photo_edited.png").mkdir(parents=True)
     assert "is a folder" in failure(capsys, "edit", "photo.png", "red", "-o", "results", *QUICK)
 
@@ -136,9 +134,9 @@ def test_a_full_disk_leaves_nothing_behind(capsys, monkeypatch):
 
 
 def test_ctrl_c_in_the_loop_keeps_the_best_so_far_and_says_so(capsys, monkeypatch):
-    judge = Interrupted(at=4)  # one call for the targets, two steps, and then
+    judge = Interrupted(at=12)  # one call for the targets, ten steps, and then
     monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: judge)
-    assert main(["edit", "photo.png", "red", "-o", "out.png", *QUICK]) == 1
+    assert main(["edit", "photo.png", "red", "-o", "out.png", *QUICK, "--steps", "30"]) == 1
     assert capsys.readouterr().err == "flowedit: interrupted: out.png has the best edit so far\n"
     assert sorted(os.listdir()) == ["out.png", "photo.png"]
     assert not np.array_equal(np.asarray(Image.open("out.png")), picture())
@@ -146,7 +144,7 @@ def test_ctrl_c_in_the_loop_keeps_the_best_so_far_and_says_so(capsys, monkeypatc
 
 def test_ctrl_c_before_any_step_writes_nothing(capsys, monkeypatch):
     monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: Interrupted(at=1))
-    assert failure(capsys, "edit", "photo.png", "red", "-o", "out.png", *QUICK, codes=(130,)) == (
+    assert failure(capsys, "edit", "photo.png", "red", "-o", "out.png", *QUICK, codes=(1,)) == (
         "flowedit: interrupted\n"
     )
 

@@ -104,7 +104,7 @@ def test_an_unknown_model_gets_a_suggestion():
 
 
 def test_an_unknown_tag_lists_the_known():
-    with pytest.raises(ValueError, match=r"laion2b_s34b_b79k.*got 'nothing'"):
+    with pytest.raises(ValueError, match=r"one of ViT-B-32's tags \(.*openai.* and \d+ more\); got 'nothing'"):
         load_encoder("ViT-B-32:nothing")
 
 
