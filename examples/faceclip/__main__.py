@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("raw", type=Path, help="see prepare.py")
     parser.add_argument("--out", type=Path, default=Path("out/faceclip"))
     parser.add_argument("--weights", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--steps", type=int, default=6000)
     options = parser.parse_args()
     faces = options.out / "faces.npz"
     options.out.mkdir(parents=True, exist_ok=True)

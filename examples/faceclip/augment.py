@@ -82,8 +82,13 @@ def spread(points: Tensor, landmarks: Tensor, move: Tensor) -> Tensor:
     """Spread the landmarks' moves smoothly over `points` (B, P, 2); still landmarks hold their surroundings."""
     unit = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=-1)
     reach = unit[:, None] * REACH
-    nearness = torch.exp(-(torch.cdist(points, landmarks) ** 2) / (2 * reach[:, None] ** 2))
-    return nearness @ move / (nearness.sum(-1, keepdim=True) + 0.6)
+    narrow = -0.5 / reach**2
+    # |p - l|^2 over the reach as one product of matrices: [p, |p|^2, 1] with [-2 l, 1, |l|^2].
+    places = torch.cat([points, points.square().sum(-1, keepdim=True), torch.ones_like(points[..., :1])], -1)
+    keys = torch.cat([-2 * landmarks, torch.ones_like(landmarks[..., :1]), landmarks.square().sum(-1, True)], -1)
+    nearness = (places @ (keys * narrow[..., None]).mT).exp_()
+    total = nearness @ torch.cat([move, torch.ones_like(move[..., :1])], -1)
+    return total[..., :2] / (total[..., 2:] + 0.6)
 
 
 def warp_faces(image: Tensor, landmarks: Tensor, move: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -116,22 +121,24 @@ def warp_faces(image: Tensor, landmarks: Tensor, move: Tensor, generator: torch.
 def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Give gray faces plausible colors, change lips, skin, cheeks, brows, hair and irises at random, and measure.
 
+    Colors are changed on a copy of the masks' size, and the difference is enlarged: an eye sees color no finer.
+
     Args:
         image: (B, 3, S, S) in [0, 1].
-        masks: (B, 6, S, S) soft masks: lips, skin, cheeks, brows, irises, hair.
+        masks: (B, 6, m, m) soft masks: lips, skin, cheeks, brows, irises, hair; m divides S.
         gray: (B,) whether the photo has no color of its own.
 
     Returns:
         The recolored images, and (B, 7) color measurements in CIELAB, in the order of `attributes.COLOR`.
     """
     n = len(image)
+    small = F.avg_pool2d(image, image.shape[-1] // masks.shape[-1])
 
     def draw(mean: float, std: float, share: float = 0.45) -> Tensor:
         chosen = torch.rand(n, generator=generator) < share
         return ((mean + std * torch.randn(n, generator=generator)) * chosen)[:, None, None]
 
-    lab = rgb_to_lab(image)
-    light, red, yellow = lab.unbind(1)
+    light, red, yellow = rgb_to_lab(small).unbind(1)
     lips, skin, cheeks, brows, irises, hair = masks.unbind(1)
     face = (lips + skin + cheeks + irises).clamp(max=1)
     hue = torch.deg2rad(55 + 10 * torch.randn(n, generator=generator))
@@ -142,12 +149,20 @@ def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generat
     yellow = yellow + face * (chroma * hue.sin())[:, None, None] + own * back[:, 1, None, None]
     red = red + lips * ((8 + 4 * torch.randn(n, generator=generator)) * gray)[:, None, None]
 
+    bare = skin + cheeks  # a tan leaves lips and eyes as they are
+    # Few of the photos are of dark-skinned people: skins of every depth, so that shape is read as well in them.
+    chosen = torch.rand(n, generator=generator) < 0.4
+    solid = (bare + lips + brows)[:, None]  # and the eyes' sockets, which are a hole in it
+    solid = -F.max_pool2d(-F.max_pool2d(solid, 9, 1, 4), 9, 1, 4)[:, 0]
+    deep = (solid - 0.5 * irises - 0.3 * lips).clamp(0, 1)
+    depth = (0.6 * torch.rand(n, generator=generator) * chosen)[:, None, None] * deep
+    light, red, yellow = light * (1 - depth), red * (1 - 0.4 * depth), yellow * (1 - 0.4 * depth)
+    light = light + bare * draw(0, 10, 0.6)
+    yellow = yellow + bare * draw(0, 7)
+    red = red + bare * draw(0, 3)
     red = red + lips * draw(6, 12, 0.6).clamp(min=-10)
     yellow = yellow + lips * draw(0, 5)
     light = light + lips * draw(-2, 7)
-    light = light + face * draw(0, 10)
-    yellow = yellow + face * draw(0, 7)
-    red = red + face * draw(0, 3)
     red = red + cheeks * draw(3, 8, 0.6)
     light = light + brows * draw(0, 10)
     light = light + hair * draw(0, 13)
@@ -171,16 +186,23 @@ def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generat
         ],
         -1,
     )
-    return lab_to_rgb(lab).clamp(0, 1), measured
+    change = F.interpolate(lab_to_rgb(lab).clamp(0, 1) - small, image.shape[-1], mode="bilinear", align_corners=False)
+    return (image + change).clamp_(0, 1), measured
+
+
+def expose(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary light and contrast, before colors are measured: skin in a bright photo is bright."""
+    n = len(image)
+    contrast = torch.exp(0.18 * torch.randn(n, 1, 1, 1, generator=generator))
+    bright = 0.5 + 0.05 * torch.randn(n, 1, 1, 1, generator=generator)
+    return ((image - 0.5) * contrast + bright).clamp_(0, 1)
 
 
 def photograph(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Vary what a camera varies: contrast, brightness, sharpness, noise."""
+    """Vary sharpness and noise."""
     n = len(image)
-    contrast = torch.exp(0.18 * torch.randn(n, 1, 1, 1, generator=generator))
-    image = (image - 0.5) * contrast + 0.5 + 0.05 * torch.randn(n, 1, 1, 1, generator=generator)
     soft = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     blur = (torch.rand(n, 1, 1, 1, generator=generator) - 0.3).clamp(min=0) / 0.7
-    image = image + blur * (soft - image)
     noise = 0.03 * torch.rand(n, 1, 1, 1, generator=generator)
-    return (image + noise * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+    grain = torch.randn(image.shape, generator=generator)
+    return image.lerp(soft, blur).addcmul_(noise, grain).clamp_(0, 1)

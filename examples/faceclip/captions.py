@@ -27,7 +27,7 @@ def concept(meaning: Meaning, adjectives: str = "", nouns: str = "", changes: st
 
 CONCEPTS = (
     concept(
-        {"mouth_curvature": 1.0, "happy": 0.6, "mouth_width": 0.3},
+        {"mouth_curvature": 1.0, "happy": 0.9, "mouth_width": 0.3},
         "smiling, happy, cheerful, joyful, grinning, beaming, delighted, glad, merry, pleased, amused, friendly, jolly",
         "a smile, a big smile, a happy smile, a grin, a happy expression, a cheerful look, raised mouth corners, "
         "upturned lips, a smiling mouth, a warm smile, a gentle smile, happiness, joy",
@@ -146,7 +146,7 @@ CONCEPTS = (
     ),
     concept({"lips_red": -1.0}, "", "pale lips, colorless lips, no lipstick, bare lips", "remove the lipstick, make the lips paler"),
     concept(
-        {"skin_light": 1.0, "skin_warm": -0.4}, "pale, fair-skinned, light-skinned, pale-skinned",
+        {"skin_light": 1.0, "skin_warm": -0.2}, "pale, fair-skinned, light-skinned, pale-skinned",
         "pale skin, fair skin, light skin, white skin, lighter skin, a pale complexion",
         "lighten the skin, make the skin paler",
     ),
@@ -155,7 +155,7 @@ CONCEPTS = (
         "darken the skin, make the skin darker",
     ),
     concept(
-        {"skin_light": -0.7, "skin_warm": 0.8}, "tanned, sunburnt, bronzed",
+        {"skin_light": -0.9, "skin_warm": 0.4}, "tanned, sunburnt, bronzed",
         "tanned skin, a tan, bronzed skin, a suntan, golden skin, brown skin", "tan the skin, give her a tan",
     ),
     concept(

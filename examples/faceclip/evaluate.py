@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.encoder import ClipEncoder, load_encoder
 
 from . import attributes as attr
 from .captions import FOREIGN, UNKNOWN, describe
+from .color import rgb_to_lab
 from .train_image import auc
 
 PAIRS = {
@@ -54,16 +57,17 @@ def evaluate(data: Path, weights: Path) -> dict[str, float]:
     result: dict[str, float] = {}
     london = (faces["split"] == "test") & (faces["source"] == "london")
     smile = torch.from_numpy(faces["expression"][london] == "happiness")
-    result["smiling against neutral, London"] = auc(embed(london) @ encoder.text(["a smiling face"])[0], smile)
+    both = encoder.text(["a smiling face", "a neutral face"])
+    result["smiling against neutral, London"] = auc(embed(london) @ (both[0] - both[1]), smile)
     web = (faces["split"] == "val") & (faces["source"] == "web")
     embedded = embed(web)
     values = attr.geometry(torch.from_numpy(faces["landmarks"][web]).float())
-    for name, (more, less) in PAIRS.items():
-        score = embedded @ (encoder.text([more]) - encoder.text([less]))[0]
-        value = values[:, attr.GEOMETRY.index(name)]
-        low, high = value.quantile(0.3), value.quantile(0.7)
-        outer = (value < low) | (value > high)
-        result[name] = auc(score[outer], value[outer] > high)
+    scores = {name: embedded @ (encoder.text([more]) - encoder.text([less]))[0] for name, (more, less) in PAIRS.items()}
+    everyone = torch.ones(len(embedded), dtype=torch.bool)
+    result |= outer_auc(scores, values, everyone)
+    for group, members in groups(faces, web).items():
+        own = list(outer_auc(scores, values, members).values())
+        result[f"shape, {group}: mean"], result[f"shape, {group}: least"] = sum(own) / len(own), min(own)
     labels, _ = attr.person_labels(*(faces[n][web] for n in ("expression", "emotion", "age", "female")))
     for k, name in enumerate(attr.EXPRESSION + attr.PERSON):
         if name in PROMPTS:
@@ -74,6 +78,37 @@ def evaluate(data: Path, weights: Path) -> dict[str, float]:
     for name, value in result.items():
         print(f"{name:34s} AUC {value:.3f}")
     return result
+
+
+def outer_auc(scores: dict[str, Tensor], values: Tensor, members: Tensor) -> dict[str, float]:
+    """AUC of each shape's score (N,) between the outer 30 percents of the members by their own measurement."""
+    result = {}
+    for name, score in scores.items():
+        value = values[members, attr.GEOMETRY.index(name)]
+        low, high = value.quantile(0.3), value.quantile(0.7)
+        outer = (value < low) | (value > high)
+        result[name] = auc(score[members][outer], value[outer] > high)
+    return result
+
+
+def groups(faces: Any, chosen: np.ndarray) -> dict[str, Tensor]:
+    """Members (N,) of each group of the chosen faces: gender and age as a classifier guessed, skin as photographed."""
+    female, age = (torch.from_numpy(faces[name][chosen]) for name in ("female", "age"))
+    pixels = torch.from_numpy(faces["image"][chosen]).permute(0, 3, 1, 2).float() / 255
+    light = rgb_to_lab(F.avg_pool2d(pixels, 2))[:, 0]
+    skin = torch.from_numpy(faces["masks"][chosen][:, 1]).float()
+    light = (light * skin).sum((1, 2)) / skin.sum((1, 2)).clamp(min=1)
+    low, high = light.quantile(1 / 3), light.quantile(2 / 3)
+    return {
+        "women": female > 0.5,
+        "men": female <= 0.5,
+        "under 30": age < 30,
+        "30 to 50": (age >= 30) & (age <= 50),
+        "over 50": age > 50,
+        "darkest third": light < low,
+        "middle third": (light >= low) & (light <= high),
+        "lightest third": light > high,
+    }
 
 
 def foreign_auc(encoder: ClipEncoder, weights: Path) -> float:
