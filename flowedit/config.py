@@ -48,7 +48,7 @@ class Config:
     """A lattice of splines, or a neural field."""
     target: Literal["direction", "absolute"] = "direction"
     """Move the photo's embedding by the prompt's difference from "a face", or to the prompt's embedding."""
-    intensity: float = 0.6
+    intensity: float = 0.8
     """How far the target lies along that difference; 1 is all of it, which tends to caricature."""
     steps: int | None = None
     """Most steps of the loop; None is 60 for a raster field and 100 for a hash field."""
@@ -70,10 +70,12 @@ class Config:
     """Weight of the movement's bending energy."""
     even: float = 0.7
     """Weight of the tint's gradient energy where the photo itself is even."""
-    small: float = 30.0
-    """Weight of the movement's mean square."""
+    small: float = 4.0
+    """Weight of the movement's mean length: high, and only what pays is moved."""
     tint: float = 4.0
-    """Weight of the tint's mean length: high, and only what pays is tinted."""
+    """Weight of the mean length of each pixel's own tint: high, and only what pays is tinted."""
+    palette: float = 0.18
+    """Weight of the parts' colors: lips, skin, cheeks, brows and irises may each take one."""
     fold: float = 10.0
     """Weight of the penalty on areas squeezed below a fifth."""
     identity: float | None = 0.35
@@ -103,7 +105,7 @@ class Config:
         for name in ("intensity", "lr", "max_shift"):
             value = getattr(self, name)
             require(value > 0 and math.isfinite(value), f"{name} must be positive; got {value}")
-        for name in ("max_tint", "smooth", "small", "tint", "even", "fold"):
+        for name in ("max_tint", "smooth", "small", "tint", "palette", "even", "fold"):
             value = getattr(self, name)
             require(value >= 0 and math.isfinite(value), f"{name} must be at least 0; got {value}")
         require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")

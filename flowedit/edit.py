@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -18,7 +19,8 @@ from torch import Tensor
 from . import image as images
 from .align import REGIONS, Crop, choose, extract, region_mask, whole_crop
 from .checks import require
-from .field import make_field
+from .field import Field, make_field
+from .palette import part_masks
 from .render import Layer, render
 
 if TYPE_CHECKING:
@@ -161,7 +163,9 @@ class Edit:
         return images.write_atomically(path, write)
 
     def apply(self, image: Source, *, face: int | str = "largest") -> Edit:
-        """Carry the movement to another photo, in face coordinates; the photo it was made on gives it back.
+        """Carry the edit to another photo, in face coordinates; the photo it was made on gives it back.
+
+        The colors of lips, skin, cheeks, brows and irises go to those of the other face.
 
         Args:
             image: anything `optimize` takes.
@@ -187,6 +191,7 @@ class Edit:
         moved = tuple(
             replace(
                 layer,
+                field=_fit_parts(layer.field, photo, crop),
                 crop=crop,
                 mask=make_mask(self.region, crop),
                 hard_mask=_carry(layer, crop, photo),
@@ -276,6 +281,15 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _fit_parts(field: Field, photo: Photo, crop: Crop) -> Field:
+    """Carry the parts' colors to another face's own lips, skin, cheeks, brows and irises."""
+    if field.palette is None or crop.landmarks is None:
+        return field
+    field = copy.deepcopy(field)
+    field.draw_parts(part_masks(extract(photo, crop, MASK_PX), crop.landmarks), field.paints)
+    return field
 
 
 def _carry(layer: Layer, crop: Crop, photo: Photo) -> np.ndarray | None:

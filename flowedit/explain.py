@@ -18,6 +18,7 @@ from .budget import layer_weight
 from .checks import require
 from .field import centres
 from .image import Photo
+from .palette import PARTS
 from .render import Layer, render
 from .warp import count_folds, effective
 
@@ -52,6 +53,7 @@ def explain(edit: Edit) -> dict[str, Any]:
         `movement`: `largest_` and `mean_` in `px`, `percent_of_crop` and, or None, `percent_of_eye_distance`;
         `moved_share`: of the crop, moved over 0.5 px; `folds` and `folds_share` of 256 x 256 points;
         `tint`: `largest` and `mean` absolute change of a channel, image units;
+        `parts`: lips, skin, cheeks, brows and irises -> the R, G, B added to the whole of it, image units;
         `regions`: name -> `movement_px` (mean), `direction` and `tint` (mean change of R, G, B), if landmarks
         are known. Shares are fractions.
     """
@@ -68,7 +70,7 @@ def explain(edit: Edit) -> dict[str, Any]:
             for prompt, (before, after) in (facts.get("similarity") or {}).items()
         },
         "identity_distance": facts.get("identity_distance"),
-        "faces": {f"face {i}": _tell(_look(edit, layer), layer.crop) for i, layer in enumerate(edit.layers, 1)},
+        "faces": {f"face {i}": _tell(edit, layer, _look(edit, layer)) for i, layer in enumerate(edit.layers, 1)},
     }
 
 
@@ -146,8 +148,9 @@ def _look(edit: Edit, layer: Layer) -> _Look:
     return _Look(coord, coord[0] * (-layer.crop.side_px / 2), tint[0], seen)
 
 
-def _tell(look: _Look, crop: Crop) -> dict[str, Any]:
+def _tell(edit: Edit, layer: Layer, look: _Look) -> dict[str, Any]:
     """Sum up one layer."""
+    crop = layer.crop
     distance = look.moved.norm(dim=0) * look.seen
     change = look.tint.abs() * look.seen
     side = crop.side_px
@@ -171,7 +174,18 @@ def _tell(look: _Look, crop: Crop) -> dict[str, Any]:
             "largest": round(float(change.max()), 4),
             "mean": round(_mean(change.mean(0), look.seen), 4),
         },
+        "parts": _parts(layer, edit.strength * layer.strength),
         "regions": _regions(look, crop),
+    }
+
+
+def _parts(layer: Layer, strength: float) -> dict[str, list[float]]:
+    """Tell the color added to each part of a face: R, G, B in image units."""
+    if layer.field.palette is None:
+        return {}
+    colors = strength * layer.field.part_colors().detach().cpu()
+    return {
+        name: [round(value, 4) + 0.0 for value in color] for name, color in zip(PARTS, colors.tolist(), strict=True)
     }
 
 
@@ -232,7 +246,7 @@ def _title(edit: Edit) -> str:
 def _draw(edit: Edit, photo: Photo, layer: Layer, axes: Sequence[Axes], label: str) -> None:
     """Fill one row of the figure."""
     look, crop = _look(edit, layer), layer.crop
-    facts = _tell(look, crop)
+    facts = _tell(edit, layer, look)
     size = int(min(max(crop.side_px, 64), PLOT_PX))
     box = crop.box(photo.height, photo.width)
     edited = render(photo, edit.layers, shape=edit.strength, color=edit.strength, box=box)

@@ -8,11 +8,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import describe, require
 from .kernels import LatticeEncoding, hash_encode
-from .kernels.stencil import b_spline, gather
+from .kernels.stencil import b_spline, gather, linear
+
+PARTS_PX = 128  # side of the parts' masks over the crop
 
 
 class Offsets(NamedTuple):
@@ -50,12 +53,14 @@ class Field(nn.Module, ABC):
         max_tint: bound on each channel of the tint, in image units; reached smoothly.
         diffeomorphic: coord is a stationary velocity, to be integrated (`warp.integrate`), not the shift
             itself.
+        n_parts: parts of the face that carry one color each, added to the tint: `palette` (n_parts, 3) says how
+            much of each of a part's three paints; where the parts are and the paints come from `draw_parts`.
 
     Raises:
         ValueError: a bound is out of range.
     """
 
-    def __init__(self, max_shift: float, max_tint: float, diffeomorphic: bool) -> None:
+    def __init__(self, max_shift: float, max_tint: float, diffeomorphic: bool, n_parts: int) -> None:
         super().__init__()
         require(
             0 <= max_shift <= 1,
@@ -65,22 +70,79 @@ class Field(nn.Module, ABC):
         self.max_shift = float(max_shift)
         self.max_tint = float(max_tint)
         self.diffeomorphic = bool(diffeomorphic)
+        self.n_parts = _count("n_parts", n_parts, 0, 64)
+        self.palette: nn.Parameter | None
+        self.parts: Tensor
+        self.paints: Tensor
+        some = n_parts > 0
+        self.register_parameter("palette", nn.Parameter(torch.zeros(n_parts, 3)) if some else None)
+        masks = torch.zeros(n_parts, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+        self.register_buffer("parts", masks, persistent=some)
+        self.register_buffer("paints", torch.eye(3).repeat(n_parts, 1, 1), persistent=some)
 
-    @abstractmethod
+    def draw_parts(self, masks: Tensor, paints: Tensor) -> None:
+        """Say where the parts are and what they are painted with.
+
+        Args:
+            masks: (n_parts, PARTS_PX, PARTS_PX) uint8 over the crop; 255 for the whole color.
+            paints: (n_parts, 3, 3) each part's three colors, in image units.
+        """
+        good = masks.dtype == torch.uint8 and masks.shape == self.parts.shape
+        require(good, f"masks must be uint8 of shape {tuple(self.parts.shape)}; got {describe(masks)}")
+        good = paints.shape == self.paints.shape
+        require(good, f"paints must have shape {tuple(self.paints.shape)}; got {describe(paints)}")
+        self.parts.copy_(masks)
+        self.paints.copy_(paints)
+
+    def part_colors(self) -> Tensor:
+        """Mix each part's paints: (n_parts, 3) in image units, within max_tint; the field must have parts."""
+        assert self.palette is not None
+        return _bounded((self.palette[:, None] @ self.paints)[:, 0], self.max_tint)
+
+    @final
     def lattice(self, size: int) -> Offsets:
         """Evaluate at the pixel centres of a size x size grid over the crop: (1, ·, size, size),
         differentiable."""
+        _count("size", size, 1, 1 << 16)
+        coord, color = self._lattice(size)
+        if self.palette is not None:
+            color = (color + self.painted(size)).clamp(-self.max_tint, self.max_tint)
+        return Offsets(coord, color)
 
-    @abstractmethod
+    @final
+    def painted(self, size: int) -> Tensor:
+        """Evaluate the parts' share of color, (1, 3, size, size), at the same places; the field must have some."""
+        colors = self.part_colors()
+        masks = F.interpolate(self.parts[None].to(colors) / 255, (size, size), mode="bilinear")
+        return torch.einsum("rc,brhw->bchw", colors, masks)
+
+    @final
     def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate the same function at (N, 2) crop coordinates: coord (N, 2) and color (N, 3)."""
+        _check_points(points)
+        coord, color = self._at(points)
+        if self.palette is not None:
+            x, y = (points.T.to(color).clamp(-1, 1) + 1) * (PARTS_PX / 2) - 0.5
+            fx, fy = x.floor(), y.floor()
+            masks = gather(self.parts.to(color) / 255, fx.long(), fy.long(), linear(x - fx), linear(y - fy))
+            for one, where in zip(self.part_colors(), masks, strict=True):
+                color = color + where[:, None] * one  # part by part: every point's bits are its own
+            color = color.clamp(-self.max_tint, self.max_tint)
+        return coord, color
+
+    @abstractmethod
+    def _lattice(self, size: int) -> Offsets: ...
+
+    @abstractmethod
+    def _at(self, points: Tensor) -> tuple[Tensor, Tensor]: ...
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return what `make_field` needs to build this field again, as plain JSON values."""
 
     def _common(self) -> dict[str, Any]:
-        return {"max_shift": self.max_shift, "max_tint": self.max_tint, "diffeomorphic": self.diffeomorphic}
+        names = ("max_shift", "max_tint", "diffeomorphic", "n_parts")
+        return {name: getattr(self, name) for name in names}
 
 
 @final
@@ -96,6 +158,7 @@ class RasterField(Field):
         max_shift: see `Field`.
         max_tint: see `Field`.
         diffeomorphic: see `Field`.
+        n_parts: see `Field`.
     """
 
     def __init__(
@@ -105,25 +168,24 @@ class RasterField(Field):
         max_shift: float = 0.045,
         max_tint: float = 0.15,
         diffeomorphic: bool = False,
+        n_parts: int = 0,
     ) -> None:
-        super().__init__(max_shift, max_tint, diffeomorphic)
+        super().__init__(max_shift, max_tint, diffeomorphic, n_parts)
         self.coord_size = _count("coord_size", coord_size, 1, 4096)
         self.color_size = _count("color_size", color_size, 1, 4096)
         self.coord = nn.Parameter(torch.zeros(2, coord_size, coord_size))
         self.color = nn.Parameter(torch.zeros(3, color_size, color_size))
 
-    def lattice(self, size: int) -> Offsets:
-        """Evaluate at the pixel centres: two small matrix products for each part."""
-        _count("size", size, 1, 1 << 16)
+    def _lattice(self, size: int) -> Offsets:
+        # Two small matrix products for each of coord and color.
         parts = []
         for control in self._control():
             spread = _spline_matrix(size, control.shape[-1], control.dtype, control.device)
             parts.append((spread @ control @ spread.T)[None])
         return Offsets(*parts)
 
-    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate anywhere, from the sixteen control points around each point."""
-        _check_points(points)
+    def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        # From the sixteen control points around each point.
         coord, color = (_spline(control, points.to(control.dtype)) for control in self._control())
         return coord, color
 
@@ -160,6 +222,7 @@ class HashField(Field):
         max_shift: see `Field`.
         max_tint: see `Field`.
         diffeomorphic: see `Field`.
+        n_parts: see `Field`.
         generator: source of the random start; None is a new one seeded with 0.
     """
 
@@ -176,9 +239,10 @@ class HashField(Field):
         max_shift: float = 0.045,
         max_tint: float = 0.15,
         diffeomorphic: bool = False,
+        n_parts: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(max_shift, max_tint, diffeomorphic)
+        super().__init__(max_shift, max_tint, diffeomorphic, n_parts)
         self.n_levels = _count("n_levels", n_levels, 1, 32)
         self.n_coord_levels = _count("n_coord_levels", n_coord_levels, 1, n_levels)
         self.n_features_per_level = _count("n_features_per_level", n_features_per_level, 1, 16)
@@ -211,18 +275,16 @@ class HashField(Field):
         levels = torch.arange(self.n_levels, device=self.level_mask.device)
         self.level_mask.copy_((max(fraction * self.n_levels, 1.0) - levels).clamp(0, 1))
 
-    def lattice(self, size: int) -> Offsets:
-        """Evaluate at the pixel centres, through a sparse operator made once for each size."""
-        _count("size", size, 1, 1 << 13)
+    def _lattice(self, size: int) -> Offsets:
+        # Through a sparse operator made once for each size.
         n_levels, rows, _ = self.table.shape
         grid = (n_levels, rows, self.base_resolution, self.per_level_scale)
         encoding = _lattice_encoding(size, self._reach, grid, self.table.dtype, self.table.device)
         coord, color = self._read(encoding(self.table, self.level_mask))
         return Offsets(coord.T.reshape(1, 2, size, size), color.T.reshape(1, 3, size, size))
 
-    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate anywhere, by looking up the four vertices of every level around each point."""
-        _check_points(points)
+    def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        # By looking up the four vertices of every level around each point.
         unit = _unit(points.to(self.table.dtype), self._reach)
         return self._read(hash_encode(unit, self.table, self.base_resolution, self.per_level_scale, self.level_mask))
 

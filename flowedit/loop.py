@@ -21,7 +21,7 @@ from .config import Config
 from .descent import PlaceAdam
 from .edit import Edit, make_mask
 from .encoder import Encoder, load_encoder
-from .field import Field, HashField, RasterField
+from .field import Field, HashField, Offsets, RasterField
 from .image import Photo, Source
 from .objective import (
     POOL,
@@ -31,16 +31,20 @@ from .objective import (
     evenness,
     fold_term,
     make_targets,
+    palette_term,
     small_term,
     smooth_term,
     text_term,
+    tint_price,
     tint_term,
     weigh,
 )
+from .palette import PARTS, mix_paints, part_masks
 from .render import Layer
 from .warp import effective, warp
 
 PATIENCE = 15  # steps without a gain before the loop has converged
+PALETTE_RATE, COLOR_RATE = 2.0, 0.25  # of lr: the parts' colors go first, each pixel's own tint corrects
 LEAST_GAIN = 1e-4  # of the objective
 
 
@@ -85,39 +89,62 @@ def iterate(
     with torch.no_grad():
         embeddings = encoder.image(views(crop, everything, encoder.size))
     targets = make_targets(encoder, prompts, embeddings, config.target, config.intensity)
-    optimizer: torch.optim.Optimizer
-    if isinstance(field, HashField):
-        optimizer = torch.optim.Adam(field.parameters(), config.hash.lr)
-    else:
-        optimizer = PlaceAdam(field.parameters(), config.lr)
-    weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "even", "fold")}
+    optimizers = _make_optimizers(field, config)
+    weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "palette", "even", "fold")}
     even = evenness(crop)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    price = 1.0 if field.palette is None else tint_price(field.parts, crop.shape[-1])
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    rates = [group["lr"] for group in groups]
     for number in range(config.most_steps):
         if isinstance(field, HashField):
             field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
         chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
         offsets = effective(field.lattice(crop.shape[-1]), weight, diffeomorphic=field.diffeomorphic)
-        seen = views(warp(crop, offsets), chosen, encoder.size)
+        # The parts' colors have a price of their own, which is no matter of area.
+        own = offsets.color if field.palette is None else offsets.color - weight * field.painted(crop.shape[-1])
+        loose = Offsets(offsets.coord, own)
         terms = {
-            "text": text_term(encoder.image(seen), targets[chosen]),
             "smooth": smooth_term(offsets),
             "small": small_term(offsets),
-            "tint": tint_term(offsets),
-            "even": even_term(offsets, even),
+            "tint": tint_term(loose, price),
+            "even": even_term(loose, even),
             "fold": fold_term(offsets),
         }
-        values = {name: term.item() for name, term in terms.items()}
-        for name, value in values.items():
-            if not np.isfinite(value):
-                raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {number}")
+        if field.palette is not None:
+            terms["palette"] = palette_term(field.palette)
+        values = _finite_values(terms, number)  # before the encoder sees, and refuses, what a broken field draws
+        seen = views(warp(crop, offsets), chosen, encoder.size)
+        terms["text"] = text_term(encoder.image(seen), targets[chosen])
+        values |= _finite_values({"text": terms["text"]}, number)
         total = weigh(terms, weights)
-        optimizer.zero_grad()
+        field.zero_grad()
         total.backward()
         yield Step(number, values, total.item(), len(chosen))
-        for group, lr in zip(optimizer.param_groups, rates, strict=True):  # a quick start, a quiet end
+        for group, lr in zip(groups, rates, strict=True):  # a quick start, a quiet end
             group["lr"] = lr * min(1.0, (number + 1) / 5, 1.2 - number / config.most_steps)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def _finite_values(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
+    values = {name: term.item() for name, term in terms.items()}
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {step}")
+    return values
+
+
+def _make_optimizers(field: Field, config: Config) -> list[torch.optim.Optimizer]:
+    """Adam for a neural field's weights, PlaceAdam for everything that is a place or a part."""
+    if field.palette is None:
+        palette, rate = [], 1.0
+    else:
+        palette, rate = [PlaceAdam([field.palette], PALETTE_RATE * config.lr)], COLOR_RATE
+    if isinstance(field, HashField):
+        network = [value for name, value in field.named_parameters() if name != "palette"]
+        return [torch.optim.Adam(network, config.hash.lr), *palette]
+    assert isinstance(field, RasterField)
+    return [PlaceAdam([field.coord], config.lr), PlaceAdam([field.color], rate * config.lr), *palette]
 
 
 def optimize(
@@ -221,11 +248,15 @@ def _search(
     from tqdm import tqdm
 
     device = _device(config.device)
-    field = _make_field(config, generator).to(device)
     side = _side(judge)
+    pixels = extract(photo, crop, side)
+    field = _make_field(config, generator, n_parts=0 if crop.landmarks is None else len(PARTS))
+    if crop.landmarks is not None:
+        masks = part_masks(pixels, crop.landmarks)
+        field.draw_parts(masks, mix_paints(pixels, masks))
     layer = Layer(field, crop, make_mask(config.region, crop), hard_mask)
-    weight = layer_weight(layer, side).to(device)
-    pixels = extract(photo, crop, side).to(device)
+    weight, pixels = layer_weight(layer, side).to(device), pixels.to(device)
+    field.to(device)
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
     smoothed: float | None = None
@@ -256,11 +287,12 @@ def _search(
     return replace(layer, field=field.cpu()), history, stopped
 
 
-def _make_field(config: Config, generator: torch.Generator) -> Field:
+def _make_field(config: Config, generator: torch.Generator, n_parts: int) -> Field:
     limits: dict[str, Any] = {
         "max_shift": config.max_shift,
         "max_tint": config.max_tint,
         "diffeomorphic": config.diffeomorphic,
+        "n_parts": n_parts,
     }
     if config.field == "raster":
         return RasterField(config.coord_size, config.color_size, **limits)

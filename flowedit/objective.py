@@ -17,6 +17,7 @@ from .warp import jacobian_determinant
 NEUTRAL = "a face"
 POOL = 8  # views made before the loop, each with its target
 LEAST_AREA = 0.2  # of its own size; a fold is 0
+COVERED = 10.0
 EDGE = 0.03  # color difference between neighbours, image units, that counts as an edge
 
 
@@ -158,13 +159,40 @@ def even_term(offsets: Offsets, weights: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def small_term(offsets: Offsets) -> Tensor:
-    """Mean square of coord."""
-    return offsets.coord.square().mean()
+    """Mean length of coord, rounded off below a thousandth: what is not asked for stays exactly where it is."""
+    return ((offsets.coord.square().sum(1) + 1e-6).sqrt() - 1e-3).mean()
 
 
-def tint_term(offsets: Offsets) -> Tensor:
-    """Mean length of color, rounded off below a hundredth: few pixels tinted much cost less than many a little."""
-    return ((offsets.color.square().sum(1) + 1e-4).sqrt() - 1e-2).mean()
+def tint_term(offsets: Offsets, price: Tensor | float = 1.0) -> Tensor:
+    """Mean length of color, rounded off below a hundredth: few pixels tinted much cost less than many a little.
+
+    Args:
+        offsets: the field.
+        price: (1, S, S) or a number; see `tint_price`.
+    """
+    return (price * ((offsets.color.square().sum(1) + 1e-4).sqrt() - 1e-2)).mean()
+
+
+def tint_price(parts: Tensor, size: int) -> Tensor:
+    """Price of a pixel's own tint: 1, and COVERED in a part of the face, which has a color for that.
+
+    Args:
+        parts: (n, m, m) uint8 masks.
+        size: S.
+
+    Returns:
+        (1, S, S).
+    """
+    most = F.interpolate(parts.amax(0)[None, None].float() / 255, (size, size), mode="bilinear")
+    return 1 + (COVERED - 1) * most[0]
+
+
+def palette_term(palette: Tensor) -> Tensor:
+    """Length of the parts' mixes of paint (n, 3), summed and rounded off as in `tint_term`.
+
+    A part costs the same whatever its size: a pale skin is one decision, not a hundred thousand pixels.
+    """
+    return ((palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()
 
 
 def fold_term(offsets: Offsets) -> Tensor:

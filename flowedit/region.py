@@ -36,7 +36,7 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
 
     def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
         """Return 1 up to `full` eye distances from an outline, 0 from `zero` on, a smooth step between."""
-        distance = _distance(grid, outline, closed) / unit
+        distance = outline_distance(grid, outline, closed) / unit
         t = ((zero - distance) / (zero - full)).clamp(0, 1)
         return t * t * (3 - 2 * t)
 
@@ -56,7 +56,7 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
     elif name == "jaw":
         mask = soft(points[2:15], 0.15, 0.50, closed=False)
     else:
-        mask = soft(_face_outline(points, 0.85 * (eyes - mouth)), -0.05, 0.10)
+        mask = soft(face_outline(points, 0.85 * (eyes - mouth)), -0.05, 0.10)
         mask = mask * (1 - both(*eye, 0.05, 0.14, closed=True))
         mask = mask * (1 - both(*brow, 0.07, 0.16, closed=False))
         mask = mask * (1 - soft(lips, 0.03, 0.12))
@@ -77,14 +77,14 @@ def pixel_centres(size: int) -> Tensor:
     return torch.stack([x, y], -1)
 
 
-def _face_outline(points: Tensor, up: Tensor) -> Tensor:
+def face_outline(points: Tensor, up: Tensor) -> Tensor:
     """Close the jaw line (0 to 16) over the forehead with half an ellipse that is `up` high."""
     middle, half = (points[0] + points[16]) / 2, (points[16] - points[0]) / 2
     angle = torch.linspace(0, math.pi, 17, dtype=torch.float64)[1:-1, None]
     return torch.cat([points[:17], middle + half * angle.cos() + up * angle.sin()])
 
 
-def _distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
+def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
     """Return each grid point's distance to a polyline; to a closed one it is negative inside (even-odd
     rule)."""
     ends = outline.roll(-1, 0) if closed else outline[1:]

@@ -17,6 +17,7 @@ from flowedit.align import extract, landmarks, region_mask
 from flowedit.cli import main
 from flowedit.image import load, read_note
 from flowedit.measure import measure
+from flowedit.palette import PARTS, part_masks
 
 PORTRAIT = astronaut()[:280, 80:360]
 
@@ -64,15 +65,37 @@ def test_big_eyes_are_bigger():
     assert change(edit("big eyes"), "eye_area") > 0.002
 
 
-def test_red_lipstick_reddens_the_lips():
-    made = edit("red lipstick")
+@pytest.fixture(scope="module")
+def lipstick():
+    return edit("red lipstick")
+
+
+def color_change(made, picture, name):
+    """Mean change of L, a, b in one part of the first face of a picture."""
     crop = made.layers[0].crop
-    mask = region_mask("mouth", crop.landmarks, 256)[0, 0].numpy()
+    masks = part_masks(extract(load(picture), crop, 256), crop.landmarks)
+    mask = torch.nn.functional.interpolate(masks[None].float() / 255, 256, mode="bilinear")[0, PARTS.index(name)]
     before, after = (
-        rgb2lab(extract(load(picture), crop, 256)[0].permute(1, 2, 0).numpy())
-        for picture in (PORTRAIT, made.render(1.0))
+        rgb2lab(extract(load(each), crop, 256)[0].permute(1, 2, 0).numpy()) for each in (picture, made.render(1.0))
     )
-    assert ((after - before)[..., 1] * mask).sum() / mask.sum() > 1
+    return ((after - before) * mask.numpy()[..., None]).sum((0, 1)) / float(mask.sum())
+
+
+def test_red_lipstick_reddens_the_lips_and_says_so(lipstick):
+    assert color_change(lipstick, PORTRAIT, "lips")[1] > 3 * abs(color_change(lipstick, PORTRAIT, "skin")).max()
+    red, green, _ = lipstick.explain()["faces"]["face 1"]["parts"]["lips"]
+    assert red > green < -0.01
+
+
+def test_lipstick_goes_to_the_lips_of_another_photo(lipstick):
+    smaller = np.asarray(Image.fromarray(PORTRAIT[20:, ::-1]).resize((250, 238)))
+    other = lipstick.apply(smaller)
+    assert color_change(other, smaller, "lips")[1] > 0.6 * color_change(lipstick, PORTRAIT, "lips")[1] > 1
+
+
+def test_tanned_skin_is_darker_and_warmer():
+    light, _, yellow = color_change(edit("tanned skin", steps=30), PORTRAIT, "skin")
+    assert light < -2 and yellow > 0.5
 
 
 def test_the_same_seed_gives_the_same_bits(sad):

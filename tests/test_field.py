@@ -24,11 +24,18 @@ def shaken(field: Field, scale=0.3) -> Field:
     return field
 
 
+def with_parts(field: Field) -> Field:
+    field.draw_parts(torch.randint(0, 256, field.parts.shape, generator=generator(8)).byte(), field.paints.flip(1))
+    return field
+
+
 FIELDS = [
     RasterField(),
     RasterField(coord_size=1, color_size=7, max_shift=0.2),
     HashField(),
     HashField(n_levels=6, n_coord_levels=2, log2_hashmap_size=5, n_hidden=2, base_resolution=2),  # hashed levels
+    with_parts(RasterField(n_parts=3)),
+    with_parts(HashField(n_parts=2)),
 ]
 
 

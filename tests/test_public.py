@@ -29,13 +29,14 @@ MAY_IMPORT = {
     "region": {"checks"},
     "align": {"checks", "image", "region"},
     "field": {"checks", "config", "kernels"},
+    "palette": {"checks", "region", "field"},
     "warp": {"checks", "kernels", "field"},
     "objective": {"checks", "config", "encoder", "field", "warp"},
     "render": {"checks", "kernels", "image", "align", "field", "warp"},
     "budget": {"checks", "image", "align", "field", "warp", "render"},
-    "explain": {"checks", "config", "image", "align", "region", "measure", "field", "warp", "render", "budget"},
     "descent": set(),
 }
+MAY_IMPORT["explain"] = set(MAY_IMPORT) - {"paths", "tower", "encoder", "objective", "descent"}
 MAY_IMPORT["edit"] = set(MAY_IMPORT) - {"paths", "tower", "encoder", "objective", "descent"}
 MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower"} | {"__version__"}  # into the edit's provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}

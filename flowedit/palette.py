@@ -1,0 +1,110 @@
+"""Parts of a face that carry one color each, as a make-up artist sees it: lips, skin, cheeks, brows, irises."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .field import PARTS_PX
+from .region import check_landmarks, face_outline, outline_distance, pixel_centres
+
+PIGMENTS = {  # what a part's pigment takes from red, green and blue light, and image units per unit of paint
+    "lips": (-0.3, 1.0, 0.6, 3.0),  # lipstick and blood
+    "skin": (0.6, 0.85, 1.0, 1.5),  # melanin; weak, since a large part moves the encoder at a touch
+    "cheeks": (-0.7, 0.6, 0.3, 0.7),  # rouge, as bright as the skin: a darker one would pass for a shadow
+    "brows": (0.8, 0.9, 1.0, 4.0),
+    "irises": (0.3, 0.6, 1.0, 4.0),
+}
+PARTS = tuple(PIGMENTS)
+MEDIUM, DARKEST = 0.6, 0.5  # a part this bright, image units, takes the paint as it is; least share of it
+WEAK = 0.1  # image units per unit of paint, for hues that are not the part's own
+LIGHT, CHROMA = 0.16, 0.05  # how far skin may be from its median and still count as skin, image units
+
+
+def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Draw the parts in the crop's frame.
+
+    Lips leave out the open mouth. Skin, of which cheeks, ears and neck are part, leaves out what has not its
+    color: a fringe, a beard, glasses, the background.
+
+    Args:
+        image: (1, 3, S, S) the crop, in [0, 1].
+        landmarks: (68, 2) crop coordinates.
+
+    Returns:
+        (5, PARTS_PX, PARTS_PX) uint8 in the order of PARTS; 255 is the whole color.
+    """
+    check_landmarks(landmarks)
+    p = landmarks.double()
+    left, right, mouth = p[36:42].mean(0), p[42:48].mean(0), (p[48] + p[54]) / 2
+    unit = (right - left).norm()
+    up = (left + right) / 2 - mouth
+    grid = pixel_centres(PARTS_PX)
+
+    def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
+        return fall(outline_distance(grid, outline, closed) / unit, full, zero)
+
+    def disc(centre: Tensor, full: float, zero: float) -> Tensor:
+        return fall((grid - centre).norm(dim=-1) / unit, full, zero)
+
+    eyes = torch.maximum(soft(p[36:42], 0.02, 0.07), soft(p[42:48], 0.02, 0.07))
+    brows = torch.maximum(*(soft(p[a:b], 0.04, 0.10, closed=False) for a, b in ((17, 22), (22, 27))))
+    whole_mouth = soft(p[48:60], -0.01, 0.05)
+    lips = whole_mouth * (1 - soft(p[60:68], -0.02, 0.02))
+    down = -1.4 * up
+    neck = torch.cat([p[4:13], (p[[12, 4]] + down)])
+    face = torch.maximum(soft(face_outline(p, 0.95 * up), -0.02, 0.20), soft(neck, -0.15, 0.05))
+    skin = face * (1 - eyes) * (1 - soft(p[48:60], -0.02, 0.04)) * skin_likeness(image, p)
+    cheeks = torch.zeros_like(skin)
+    for eye, corner, side, wing in ((p[41], p[48], p[2], p[31]), (p[46], p[54], p[14], p[35])):
+        middle = 0.5 * (eye + corner) + 0.22 * (side - wing)
+        cheeks = torch.maximum(cheeks, disc(middle, 0.0, 0.46))
+    irises = torch.zeros_like(skin)
+    for a, b in ((36, 42), (42, 48)):
+        irises = torch.maximum(irises, disc(p[a:b].mean(0), 0.07, 0.11) * soft(p[a:b], -0.02, 0.01))
+    masks = torch.stack([lips, skin, cheeks * skin, brows, irises])
+    return (masks * 255).round().to(torch.uint8)
+
+
+def mix_paints(image: Tensor, masks: Tensor) -> Tensor:
+    """Mix each part's three paints: its pigment, strong, and two weak ones for every other hue.
+
+    A palette is priced and moved in amounts of paint, so a part changes first the way that such parts differ
+    from face to face. Pigments take a share of the light: a dark part's paints are as much weaker.
+
+    Args:
+        image: (1, 3, S, S) the crop, in [0, 1].
+        masks: what `part_masks` drew there.
+
+    Returns:
+        (5, 3, 3) image units.
+    """
+    gray = F.interpolate(image.cpu(), (PARTS_PX, PARTS_PX), mode="area").mean(1)
+    weight = masks.float() + 1e-3  # a part that is not seen is as bright as the picture
+    light = ((gray * weight).sum((1, 2)) / weight.sum((1, 2)) / MEDIUM).clamp(DARKEST, 1)
+    made = []
+    for *pigment, strength in PIGMENTS.values():
+        along = F.normalize(torch.tensor(pigment, dtype=torch.float64), dim=0)
+        across = torch.linalg.svd(along[None])[2][1:]  # an orthonormal basis of the plane across
+        made.append(torch.cat([strength * along[None], WEAK * across]))
+    return torch.stack(made).float() * light[:, None, None]
+
+
+def skin_likeness(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Say how much each place of the crop looks like the skin between eyes and mouth: (PARTS_PX, PARTS_PX)."""
+    small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")
+    triangle = landmarks[[36, 45, 54, 57, 48]]
+    inside = outline_distance(pixel_centres(PARTS_PX), triangle, True) < 0
+    light = small.mean(1, keepdim=True)
+    medium = (light[0, 0, inside].median() / MEDIUM).clamp(0.4, 1)  # dark skin is nearer to dark hair
+    features = torch.cat([(small - light) / CHROMA, light / (LIGHT * medium)], 1)[0]
+    far = (features - features[:, inside].median(1).values[:, None, None]).norm(dim=0)
+    like = fall(far, 1.5, 3.0)[None, None]
+    return F.avg_pool2d(F.pad(like, (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0, 0]
+
+
+def fall(distance: Tensor, full: float, zero: float) -> Tensor:
+    """Step smoothly from 1 up to `full` down to 0 from `zero` on."""
+    t = ((zero - distance) / (zero - full)).clamp(0, 1)
+    return t * t * (3 - 2 * t)

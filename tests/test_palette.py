@@ -1,0 +1,152 @@
+"""Parts of a face that carry one color each."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_align import drawn_landmarks
+
+from flowedit.field import PARTS_PX, Offsets, RasterField, make_field
+from flowedit.objective import COVERED, palette_term, tint_price, tint_term
+from flowedit.palette import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
+
+LANDMARKS = drawn_landmarks()
+SKIN = torch.tensor([0.8, 0.6, 0.5])
+
+
+def plain(color=SKIN, size=96):
+    return color[None, :, None, None].expand(1, 3, size, size).clone()
+
+
+def masks(image=None, landmarks=LANDMARKS):
+    drawn = part_masks(plain() if image is None else image, landmarks)
+    return dict(zip(PARTS, drawn.float() / 255, strict=True))
+
+
+def at(mask, point):
+    column, row = ((point + 1) / 2 * PARTS_PX).long().clamp(0, PARTS_PX - 1)
+    return float(mask[row, column])
+
+
+def middle(*indices):
+    return LANDMARKS[list(indices)].mean(0)
+
+
+def test_each_part_lies_where_its_landmarks_are():
+    drawn = masks()
+    places = {
+        "lips": middle(57, 66),
+        "skin": middle(27, 30),
+        "cheeks": middle(41, 48, 2, 31),
+        "brows": LANDMARKS[19],
+        "irises": middle(*range(36, 42)),
+    }
+    for name, place in places.items():
+        assert at(drawn[name], place) > 0.5, name
+        for other in set(PARTS) - {name, "skin"}:
+            assert at(drawn[other], place) < 0.1, (name, other)
+    assert at(drawn["skin"], places["cheeks"]) > 0.9  # cheeks are skin; brows are what does not look like it
+    for name in ("lips", "irises"):
+        assert at(drawn["skin"], places[name]) < 0.3
+
+
+def test_an_open_mouth_is_no_lip():
+    landmarks = LANDMARKS.clone()
+    landmarks[48:60, 1] += 1.5 * (landmarks[48:60, 1] - 0.35)
+    ring = torch.pi - torch.arange(8) * torch.pi / 4
+    landmarks[60:68] = torch.stack([0.15 * ring.cos(), 0.35 - 0.1 * ring.sin()], -1)
+    lips = masks(landmarks=landmarks)["lips"]
+    assert at(lips, torch.tensor([0.0, 0.35])) == 0 < 0.9 < at(lips, torch.tensor([0.0, 0.485]))
+
+
+def test_what_has_another_color_is_no_skin():
+    image = plain()
+    image[:, :, :, :48] = torch.tensor([0.1, 0.2, 0.8])[None, :, None, None]  # half of the face is painted blue
+    landmarks = LANDMARKS + torch.tensor([0.08, 0.0])  # most of what lies between eyes and mouth is not
+    drawn = masks(image, landmarks)
+    side = PARTS_PX // 2
+    for name in ("skin", "cheeks"):
+        assert drawn[name][:, : side - 4].max() == 0 and drawn[name][:, side + 4 :].max() > 0.9
+
+
+@pytest.mark.parametrize("color", [(0.95, 0.85, 0.8), (0.3, 0.2, 0.15), (0.5, 0.5, 0.5)])
+def test_skin_is_found_in_any_tone_and_in_a_gray_photo(color):
+    assert at(masks(plain(torch.tensor(color)))["skin"], middle(27, 30)) == 1
+
+
+def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
+    drawn = part_masks(plain(torch.ones(3)), LANDMARKS)
+    mixes = mix_paints(plain(torch.ones(3)), drawn)
+    assert mixes.shape == (len(PARTS), 3, 3)
+    for mix, (*pigment, strength) in zip(mixes, PIGMENTS.values(), strict=True):
+        axis = torch.tensor(pigment) / torch.tensor(pigment).norm()
+        torch.testing.assert_close(mix[0], strength * axis)
+        torch.testing.assert_close(mix[1:] @ axis, torch.zeros(2), rtol=0, atol=1e-6)
+        assert strength > 5 * mix[1:].norm(dim=1).max() > 0
+    dark, black = (mix_paints(plain(value * torch.ones(3)), drawn) for value in (0.3, 0.0))
+    torch.testing.assert_close(dark, mixes / 2)  # half of the light that takes the whole paint
+    torch.testing.assert_close(black, mixes * DARKEST)
+
+
+def test_the_price_of_a_palette_is_its_length_part_by_part():
+    zero = torch.zeros(5, 3, requires_grad=True)
+    assert palette_term(zero).item() == pytest.approx(0, abs=1e-7)
+    assert not torch.autograd.grad(palette_term(zero), zero)[0].any()
+    one, two = torch.zeros(2, 5, 3)
+    one[0] = torch.tensor([3.0, 0.0, 4.0])
+    two[:2] = one[0]
+    assert palette_term(one).item() == pytest.approx(5, abs=0.011)
+    assert palette_term(two).item() == pytest.approx(10, abs=0.022)
+
+
+def test_own_tint_costs_more_where_a_part_has_a_color_for_it():
+    masks = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+    masks[1, :, : PARTS_PX // 2] = 255
+    price = tint_price(masks, 32)
+    assert price[0, :, :15].min() == price.max() == COVERED > 1 == price[0, :, 17:].max()
+    color = torch.zeros(1, 3, 32, 32)
+    color[..., :8] = 0.1
+    covered, free = (tint_term(Offsets(torch.zeros(1, 2, 32, 32), c), price) for c in (color, color.flip(-1)))
+    assert covered.item() == pytest.approx(COVERED * free.item())
+
+
+def test_a_fields_parts_are_tinted_where_they_are_drawn_and_never_beyond_the_bound():
+    field = RasterField(max_tint=0.1, n_parts=2)
+    drawn = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+    drawn[0, : PARTS_PX // 2] = 255
+    drawn[1] = 255
+    field.draw_parts(drawn, torch.eye(3).repeat(2, 1, 1))
+    with torch.no_grad():
+        field.palette[0] = torch.tensor([0.03, 0.0, 5.0])
+        field.palette[1, 2] = 5.0
+    color = field.lattice(32).color[0].detach()
+    assert color[0, :15].min() == color[0, :15].max() == pytest.approx(0.1 * torch.tanh(torch.tensor(0.3)).item())
+    assert color[0, 17:].abs().max() == 0
+    assert color[2].max() == pytest.approx(0.1)
+
+
+def test_settings_and_state_make_the_same_field_again():
+    field = RasterField(n_parts=3)
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.randint(0, 256, field.parts.shape, generator=generator).byte()
+    field.draw_parts(masks, torch.rand(3, 3, 3, generator=generator))
+    with torch.no_grad():
+        field.palette.fill_(0.05)
+    again = make_field(field.settings())
+    again.load_state_dict(field.state_dict())
+    assert torch.equal(again.lattice(40).color, field.lattice(40).color) and field.lattice(40).color.any()
+
+
+def test_a_field_without_parts_has_nothing_of_them():
+    assert not {"palette", "parts"} & set(RasterField().state_dict())
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(1, PARTS_PX, PARTS_PX), torch.zeros(2, 8, 8, dtype=torch.uint8)])
+def test_masks_of_another_shape_or_type_are_refused(wrong):
+    with pytest.raises(ValueError, match="masks must be uint8 of shape"):
+        RasterField(n_parts=1).draw_parts(wrong, torch.zeros(1, 3, 3))
+
+
+def test_paints_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="paints must have shape"):
+        RasterField(n_parts=1).draw_parts(torch.zeros(1, PARTS_PX, PARTS_PX, dtype=torch.uint8), torch.eye(3))
