@@ -55,7 +55,8 @@ class Config:
     views: int = 2
     """Views of the face shown to the encoder in each step."""
     lr: float = 0.0025
-    """Root mean square step of a raster field, crop coordinates and image units."""
+    """Root mean square step of a raster field's movement, crop coordinates; the parts' colors of any field go at
+    twice that, in units of paint, and the raster's tint at a quarter (all of it without a face), image units."""
     coord_size: int = 16
     """Control points of the movement along one side of the crop."""
     color_size: int = 64

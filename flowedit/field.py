@@ -50,7 +50,8 @@ class Field(nn.Module, ABC):
     Args:
         max_shift: bound on each component of the shift, as a fraction of the crop's side; reached smoothly
             (tanh).
-        max_tint: bound on each channel of the tint, in image units; reached smoothly.
+        max_tint: bound on each channel of the tint, in image units; a pixel's own tint and a part's color reach it
+            smoothly, and their sum is cut there.
         diffeomorphic: coord is a stationary velocity, to be integrated (`warp.integrate`), not the shift
             itself.
         n_parts: parts of the face that carry one color each, added to the tint: `palette` (n_parts, 3) says how

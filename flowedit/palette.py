@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .field import PARTS_PX
-from .region import check_landmarks, face_outline, outline_distance, pixel_centres
+from .region import check_landmarks, face_outline, fall, outline_distance, pixel_centres
 
 PIGMENTS = {  # what a part's pigment takes from red, green and blue light, and image units per unit of paint
     "lips": (-0.3, 1.0, 0.6, 3.0),  # lipstick and blood
@@ -102,9 +102,3 @@ def skin_likeness(image: Tensor, landmarks: Tensor) -> Tensor:
     far = (features - features[:, inside].median(1).values[:, None, None]).norm(dim=0)
     like = fall(far, 1.5, 3.0)[None, None]
     return F.avg_pool2d(F.pad(like, (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0, 0]
-
-
-def fall(distance: Tensor, full: float, zero: float) -> Tensor:
-    """Step smoothly from 1 up to `full` down to 0 from `zero` on."""
-    t = ((zero - distance) / (zero - full)).clamp(0, 1)
-    return t * t * (3 - 2 * t)

@@ -36,9 +36,7 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
 
     def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
         """Return 1 up to `full` eye distances from an outline, 0 from `zero` on, a smooth step between."""
-        distance = outline_distance(grid, outline, closed) / unit
-        t = ((zero - distance) / (zero - full)).clamp(0, 1)
-        return t * t * (3 - 2 * t)
+        return fall(outline_distance(grid, outline, closed) / unit, full, zero)
 
     def both(first: slice, second: slice, full: float, zero: float, *, closed: bool) -> Tensor:
         one, other = (soft(points[part], full, zero, closed=closed) for part in (first, second))
@@ -97,3 +95,9 @@ def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
         crosses = (a[1] > grid[..., 1]) != (b[1] > grid[..., 1])
         inside ^= crosses & ((to[..., 0] * edge[1] < to[..., 1] * edge[0]) == (edge[1] > 0))
     return torch.where(inside, -distance, distance) if closed else distance
+
+
+def fall(distance: Tensor, full: float, zero: float) -> Tensor:
+    """Step smoothly from 1 up to `full` down to 0 from `zero` on."""
+    t = ((zero - distance) / (zero - full)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
