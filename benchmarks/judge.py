@@ -35,6 +35,17 @@ GEOMETRY: dict[str, tuple[str, int]] = {
     "a slim jaw": ("jaw_width", -1),
 }
 
+MOUTH, EYES = ("mouth_open", "mouth_width", "lip_thickness"), ("eye_area", "eye_open")
+# Prompt -> other measures that move by nature with what it names; the rest should stay.
+NAMED_TOO: dict[str, tuple[str, ...]] = {
+    "a smiling face": (*MOUTH, *EYES),
+    "a sad face": (*MOUTH, *EYES, "brow_height"),
+    "a surprised face": (*MOUTH, *EYES),
+    "big eyes": EYES,
+    "small eyes": EYES,
+    "a slim jaw": ("face_width",),
+}
+
 
 @dataclass(frozen=True)
 class Tint:

@@ -25,6 +25,7 @@ def summarize(prompt: str, records: Sequence[Mapping[str, Any]]) -> dict[str, An
         moves = [None if r["effects_sd"] is None else sign * r["effects_sd"][name] for r in records]
         row |= {"measure": f"{name} {'+' if sign > 0 else '-'} SD", "right": judge.share_above(moves, RIGHT_SD)}
         row["effect"] = middle(moves)
+        row |= summarize_unnamed(prompt, [r["effects_sd"] for r in records if r["effects_sd"] is not None])
     elif prompt in judge.COLORS:
         row |= summarize_tint(judge.COLORS[prompt], records)
     if prompt == "a smiling face":
@@ -42,6 +43,19 @@ def summarize(prompt: str, records: Sequence[Mapping[str, Any]]) -> dict[str, An
         "seconds_worst": max(r["seconds"] for r in records),
         "encoder_calls": fmean(r["encoder_calls"] for r in records),
         "encoder_images": fmean(r["encoder_images"] for r in records),
+    }
+
+
+def summarize_unnamed(prompt: str, effects: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Median moves of the measures that a prompt does not name, over the named one's, each in its own deviations."""
+    named = judge.GEOMETRY[prompt][0]
+    sizes = {name: median(abs(e[name]) for e in effects) for name in effects[0]} if effects else {}
+    own = sizes.pop(named, 0.0)
+    rest = {name: size / own for name, size in sizes.items() if own and name not in judge.NAMED_TOO.get(prompt, ())}
+    return {
+        "elsewhere": mean(rest.values()),
+        "elsewhere_measures": rest,
+        "worst": max(rest, key=lambda name: rest[name]) if rest else None,
     }
 
 

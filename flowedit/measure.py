@@ -9,7 +9,7 @@ from .checks import require
 
 
 def measure(landmarks: Tensor) -> dict[str, Tensor]:
-    """Measure eleven attributes of a face.
+    """Measure twelve attributes of a face.
 
     Every number is invariant to shift, rotation and scale: lengths are divided by the distance between
     the outer eye corners (or, for the mouth's curvature and the jaw, by the part's own width), and
@@ -39,6 +39,7 @@ def measure(landmarks: Tensor) -> dict[str, Tensor]:
 
     mouth_width = distance(48, 54)
     eyes = polygon_area(landmarks[..., 36:42, :]) + polygon_area(landmarks[..., 42:48, :])
+    tall = distance(37, 41) + distance(38, 40) + distance(43, 47) + distance(44, 46)
     brows = middle(*range(17, 27)) - middle(*range(36, 48))
     return {
         "mouth_curvature": (middle(48, 54) - middle(51, 57, 62, 66)) / mouth_width,
@@ -46,6 +47,7 @@ def measure(landmarks: Tensor) -> dict[str, Tensor]:
         "mouth_width": mouth_width / unit,
         "lip_thickness": (distance(51, 62) + distance(57, 66)) / unit,
         "eye_area": eyes / 2 / unit**2,
+        "eye_open": tall / 2 / (distance(36, 39) + distance(42, 45)),
         "brow_height": brows / unit,
         "nose_width": distance(31, 35) / unit,
         "nose_length": distance(27, 33) / unit,

@@ -42,7 +42,7 @@ class FaceTower(nn.Module):
     says what it is.
     """
 
-    def __init__(self, embed_dim: int = 128, width: int = 16) -> None:
+    def __init__(self, embed_dim: int = 128, width: int = 24) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
             nn.Conv2d(3, width, 5, stride=2, padding=2, bias=False),

@@ -214,6 +214,16 @@ def test_summary_turns_the_sign_and_counts_the_lost():
     assert finite(up)["identity_99"] is None
 
 
+def test_summary_of_a_shape_compares_with_measures_the_prompt_does_not_name():
+    effects = [
+        {"eye_area": 2.0, "eye_open": 5.0, "nose_width": -0.5, "jaw_width": 0.1},
+        {"eye_area": 1.0, "eye_open": -5.0, "nose_width": 1.0, "jaw_width": -0.2},
+    ]
+    row = summarize("big eyes", [record(0.0, effects_sd=each) for each in effects])
+    assert row["effect"] == pytest.approx(1.5) and row["elsewhere"] == pytest.approx((0.75 + 0.15) / 2 / 1.5)
+    assert row["worst"] == "nose_width" and set(row["elsewhere_measures"]) == {"nose_width", "jaw_width"}
+
+
 def test_summary_of_a_tint_compares_with_other_regions():
     lips, skin = {"mean": (0.0, 10.0, 0.0), "pixels": 11.0}, {"mean": (0.0, 2.0, 0.0), "pixels": 4.0}
     still = {"mean": (0.0, 0.0, 0.0), "pixels": 1.0}

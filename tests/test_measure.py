@@ -36,7 +36,7 @@ def test_shift_rotation_and_scale_change_nothing(angle, scale, shift):
     c, s = math.cos(angle) * scale, math.sin(angle) * scale
     turned = face() @ torch.tensor([[c, s], [-s, c]], dtype=torch.float64) + shift
     before, after = measure(face()), measure(turned)
-    assert before.keys() == after.keys() and len(before) == 11
+    assert before.keys() == after.keys() and len(before) == 12
     for name in before:
         assert after[name].item() == pytest.approx(before[name].item(), abs=1e-9), name
 
@@ -49,6 +49,7 @@ def test_shift_rotation_and_scale_change_nothing(angle, scale, shift):
         ("mouth_width", [54], (0.05, 0)),
         ("lip_thickness", [57], (0, 0.03)),
         ("eye_area", [37, 38], (0, -0.02)),
+        ("eye_open", [43, 44], (0, -0.02)),
         ("brow_height", list(range(17, 27)), (0, -0.05)),
         ("nose_width", [35], (0.05, 0)),
         ("nose_length", [33], (0, 0.05)),
@@ -71,6 +72,7 @@ def test_known_numbers():
     assert numbers["nose_width"].item() == pytest.approx(0.2 / unit)
     assert numbers["brow_height"].item() == pytest.approx(0.2 / unit)
     assert numbers["mouth_open"].item() == pytest.approx(0.04 / unit)
+    assert numbers["eye_open"].item() == pytest.approx(0.5)
     assert numbers["eye_area"].item() == pytest.approx(0.07**2 * 1.5 / unit**2)
 
 

@@ -10,8 +10,8 @@ from flowedit.measure import measure
 
 EXPRESSION = ("happy", "sad", "angry", "surprised", "fearful", "disgusted", "neutral")
 GEOMETRY = (
-    "mouth_curvature", "mouth_open", "mouth_width", "lip_thickness", "eye_area", "brow_height",
-    "nose_width", "nose_length", "face_width", "jaw_width", "face_length",
+    "mouth_curvature", "mouth_open", "mouth_width", "lip_thickness", "eye_area", "eye_open",
+    "brow_height", "nose_width", "nose_length", "face_width", "jaw_width", "face_length",
 )  # fmt: skip
 PERSON = ("old", "female")
 COLOR = ("lips_red", "skin_light", "skin_warm", "cheeks_red", "brows_dark", "hair_dark", "eyes_brown")
@@ -21,7 +21,7 @@ STEEPNESS = 1.7  # a z-score of 1 becomes a label of 0.85: near ties teach littl
 
 
 def geometry(landmarks: Tensor) -> Tensor:
-    """(B, 68, 2) to (B, 11) in the order of GEOMETRY."""
+    """(B, 68, 2) to (B, 12) in the order of GEOMETRY."""
     values = measure(landmarks)
     return torch.stack([values[name] for name in GEOMETRY], -1)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import random
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,123 +13,199 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.encoder import ClipEncoder, load_encoder
+from flowedit.encoder import Encoder, load_encoder
 
 from . import attributes as attr
-from .captions import FOREIGN, UNKNOWN, describe
+from .augment import recolor
 from .color import rgb_to_lab
-from .train_image import auc
+from .train_image import Faces, auc
 
+DATA = Path(__file__).parent / "data"
+EMOTIONS = {
+    "happy": "a smiling face", "sad": "a sad face", "angry": "an angry face", "surprised": "a surprised face",
+    "fearful": "a fearful face", "disgusted": "a disgusted face", "neutral": "a neutral face",
+}  # fmt: skip
 PAIRS = {
-    "mouth_curvature": ("a mouth with raised mouth corners", "downturned mouth corners"),
+    "mouth_curvature": ("raised mouth corners", "downturned mouth corners"),
     "mouth_open": ("an open mouth", "a closed mouth"),
     "mouth_width": ("a wide mouth", "a narrow mouth"),
     "lip_thickness": ("thick lips", "thin lips"),
     "eye_area": ("big eyes", "small eyes"),
+    "eye_open": ("wide open eyes", "narrowed eyes"),
     "brow_height": ("raised eyebrows", "low eyebrows"),
     "nose_width": ("a wide nose", "a narrow nose"),
     "nose_length": ("a long nose", "a short nose"),
     "face_width": ("a wide face", "a narrow face"),
     "jaw_width": ("a wide jaw", "a slim jaw"),
     "face_length": ("a long face", "a short face"),
+    "old": ("an old face", "a young face"),
+    "female": ("a woman", "a man"),
+    "lips_red": ("red lips", "pale lips"),
+    "skin_light": ("pale skin", "dark skin"),
+    "cheeks_red": ("rosy cheeks", "pale cheeks"),
+    "brows_dark": ("dark eyebrows", "light eyebrows"),
+    "hair_dark": ("dark hair", "blond hair"),
+    "eyes_brown": ("brown eyes", "blue eyes"),
 }
-PROMPTS = {
-    "happy": "a smiling face", "sad": "a sad face", "angry": "an angry face", "surprised": "a surprised face",
-    "fearful": "a fearful face", "disgusted": "a disgusted face", "old": "an old face", "female": "a woman",
-}  # fmt: skip
-UNHEARD = (
-    "Marie Curie, Barack Obama, Mount Everest, quantum chromodynamics, a bowl of cherries, the Sydney opera house, "
-    "asdf qwer zxcv, lorem ipsum dolor, a yellow submarine, pancakes with syrup, a rusty bicycle chain, an oil rig, "
-    "a wireless router, Beethoven's ninth, the stock exchange, a field of lavender, a cactus, a steam locomotive"
-)
+LEAST = 5  # faces on either side that an AUC is worth writing for
+SCALE = 100.0  # open_clip's, for probabilities over the expressions' prompts
 
 
-@torch.no_grad()
-def evaluate(data: Path, weights: Path) -> dict[str, float]:
-    """Print and return every figure."""
-    encoder = load_encoder(str(weights))
-    faces = np.load(data)
-    image = torch.from_numpy(faces["image"]).permute(0, 3, 1, 2)
+class Held:
+    """Web faces of people held out, as an encoder sees them, and what is known of each.
 
-    def embed(chosen: np.ndarray) -> Tensor:
-        parts = torch.from_numpy(np.flatnonzero(chosen)).split(128)
-        return torch.cat([encoder.image(image[part].float() / 255) for part in parts])
+    Attributes:
+        plain: (N, D) embeddings of the faces as they are, which expressions, shapes, age and gender are read from.
+        colored: (N, D) of the same faces recolored at random, which colors are read from.
+        groups: name -> (N,) members; gender and age as a classifier guessed, skin as bright as photographed.
+    """
 
-    result: dict[str, float] = {}
-    london = (faces["split"] == "test") & (faces["source"] == "london")
-    smile = torch.from_numpy(faces["expression"][london] == "happiness")
-    both = encoder.text(["a smiling face", "a neutral face"])
-    result["smiling against neutral, London"] = auc(embed(london) @ (both[0] - both[1]), smile)
-    web = (faces["split"] == "val") & (faces["source"] == "web")
-    embedded = embed(web)
-    values = attr.geometry(torch.from_numpy(faces["landmarks"][web]).float())
-    scores = {name: embedded @ (encoder.text([more]) - encoder.text([less]))[0] for name, (more, less) in PAIRS.items()}
-    everyone = torch.ones(len(embedded), dtype=torch.bool)
-    result |= outer_auc(scores, values, everyone)
-    for group, members in groups(faces, web).items():
-        own = list(outer_auc(scores, values, members).values())
-        result[f"shape, {group}: mean"], result[f"shape, {group}: least"] = sum(own) / len(own), min(own)
-    labels, _ = attr.person_labels(*(faces[n][web] for n in ("expression", "emotion", "age", "female")))
-    for k, name in enumerate(attr.EXPRESSION + attr.PERSON):
-        if name in PROMPTS:
-            sure = (labels[:, k] > 0.7) | (labels[:, k] < 0.2)
-            score = embedded @ (encoder.text([PROMPTS[name]]) - encoder.text(["a face"]))[0]
-            result[name] = auc(score[sure], labels[sure, k] > 0.5)
-    result["face against other prompts"] = foreign_auc(encoder, weights)
-    for name, value in result.items():
-        print(f"{name:34s} AUC {value:.3f}")
-    return result
+    def __init__(self, faces: Faces, encoder: Encoder) -> None:
+        chosen = np.flatnonzero((faces.split == "val") & (faces.source == "web"))
+        image = faces.image[chosen].permute(0, 3, 1, 2)
+        masks = faces.masks[chosen]
+        gray = 1 - faces.colored[chosen].float()
+        generator = torch.Generator().manual_seed(0)
+        plain, colored, measured, light = [], [], [], []
+        for part in torch.arange(len(chosen)).split(128):
+            pixels, mask = image[part].float() / 255, masks[part].float() / 255
+            changed, color = recolor(pixels, mask, gray[part], generator)
+            plain.append(encoder.image(pixels))
+            colored.append(encoder.image(changed))
+            measured.append(color)
+            lightness = rgb_to_lab(F.avg_pool2d(pixels, 2))[:, 0]
+            light.append((lightness * mask[:, 1]).sum((1, 2)) / mask[:, 1].sum((1, 2)).clamp(min=1e-3))
+        self.plain, self.colored = torch.cat(plain), torch.cat(colored)
+        self.person = faces.person[chosen]
+        self.said = faces.expression[chosen]
+        self.age = torch.from_numpy(faces.age[chosen])
+        self.measured = torch.cat([attr.geometry(faces.landmarks[chosen]), torch.cat(measured)], -1)
+        skin, female = torch.cat(light), self.person[:, -1]
+        low, high = skin.quantile(1 / 3), skin.quantile(2 / 3)
+        self.groups = {
+            "all": torch.ones(len(chosen), dtype=torch.bool),
+            "women": female > 0.5,
+            "men": female <= 0.5,
+            "under 30": self.age < 30,
+            "30 to 50": (self.age >= 30) & (self.age <= 50),
+            "over 50": self.age > 50,
+            "dark": skin < low,
+            "middle": (skin >= low) & (skin <= high),
+            "light": skin > high,
+        }
+
+    def truth(self, name: str, members: Tensor) -> tuple[Tensor, Tensor]:
+        """Which members (N,) show the attribute, and which of them are sure enough to be counted.
+
+        A measured one is shown by the upper, and missing in the lower 30 percent of the members.
+        """
+        if name in attr.GEOMETRY + attr.COLOR:
+            value = self.measured[:, (attr.GEOMETRY + attr.COLOR).index(name)]
+            low, high = value[members].quantile(0.3), value[members].quantile(0.7)
+            return value > high, members & ((value < low) | (value > high))
+        if name == "old":
+            return self.age > 50, members & ((self.age < 30) | (self.age > 50))
+        label = self.person[:, (attr.EXPRESSION + attr.PERSON).index(name)]
+        return label > 0.5, members & ((label > 0.7) | (label < 0.2))
+
+    def accuracy(self, name: str, score: Tensor, members: Tensor) -> float | None:
+        """AUC of a score (N,) among the members; None if there are too few on one side."""
+        positive, counted = self.truth(name, members)
+        sides = int((positive & counted).sum()), int((~positive & counted).sum())
+        return auc(score[counted], positive[counted]) if min(sides) >= LEAST else None
+
+    def embedded(self, name: str) -> Tensor:
+        return self.colored if name in attr.COLOR else self.plain
 
 
-def outer_auc(scores: dict[str, Tensor], values: Tensor, members: Tensor) -> dict[str, float]:
-    """AUC of each shape's score (N,) between the outer 30 percents of the members by their own measurement."""
-    result = {}
-    for name, score in scores.items():
-        value = values[members, attr.GEOMETRY.index(name)]
-        low, high = value.quantile(0.3), value.quantile(0.7)
-        outer = (value < low) | (value > high)
-        result[name] = auc(score[members][outer], value[outer] > high)
-    return result
-
-
-def groups(faces: Any, chosen: np.ndarray) -> dict[str, Tensor]:
-    """Members (N,) of each group of the chosen faces: gender and age as a classifier guessed, skin as photographed."""
-    female, age = (torch.from_numpy(faces[name][chosen]) for name in ("female", "age"))
-    pixels = torch.from_numpy(faces["image"][chosen]).permute(0, 3, 1, 2).float() / 255
-    light = rgb_to_lab(F.avg_pool2d(pixels, 2))[:, 0]
-    skin = torch.from_numpy(faces["masks"][chosen][:, 1]).float()
-    light = (light * skin).sum((1, 2)) / skin.sum((1, 2)).clamp(min=1)
-    low, high = light.quantile(1 / 3), light.quantile(2 / 3)
+def zero_shot(held: Held, encoder: Encoder) -> dict[str, dict[str, float | None]]:
+    """AUC of every attribute, for everyone and by group."""
+    prompts = encoder.text(list(EMOTIONS.values()))
+    chances = (SCALE * held.plain @ prompts.T).softmax(-1)
+    scores = {name: chances[:, k] for k, name in enumerate(EMOTIONS)}
+    for name, (more, less) in PAIRS.items():
+        both = encoder.text([more, less])
+        scores[name] = held.embedded(name) @ (both[0] - both[1])
     return {
-        "women": female > 0.5,
-        "men": female <= 0.5,
-        "under 30": age < 30,
-        "30 to 50": (age >= 30) & (age <= 50),
-        "over 50": age > 50,
-        "darkest third": light < low,
-        "middle third": (light >= low) & (light <= high),
-        "lightest third": light > high,
+        name: {group: held.accuracy(name, score, members) for group, members in held.groups.items()}
+        for name, score in scores.items()
     }
 
 
-def foreign_auc(encoder: ClipEncoder, weights: Path) -> float:
-    """AUC of "I don't know this" between new captions and prompts about anything else, half of them unheard."""
-    import json
+def unheard(held: Held, encoder: Encoder, path: Path) -> dict[str, float]:
+    """How much of the trained wordings' margin over chance is left for wordings that no caption uses."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    face = encoder.text(["a face"])[0]
+    everyone = held.groups["all"]
+    margins: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        name, sign = row["attribute"], 1 if row["end"] == "+" else -1
+        known = EMOTIONS[name] if name in EMOTIONS else PAIRS[name][0 if sign > 0 else 1]
+        scores = held.embedded(name) @ (encoder.text([row["prompt"], known]) - face).T * sign
+        new, old = (held.accuracy(name, scores[:, k], everyone) for k in (0, 1))
+        if new is not None and old is not None:
+            margins.setdefault(name, []).append((new - 0.5, old - 0.5))
+    result = {name: sum(new for new, _ in rows) / sum(old for _, old in rows) for name, rows in margins.items()}
+    pairs = [pair for rows in margins.values() for pair in rows]
+    return {"all": sum(new for new, _ in pairs) / sum(old for _, old in pairs), **result}
 
-    direction = torch.tensor(json.loads((weights / "card.json").read_text())["foreign"]["direction"])
-    rng = random.Random(99)
-    known = [describe(rng)[0].replace(UNKNOWN, "").strip() for _ in range(60)]
-    other = UNHEARD.split(", ") + [f"a photo of a {noun}" for noun in FOREIGN.split(", ")[::4]]
-    score = encoder.text([*known, *other]) @ direction
-    return auc(score, torch.arange(len(score)) >= len(known))
+
+def london(faces: Faces, encoder: Encoder) -> dict[str, float]:
+    """Tell 26 people's smiles from neutral faces: against everyone's, and each against the same person's own."""
+    chosen = np.flatnonzero((faces.split == "test") & (faces.source == "london"))
+    smile = torch.from_numpy(faces.expression[chosen] == "happiness")
+    both = encoder.text(["a smiling face", "a neutral face"])
+    score = encoder.image(faces.image[chosen].permute(0, 3, 1, 2).float() / 255) @ (both[0] - both[1])
+    own = score[smile] > score[~smile]  # sorted by file: a person's two photos are neighbours
+    return {"against everyone": auc(score, smile), "against the same person": float(own.float().mean())}
+
+
+def knows(encoder: Encoder, foreign: dict[str, Any]) -> dict[str, float]:
+    """Tell prompts about anything else from prompts about faces: AUC, and shares on the right side of the threshold."""
+    with open(DATA / "prompts.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    score = encoder.text([row["prompt"] for row in rows]) @ torch.tensor(foreign["direction"])
+    other = torch.tensor([row["about"] == "other" for row in rows])
+    unknown = score >= foreign["threshold"]
+    return {
+        "auc": auc(score, other),
+        "faces known": float((~unknown[~other]).float().mean()),
+        "others unknown": float(unknown[other].float().mean()),
+    }
+
+
+@torch.no_grad()
+def evaluate(data: Path, weights: Path) -> dict[str, Any]:
+    """Print and return every figure."""
+    encoder = load_encoder(str(weights))
+    faces = Faces(data)
+    held = Held(faces, encoder)
+    foreign = json.loads((weights / "card.json").read_text())["foreign"]
+    result: dict[str, Any] = {
+        "zero_shot": zero_shot(held, encoder),
+        "london_smile": london(faces, encoder),
+        "unheard": unheard(held, encoder, DATA / "unheard.csv"),
+        "far": unheard(held, encoder, DATA / "far.csv"),
+        "prompts": knows(encoder, foreign),
+    }
+    print("AUC".ljust(16) + "".join(group.rjust(9) for group in held.groups))
+    for name, row in result["zero_shot"].items():
+        print(name.ljust(16) + "".join(("-" if v is None else f"{v:.3f}").rjust(9) for v in row.values()))
+    for name in ("london_smile", "unheard", "far", "prompts"):
+        print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in result[name].items()))
+    return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--weights", type=Path, default=Path("flowedit/weights/faceclip"))
+    parser.add_argument("--json", type=Path, help="file for every figure")
     options = parser.parse_args()
-    evaluate(options.data, options.weights)
+    result = evaluate(options.data, options.weights)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

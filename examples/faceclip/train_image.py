@@ -54,6 +54,7 @@ class Faces:
         )
         self.split = data["split"]
         self.expression = data["expression"]
+        self.age = data["age"]
         self.source = data["source"]
         plain = attr.geometry(self.landmarks[self.split == "train"])
         self.geometry_stats = plain.median(0).values, plain.std(0)
@@ -137,7 +138,17 @@ def evaluate(tower: FaceTower, heads: Directions, faces: Faces) -> dict[str, flo
     return result
 
 
-def train(data: Path, out: Path, *, steps: int, width: int, radius: float, batch: int, lr: float, seed: int) -> None:
+def train(
+    data: Path,
+    out: Path,
+    *,
+    steps: int = 7000,
+    width: int = 24,
+    radius: float = 0.003,
+    batch: int = 64,
+    lr: float = 2e-3,
+    seed: int = 0,
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # a script, not the library: the networks' initial weights
     faces = Faces(data)
@@ -206,9 +217,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--out", type=Path, default=Path("out/faceclip"))
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--radius", type=float, default=0.01, help="RMS of the adversarial step, image units")
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--width", type=int, default=24)
+    parser.add_argument("--radius", type=float, default=0.003, help="RMS of the adversarial step, image units")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -25,7 +25,8 @@ from torch import Tensor
 from flowedit.tower import faceclip_tower
 
 from . import attributes as attr
-from .captions import UNKNOWN, Meaning, describe, foreign
+from .captions import Meaning, describe, foreign, phrase_bank
+from .teacher import SentenceModel, Teacher, plain_words, sentences
 from .train_image import MEAN, STD, Directions, Faces
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -48,6 +49,8 @@ CONFIG: dict[str, Any] = {
         "resize_mode": "squash",
     },
 }
+PLAIN = ("a face", "a photo of a face", "a person", "a portrait", "face", "the face of a person")
+FREE = 80000  # sentences that the sentence model reads
 REACH = 1.0  # a plain attribute's length next to the face direction's
 
 
@@ -79,58 +82,28 @@ class Meanings:
 
 
 class Words:
-    """Captions to token rows; UNKNOWN becomes tokens no caption uses, whose vectors stay zero."""
+    """Captions and other prompts, drawn at random, and their rows of tokens."""
 
     def __init__(self, seed: int) -> None:
         context = CONFIG["model_cfg"]["text_cfg"]["context_length"]
         self.tokenizer = open_clip.SimpleTokenizer(context_length=context)
         self.rng = random.Random(seed)
-        used = set()
-        for _ in range(40000):
-            used.update(self.tokenizer.encode(describe(self.rng)[0].replace(UNKNOWN, "")))
-            used.update(self.tokenizer.encode(foreign(self.rng).replace(UNKNOWN, "")))
-        self.known = sorted(used | {49406, 49407})
-        self.unknown = sorted(set(range(49406)) - used)
 
-    def rows(self, texts: list[str]) -> Tensor:
-        out = torch.zeros(len(texts), self.tokenizer.context_length, dtype=torch.long)
-        for row, text in zip(out, texts, strict=True):
-            tokens: list[int] = [49406]
-            for k, piece in enumerate(text.split(UNKNOWN)):
-                if k:
-                    tokens += self.rng.sample(self.unknown, self.rng.choice((1, 1, 2, 3)))
-                tokens += self.tokenizer.encode(piece)
-            tokens = [*tokens[: len(row) - 1], 49407]
-            row[: len(tokens)] = torch.tensor(tokens)
-        return out
-
-    def batch(self, n: int) -> tuple[Tensor, list[Meaning | None]]:
+    def draw(self, n: int) -> tuple[list[str], list[Meaning | None]]:
+        """Prompts and what they mean; None for those that are not about faces."""
         texts: list[str] = []
         meanings: list[Meaning | None] = []
         for _ in range(n):
             roll = self.rng.random()
-            if roll < 0.25:
-                texts.append(foreign(self.rng))
-                meanings.append(None)
-            elif roll < 0.28:
-                texts.append(
-                    self.rng.choice(
-                        (
-                            "a face",
-                            "a photo of a face",
-                            "a person",
-                            "a portrait",
-                            "face",
-                            "the face of a person",
-                        )
-                    )
-                )
-                meanings.append({})
+            if roll < 0.3:
+                text, meaning = foreign(self.rng), None
+            elif roll < 0.34:
+                text, meaning = self.rng.choice(PLAIN), {}
             else:
                 text, meaning = describe(self.rng)
-                texts.append(text)
-                meanings.append(meaning)
-        return self.rows(texts), meanings
+            texts.append(text)
+            meanings.append(meaning)
+        return texts, meanings
 
 
 def new_model(state: dict[str, Any], folder: Path) -> Any:
@@ -144,7 +117,30 @@ def new_model(state: dict[str, Any], folder: Path) -> Any:
     return model
 
 
-def train(image: Path, data: Path, out: Path, *, steps: int, batch: int, seed: int) -> None:
+def read_words(model: Any, words: Words, meanings: Meanings, n: int) -> tuple[Tensor, Tensor]:
+    """Start the token table from a sentence model's sense of each token, and let it read n free sentences.
+
+    Returns:
+        Token rows (n, context) of sentences of any words, and where the sentence model puts them, (n, embed_dim).
+    """
+    sentence_model = SentenceModel()
+    phrases, said = phrase_bank()
+    teacher = Teacher(sentence_model, phrases, said, meanings(said))
+    tokens = list(words.tokenizer.encoder)
+    senses = sentence_model([token.removesuffix("</w>") for token in tokens])
+    table = model.token_embedding.weight
+    _, _, axes = torch.linalg.svd(senses[::7] - senses.mean(0), full_matrices=False)
+    projected = (senses - senses.mean(0)) @ axes[: table.shape[1]].T
+    with torch.no_grad():
+        table.copy_(projected * 0.02 / projected.std())
+    known = sorted({*plain_words(tokens), *sentence_model.words()})
+    about = teacher(known) @ meanings.foreign
+    near = [known[k] for k in about.argsort()[: len(known) // 10].tolist()]
+    free = sentences(known, near, n, words.rng)
+    return words.tokenizer(free), teacher(free)
+
+
+def train(image: Path, data: Path, out: Path, *, steps: int = 2000, batch: int = 192, seed: int = 0) -> None:
     torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
     state = torch.load(image, weights_only=False)
     model = new_model(state, out)
@@ -158,40 +154,37 @@ def train(image: Path, data: Path, out: Path, *, steps: int, batch: int, seed: i
         mean = torch.cat([F.normalize(model.visual(part), dim=-1) for part in pixels.split(128)]).mean(0)
     meanings = Meanings(heads, mean)
     words = Words(seed)
-    table = model.token_embedding.weight
-    known = torch.zeros(len(table), 1)
-    known[words.known] = 1
-    with torch.no_grad():
-        table.mul_(known)
+    free_rows, free_targets = read_words(model, words, meanings, FREE)
     text = [p for n, p in model.named_parameters() if not n.startswith("visual") and p.requires_grad]
     optimizer = torch.optim.AdamW(text, 1e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.1)
     start = time.time()
     for step in range(steps):
-        tokens, said = words.batch(batch)
-        embedded = F.normalize(model.encode_text(tokens), dim=-1)
+        captions, said = words.draw(batch)
+        i = torch.randint(len(free_rows), (batch // 2,))
+        rows = torch.cat([words.tokenizer(captions), free_rows[i]])
+        embedded = F.normalize(model.encode_text(rows), dim=-1)
         targets = meanings(said)
         alike = targets @ targets.T > 0.97  # other wordings of the same thing are no negatives
-        logits = 20 * embedded @ targets.T
+        logits = 20 * embedded[:batch] @ targets.T
         logits = logits.masked_fill(alike & ~torch.eye(len(alike), dtype=torch.bool), -1e4)
-        loss = 20 * (1 - (embedded * targets).sum(-1)).mean() + F.cross_entropy(logits, torch.arange(len(logits)))
+        close = (embedded * torch.cat([targets, free_targets[i]])).sum(-1)
+        loss = 20 * (1 - close).mean() + F.cross_entropy(logits, torch.arange(len(logits)))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(text, 1.0)
         optimizer.step()
         schedule.step()
-        with torch.no_grad():
-            table.mul_(known)
         if (step + 1) % 100 == 0:
-            close = (embedded * targets).sum(-1).mean().item()
             print(
-                f"{step + 1}/{steps} loss {loss.item():.3f} cosine {close:.3f} {time.time() - start:.0f} s",
+                f"{step + 1}/{steps} loss {loss.item():.3f} cosine {close[:batch].mean():.3f}, "
+                f"of free sentences {close[batch:].mean():.3f} {time.time() - start:.0f} s",
                 flush=True,
             )
-    write(model, meanings, state, words, out)
+    write(model, meanings, state, out)
 
 
-def write(model: Any, meanings: Meanings, state: dict[str, Any], words: Words, out: Path) -> None:
+def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> None:
     """Write weights in half precision (normalization apart), and the card's facts with the SHA-256."""
     tensors = {name: value.half() if value.ndim > 1 else value.clone() for name, value in model.state_dict().items()}
     path = out / WEIGHTS
@@ -201,7 +194,6 @@ def write(model: Any, meanings: Meanings, state: dict[str, Any], words: Words, o
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
         "image_auc": {name: round(value, 3) for name, value in state["auc"].items()},
-        "known_tokens": len(words.known),
     }
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
@@ -212,7 +204,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=Path("out/faceclip/image_tower.pt"))
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--out", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,0 +1,98 @@
+"""The encoder's recipe: the lists it is judged by are not those it learns from, and its faces stay labelled truly."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples.faceclip import attributes as attr
+from examples.faceclip.augment import landmark_moves
+from examples.faceclip.captions import CONCEPTS, PEOPLE, describe, foreign, phrase_bank
+from flowedit.measure import measure
+from tests.test_measure import face
+
+# Parts of a face, and words that any sentence may need: they tell no wording from another.
+COMMON = """
+lip lips mouth eye eyes eyed eyebrows brows brow nose nostrils face cheeks cheek cheeked jaw jawline chin skin hair
+complexion faced haired lipped corners lids eyelids a an the and of with her him his she he in on it make look looks
+expression give no them so that this very to at is are from for by as into like been who man woman person lady guy
+girl boy features set their both all has have up down out
+"""
+DATA = Path(__file__).parents[1] / "examples" / "faceclip" / "data"
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with open(DATA / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stems(text: str) -> set[str]:
+    words = set(re.findall("[a-z]+", text.lower())) - set(COMMON.split())
+    return {re.sub("(ened|ing|ed|er|en|y|s|e|ly)$", "", word) if len(word) > 3 else word for word in words}
+
+
+def learned() -> set[str]:
+    """Every phrase of the captions, about anyone, and many whole captions."""
+    rng = random.Random(0)
+    people = {f"{adjective} {word}" for word, _ in PEOPLE for each in CONCEPTS for adjective in each.adjectives}
+    phrases = {f"{article} {words}" for article in ("a", "an", "the") for words in people}
+    phrases |= set(phrase_bank()[0]) | {word for word, _ in PEOPLE}
+    return phrases | {describe(rng)[0] for _ in range(20000)} | {foreign(rng) for _ in range(20000)}
+
+
+@pytest.mark.parametrize("name", ["unheard.csv", "far.csv"])
+def test_unheard_wordings_are_two_hundred_and_never_learned(name):
+    unheard = rows(name)
+    prompts = [row["prompt"].lower() for row in unheard]
+    assert len(set(prompts)) == len(prompts) == 200
+    assert {row["end"] for row in unheard} == {"+", "-"}
+    assert {row["attribute"] for row in unheard} == set(attr.NAMES) - {"neutral", "skin_warm"}
+    assert learned().isdisjoint(prompts)
+
+
+def test_far_wordings_share_no_telling_word_with_the_captions_of_their_attribute():
+    for row in rows("far.csv"):
+        known = " ".join(
+            " ".join((*each.adjectives, *each.nouns, *each.changes))
+            for each in CONCEPTS
+            if abs(each.meaning.get(row["attribute"], 0)) >= 0.4
+        )
+        shared = stems(row["prompt"]) & stems(known)
+        assert not shared, (row, shared)
+
+
+def test_prompts_for_knowing_nothing_are_two_hundred_of_each_and_never_learned():
+    prompts = rows("prompts.csv")
+    assert Counter(row["about"] for row in prompts) == {"face": 200, "other": 200}
+    texts = [row["prompt"].lower() for row in prompts]
+    assert len(set(texts)) == 400 and learned().isdisjoint(texts)
+
+
+def test_captions_mean_known_attributes():
+    rng = random.Random(1)
+    for _ in range(2000):
+        text, meaning = describe(rng)
+        assert text.strip() and "{" not in text
+        assert set(meaning) <= set(attr.NAMES) and all(abs(value) <= 4 for value in meaning.values())
+
+
+def test_expression_labels_survive_only_where_the_expression_is_untouched():
+    landmarks = face().float().expand(400, 68, 2)
+    move, touched = landmark_moves(landmarks, torch.Generator().manual_seed(0))
+    assert 0.4 < touched.float().mean() < 0.6
+    for part in (slice(48, 68), slice(17, 27)):  # mouth and brows, up and down
+        assert (move[~touched, part, 1] == 0).all()
+        assert move[touched, part, 1].abs().max() > 0.02
+
+
+@pytest.mark.parametrize("name", attr.GEOMETRY)
+def test_moves_reach_every_shape(name):
+    landmarks = face().float().expand(200, 68, 2)
+    move, _ = landmark_moves(landmarks, torch.Generator().manual_seed(0))
+    assert (measure(landmarks + move)[name] - measure(landmarks)[name]).std() > 1e-3
