@@ -242,9 +242,7 @@ def load(path: str | Path) -> Edit:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"an edit must be a file; got {path}, which is {'a folder' if path.is_dir() else 'missing'}"
-        )
+        raise FileNotFoundError(f"cannot read {path}: {'a folder' if path.is_dir() else 'no such file'}")
     data = path.read_bytes()
     try:
         tensors = read(data)

@@ -188,7 +188,7 @@ def optimize(
         if not judge.knows(text):
             warnings.warn(
                 f"{judge.name} does not know {text!r} and may do anything; "
-                "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder), knows more",
+                "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more",
                 stacklevel=2,
             )
     generator = torch.Generator().manual_seed(config.seed)
