@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("raw", type=Path, help="see prepare.py")
     parser.add_argument("--out", type=Path, default=Path("out/faceclip"))
     parser.add_argument("--weights", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--steps", type=int, default=train_image.train.__kwdefaults__["steps"])
     options = parser.parse_args()
     faces = options.out / "faces.npz"
     options.out.mkdir(parents=True, exist_ok=True)

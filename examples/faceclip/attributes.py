@@ -63,3 +63,14 @@ def person_labels(
 def soft_label(value: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Turn a measurement into a label in (0, 1) by its place in the population."""
     return torch.sigmoid(STEEPNESS * (value - mean) / std)
+
+
+def ends(value: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+    """Take the upper 30 percent of the members' measurements (N,) against the lower 30: which are up, which count."""
+    low, high = value[members].quantile(0.3), value[members].quantile(0.7)
+    return value > high, members & ((value < low) | (value > high))
+
+
+def sure(label: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+    """Take the members whose soft label (N,) is sure: which show it, which count."""
+    return label > 0.5, members & ((label > 0.7) | (label < 0.2))

@@ -95,18 +95,12 @@ class Held:
         }
 
     def truth(self, name: str, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Which members (N,) show the attribute, and which of them are sure enough to be counted.
-
-        A measured one is shown by the upper, and missing in the lower 30 percent of the members.
-        """
+        """Which members (N,) show the attribute, and which of them are sure enough to be counted."""
         if name in attr.GEOMETRY + attr.COLOR:
-            value = self.measured[:, (attr.GEOMETRY + attr.COLOR).index(name)]
-            low, high = value[members].quantile(0.3), value[members].quantile(0.7)
-            return value > high, members & ((value < low) | (value > high))
+            return attr.ends(self.measured[:, (attr.GEOMETRY + attr.COLOR).index(name)], members)
         if name == "old":
             return self.age > 50, members & ((self.age < 30) | (self.age > 50))
-        label = self.person[:, (attr.EXPRESSION + attr.PERSON).index(name)]
-        return label > 0.5, members & ((label > 0.7) | (label < 0.2))
+        return attr.sure(self.person[:, (attr.EXPRESSION + attr.PERSON).index(name)], members)
 
     def accuracy(self, name: str, score: Tensor, members: Tensor) -> float | None:
         """AUC of a score (N,) among the members; None if there are too few on one side."""

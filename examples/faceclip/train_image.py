@@ -125,17 +125,11 @@ def evaluate(tower: FaceTower, heads: Directions, faces: Faces) -> dict[str, flo
         logits.append(heads(tower((image - MEAN) / STD)))
     scores = torch.cat(logits)
     tower.train()
-    result = {}
-    values = attr.geometry(faces.landmarks[held])
-    for k, name in enumerate(attr.GEOMETRY):
-        low, high = values[:, k].quantile(0.3), values[:, k].quantile(0.7)
-        outer = (values[:, k] < low) | (values[:, k] > high)
-        result[name] = auc(scores[outer, attr.INDEX[name]], values[outer, k] > high)
-    for k, name in enumerate(attr.EXPRESSION + attr.PERSON):
-        label = faces.person[held, k]
-        outer = (label > 0.7) | (label < 0.2)
-        result[name] = auc(scores[outer, attr.INDEX[name]], label[outer] > 0.5)
-    return result
+    everyone = torch.ones(len(held), dtype=torch.bool)
+    values, labels = attr.geometry(faces.landmarks[held]), faces.person[held]
+    shown = {name: attr.ends(values[:, k], everyone) for k, name in enumerate(attr.GEOMETRY)}
+    shown |= {name: attr.sure(labels[:, k], everyone) for k, name in enumerate(attr.EXPRESSION + attr.PERSON)}
+    return {name: auc(scores[counted, attr.INDEX[name]], up[counted]) for name, (up, counted) in shown.items()}
 
 
 def train(
@@ -214,15 +208,18 @@ def train(
 
 
 def main() -> None:
+    defaults = train.__kwdefaults__
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--out", type=Path, default=Path("out/faceclip"))
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument("--width", type=int, default=24)
-    parser.add_argument("--radius", type=float, default=0.003, help="RMS of the adversarial step, image units")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=defaults["steps"])
+    parser.add_argument("--width", type=int, default=defaults["width"])
+    parser.add_argument(
+        "--radius", type=float, default=defaults["radius"], help="RMS of the adversarial step, image units"
+    )
+    parser.add_argument("--batch", type=int, default=defaults["batch"])
+    parser.add_argument("--lr", type=float, default=defaults["lr"])
+    parser.add_argument("--seed", type=int, default=defaults["seed"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     train(**vars(options))

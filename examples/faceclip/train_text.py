@@ -200,13 +200,14 @@ def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> N
 
 
 def main() -> None:
+    defaults = train.__kwdefaults__
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=Path, default=Path("out/faceclip/image_tower.pt"))
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--out", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=192)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=defaults["steps"])
+    parser.add_argument("--batch", type=int, default=defaults["batch"])
+    parser.add_argument("--seed", type=int, default=defaults["seed"])
     options = parser.parse_args()
     train(**vars(options))
 
