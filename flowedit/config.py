@@ -46,10 +46,19 @@ class Config:
     """A picture of the photo's size: where it is black nothing changes, where white anything may."""
     field: Literal["raster", "hash"] = "raster"
     """A lattice of splines, or a neural field."""
-    target: Literal["direction", "absolute"] = "direction"
-    """Move the photo's embedding by the prompt's difference from "a face", or to the prompt's embedding."""
+    target: Literal["direction", "absolute", "projected"] = "direction"
+    """Move the photo's embedding by the prompt's difference from "a face", to the prompt's embedding, or only within
+    the subspace of a corpus of prompts (CLIP-PAE)."""
     intensity: float = 0.8
     """How far the target lies along that difference; 1 is all of it, which tends to caricature."""
+    corpus: str | None = None
+    """Prompts whose subspace a projected target may change: emotions, hair, eyes, mouth, age, make-up, face-shape,
+    several joined by commas, or a text file with one a line; None finds the prompt's own."""
+    components: int | None = None
+    """Principal components of the corpus that make its subspace; None makes it of the prompts themselves."""
+    alpha: float = 0.35
+    """Share of what the photo has in that subspace that a projected target gives to the prompt: 0 changes nothing; with
+    faceclip, 0.15 to 0.6 is useful, and more overdoes it. Principal components need three times as much or more."""
     steps: int | None = None
     """Most steps of the loop; None is 60 for a raster field and 100 for a hash field."""
     views: int = 2
@@ -96,7 +105,7 @@ class Config:
         )
         for name, choices in (
             ("field", ("raster", "hash")),
-            ("target", ("direction", "absolute")),
+            ("target", ("direction", "absolute", "projected")),
             ("region", (None, "mouth", "eyes", "brows", "nose", "jaw", "skin")),
         ):
             value = getattr(self, name)
@@ -106,9 +115,14 @@ class Config:
         for name in ("intensity", "lr", "max_shift"):
             value = getattr(self, name)
             require(value > 0 and math.isfinite(value), f"{name} must be positive; got {value}")
-        for name in ("max_tint", "smooth", "small", "tint", "palette", "even", "fold"):
+        for name in ("alpha", "max_tint", "smooth", "small", "tint", "palette", "even", "fold"):
             value = getattr(self, name)
             require(value >= 0 and math.isfinite(value), f"{name} must be at least 0; got {value}")
+        require(
+            self.corpus is None or self.corpus.strip() != "", f"corpus must be a name or a file; got {self.corpus!r}"
+        )
+        few = self.components is not None and self.components < 1
+        require(not few, f"components must be at least 1; got {self.components}")
         require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")
         require(self.region is None or self.align, "region must go with align=True; got align=False (--no-align)")
 

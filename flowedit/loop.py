@@ -18,6 +18,7 @@ from .align import Crop, choose, extract, whole_crop
 from .budget import CropEdit, choose_strength, layer_weight
 from .checks import require
 from .config import Config
+from .corpus import find_corpus, read_corpus, span_corpus
 from .descent import PlaceAdam
 from .edit import Edit, make_mask
 from .encoder import Encoder, load_encoder
@@ -34,6 +35,7 @@ from .objective import (
     palette_term,
     small_term,
     smooth_term,
+    text_change,
     text_term,
     tint_price,
     tint_term,
@@ -88,7 +90,13 @@ def iterate(
     everything = torch.arange(POOL, device=crop.device)
     with torch.no_grad():
         embeddings = encoder.image(views(crop, everything, encoder.size))
-    targets = make_targets(encoder, prompts, embeddings, config.target, config.intensity)
+    basis = None
+    if config.target == "projected":
+        corpus = read_corpus(config.corpus or find_corpus(encoder, prompts))
+        basis = span_corpus(encoder, corpus, text_change(encoder, prompts), config.components).vectors
+    targets = make_targets(
+        encoder, prompts, embeddings, config.target, config.intensity, basis=basis, alpha=config.alpha
+    )
     optimizers = _make_optimizers(field, config)
     weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "palette", "even", "fold")}
     even = evenness(crop)
@@ -191,6 +199,11 @@ def optimize(
                 "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more",
                 stacklevel=2,
             )
+    if config.target == "projected":  # found, or read, before any work
+        config = replace(config, corpus=config.corpus or find_corpus(judge, prompts))
+        corpus = {"corpus": read_corpus(str(config.corpus)).name}  # never its folder: facts go into the picture
+    else:
+        corpus = {}
     generator = torch.Generator().manual_seed(config.seed)
     start = time.perf_counter()
     found: list[tuple[Layer, dict[str, list[float]], str]] = []
@@ -214,6 +227,7 @@ def optimize(
         facts={
             "encoder": judge.name,
             "target": config.target,
+            **corpus,
             "field": config.field,
             "seed": config.seed,
             "steps": len(history["text"]),

@@ -17,7 +17,11 @@ from flowedit.objective import POOL
         ("face", True),
         ("face", "smallest"),
         ("field", "vector"),
-        ("target", "projected"),
+        ("target", "nearest"),
+        ("corpus", " "),
+        ("components", 0),
+        ("alpha", -0.1),
+        ("alpha", float("inf")),
         ("region", "ear"),
         ("steps", 0),
         ("views", 0),
@@ -43,7 +47,16 @@ def test_a_wrong_value_is_refused_by_name(field, value):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"face": 2}, {"face": "all"}, {"identity": None}, {"views": POOL}, {"max_tint": 0.0}, {"region": "mouth"}],
+    [
+        {"face": 2},
+        {"face": "all"},
+        {"identity": None},
+        {"views": POOL},
+        {"max_tint": 0.0},
+        {"region": "mouth"},
+        {"target": "projected", "corpus": "eyes,mouth"},
+        {"components": 1, "alpha": 0.0},
+    ],
     ids=str,
 )
 def test_what_is_allowed(settings):
