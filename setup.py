@@ -1,10 +1,16 @@
-"""Tell setuptools where the packages lie: kernels/ is installed as flowedit.kernels.
+"""Tell setuptools where the packages lie, kernels/ being installed as flowedit.kernels, and build its C++.
 
-Metadata: pyproject.toml.
-Runs in an isolated build without torch, with or without a compiler; a compiled extension would be named here.
+Metadata: pyproject.toml. Runs in an isolated build without torch. The C++ is a plain C library, so one build serves
+every torch; where there is no compiler the install goes on without it, and the package computes with plain torch.
 """
 
-from setuptools import find_packages, setup
+import sys
+from glob import glob
+
+from setuptools import Extension, find_packages, setup
+
+# Only the pragmas are wanted: OpenMP's runtime is the one that torch has loaded, so nothing is linked.
+OPENMP = ["-Xpreprocessor", "-fopenmp"] if sys.platform == "darwin" else ["-fopenmp"]
 
 setup(
     packages=[
@@ -13,4 +19,13 @@ setup(
         *(f"flowedit.kernels.{name}" for name in find_packages("kernels")),
     ],
     package_dir={"flowedit.kernels": "kernels"},
+    ext_modules=[
+        Extension(
+            "flowedit.kernels._native",
+            sources=sorted(glob("kernels/*/*.cpp")),
+            depends=["kernels/native.h"],
+            extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", *OPENMP],
+            optional=True,
+        )
+    ],
 )

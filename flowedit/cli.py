@@ -296,7 +296,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "versions": versions,
         "devices": devices,
-        "backends": ", ".join(sorted(dispatch.available())),
+        "backends": {name: dispatch.problem(name) or "usable" for name in ("native", "triton", "tinycudann")},
         "encoders": {
             "shipped": shipped,
             "others": "open_clip's MODEL:PRETRAINED or MODEL:PATH",

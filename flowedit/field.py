@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import describe, require
-from .kernels import LatticeEncoding, hash_encode
-from .kernels.stencil import b_spline, gather, linear
+from .kernels import LatticeEncoding, hash_encode, sample, upsample
 
 PARTS_PX = 128  # side of the parts' masks over the crop
 
@@ -104,18 +103,20 @@ class Field(nn.Module, ABC):
     def lattice(self, size: int) -> Offsets:
         """Evaluate at the pixel centres of a size x size grid over the crop: (1, ·, size, size),
         differentiable."""
-        _count("size", size, 1, 1 << 16)
-        coord, color = self._lattice(size)
-        if self.palette is not None:
-            color = (color + self.painted(size)).clamp(-self.max_tint, self.max_tint)
-        return Offsets(coord, color)
+        return self.lattice_and_paint(size)[0]
 
     @final
-    def painted(self, size: int) -> Tensor:
-        """Evaluate the parts' share of color, (1, 3, size, size), at the same places; the field must have some."""
-        colors = self.part_colors()
-        masks = F.interpolate(self.parts[None].to(colors) / 255, (size, size), mode="bilinear")
-        return torch.einsum("rc,brhw->bchw", colors, masks)
+    def lattice_and_paint(self, size: int) -> tuple[Offsets, Tensor | None]:
+        """Evaluate as `lattice` does, and give apart what the parts' colors add, (1, 3, size, size); None without."""
+        _count("size", size, 1, 1 << 16)
+        coord, color = self._lattice(size)
+        if self.palette is None:
+            return Offsets(coord, color), None
+        masks = self.parts[None].to(color) / 255
+        if size != PARTS_PX:
+            masks = F.interpolate(masks, (size, size), mode="bilinear")
+        painted = (self.part_colors().T @ masks.flatten(2)).reshape(1, 3, size, size)
+        return Offsets(coord, (color + painted).clamp(-self.max_tint, self.max_tint)), painted
 
     @final
     def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,12 +125,16 @@ class Field(nn.Module, ABC):
         coord, color = self._at(points)
         if self.palette is not None:
             x, y = (points.T.to(color).clamp(-1, 1) + 1) * (PARTS_PX / 2) - 0.5
-            fx, fy = x.floor(), y.floor()
-            masks = gather(self.parts.to(color) / 255, fx.long(), fy.long(), linear(x - fx), linear(y - fy))
+            masks = sample(self.parts.to(color) / 255, x, y, "linear")
             for one, where in zip(self.part_colors(), masks, strict=True):
                 color = color + where[:, None] * one  # part by part: every point's bits are its own
             color = color.clamp(-self.max_tint, self.max_tint)
         return coord, color
+
+    @property
+    @abstractmethod
+    def detail(self) -> int:
+        """Cells along one side of the finest grid that the offsets are smooth between."""
 
     @abstractmethod
     def _lattice(self, size: int) -> Offsets: ...
@@ -177,13 +182,14 @@ class RasterField(Field):
         self.coord = nn.Parameter(torch.zeros(2, coord_size, coord_size))
         self.color = nn.Parameter(torch.zeros(3, color_size, color_size))
 
+    @property
+    def detail(self) -> int:
+        """Cells along one side of the finer of the two lattices."""
+        return max(self.coord_size, self.color_size)
+
     def _lattice(self, size: int) -> Offsets:
-        # Two small matrix products for each of coord and color.
-        parts = []
-        for control in self._control():
-            spread = _spline_matrix(size, control.shape[-1], control.dtype, control.device)
-            parts.append((spread @ control @ spread.T)[None])
-        return Offsets(*parts)
+        coord, color = (upsample(control[None], size, size, "b_spline") for control in self._control())
+        return Offsets(coord, color)
 
     def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
         # From the sixteen control points around each point.
@@ -276,6 +282,11 @@ class HashField(Field):
         levels = torch.arange(self.n_levels, device=self.level_mask.device)
         self.level_mask.copy_((max(fraction * self.n_levels, 1.0) - levels).clamp(0, 1))
 
+    @property
+    def detail(self) -> int:
+        """Cells along one side of the finest level."""
+        return math.ceil(self.base_resolution * self.per_level_scale ** (self.n_levels - 1))
+
     def _lattice(self, size: int) -> Offsets:
         # Through a sparse operator made once for each size.
         n_levels, rows, _ = self.table.shape
@@ -334,31 +345,16 @@ def _bounded(x: Tensor, limit: float) -> Tensor:
 
 def _spline(control: Tensor, points: Tensor) -> Tensor:
     """Evaluate a (C, n, n) lattice of control points at (N, 2) crop coordinates: (N, C)."""
-    position = (points.T.contiguous().clamp(-1, 1) + 1) * (control.shape[-1] / 2) - 0.5
-    base = position.detach().floor()
-    wx, wy = (b_spline(t) for t in position - base)
-    x, y = base.long()
-    return gather(control, x, y, wx, wy).T
+    x, y = (points.T.contiguous().clamp(-1, 1) + 1) * (control.shape[-1] / 2) - 0.5
+    return sample(control, x, y, "b_spline").T
 
 
-@lru_cache(maxsize=32)
-def _spline_matrix(size: int, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the (size, n) matrix from n control points to the values at size pixel centres, along one
-    axis."""
-    position = (torch.arange(size, dtype=torch.float64) + 0.5) * (n / size) - 0.5
-    base = position.floor()
-    matrix = torch.zeros(size, n, dtype=torch.float64)
-    for k, weight in zip(range(-1, 3), b_spline(position - base), strict=True):
-        matrix.scatter_add_(1, (base.long() + k).clamp(0, n - 1)[:, None], weight[:, None])
-    return matrix.to(device, dtype)
-
-
-@lru_cache(maxsize=2)  # tens of megabytes each: the loop needs one size, a schedule of sizes two at a time
+@lru_cache(maxsize=2)  # tens of megabytes each, but for compiled kernels
 def _lattice_encoding(
     size: int, reach: float, grid: tuple[int, int, int, float], dtype: torch.dtype, device: torch.device
 ) -> LatticeEncoding:
-    points = centres(size, dtype=torch.float64, device=device).reshape(-1, 2)
-    return LatticeEncoding(_unit(points, reach), *grid, dtype=dtype)
+    line = _unit(centres(size, dtype=torch.float64, device=device)[0, :, 0], reach)
+    return LatticeEncoding(line, line, *grid, dtype=dtype)
 
 
 def _unit(points: Tensor, reach: float) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import image as images
@@ -43,7 +44,7 @@ from .objective import (
 )
 from .palette import PARTS, mix_paints, part_masks
 from .render import Layer
-from .warp import effective, warp
+from .warp import effective, enlarge, warp
 
 PATIENCE = 15  # steps without a gain before the loop has converged
 PALETTE_RATE, COLOR_RATE = 2.0, 0.25  # of lr: the parts' colors go first, each pixel's own tint corrects
@@ -99,17 +100,21 @@ def iterate(
     )
     optimizers = _make_optimizers(field, config)
     weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "palette", "even", "fold")}
-    even = evenness(crop)
-    price = 1.0 if field.palette is None else tint_price(field.parts, crop.shape[-1])
+    size = _lattice_size(field, crop.shape[-1])
+    coarse = F.interpolate(crop, (size, size), mode="area")
+    light = F.interpolate(weight, (size, size), mode="area")
+    even = evenness(coarse)
+    price = 1.0 if field.palette is None else tint_price(field.parts, size)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     rates = [group["lr"] for group in groups]
     for number in range(config.most_steps):
         if isinstance(field, HashField):
             field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
         chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
-        offsets = effective(field.lattice(crop.shape[-1]), weight, diffeomorphic=field.diffeomorphic)
+        raw, painted = field.lattice_and_paint(size)
+        offsets = effective(raw, light, diffeomorphic=field.diffeomorphic)
         # The parts' colors have a price of their own, which is no matter of area.
-        own = offsets.color if field.palette is None else offsets.color - weight * field.painted(crop.shape[-1])
+        own = offsets.color if painted is None else offsets.color - light * painted
         loose = Offsets(offsets.coord, own)
         terms = {
             "smooth": smooth_term(offsets),
@@ -121,7 +126,7 @@ def iterate(
         if field.palette is not None:
             terms["palette"] = palette_term(field.palette)
         values = _finite_values(terms, number)  # before the encoder sees, and refuses, what a broken field draws
-        seen = views(warp(crop, offsets), chosen, encoder.size)
+        seen = views(warp(crop, enlarge(offsets, crop.shape[-1])), chosen, encoder.size)
         terms["text"] = text_term(encoder.image(seen), targets[chosen])
         values |= _finite_values({"text": terms["text"]}, number)
         total = weigh(terms, weights)
@@ -132,6 +137,11 @@ def iterate(
             group["lr"] = lr * min(1.0, (number + 1) / 5, 1.2 - number / config.most_steps)
         for optimizer in optimizers:
             optimizer.step()
+
+
+def _lattice_size(field: Field, side: int) -> int:
+    """Points along one side that the field is evaluated at: half of the pixels where that leaves out nothing."""
+    return side // 2 if 3 * field.detail <= side else side
 
 
 def _finite_values(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:

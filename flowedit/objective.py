@@ -13,7 +13,7 @@ from .checks import require
 from .corpus import embed_changes
 from .encoder import Encoder, check_prompt
 from .field import Offsets
-from .warp import jacobian_determinant
+from .warp import jacobian_determinant, warp
 
 POOL = 8  # views made before the loop, each with its target
 LEAST_AREA = 0.2  # of its own size; a fold is 0
@@ -72,8 +72,11 @@ class Views:
         while image.shape[-1] >= 2 * size:  # no finer than what is sampled, or it would alias
             image = F.avg_pool2d(image, 2)
         k = len(chosen)
-        grid = F.affine_grid(self.theta[chosen], [k, 3, size, size], align_corners=False)
-        seen = F.grid_sample(image.expand(k, -1, -1, -1), grid, padding_mode="border", align_corners=False)
+        coord = F.affine_grid(
+            self.theta[chosen] - torch.eye(2, 3, device=image.device), [k, 3, size, size], align_corners=False
+        )
+        offsets = Offsets(coord.permute(0, 3, 1, 2), image.new_zeros(k, 3, size, size))
+        seen = warp(image, offsets)
         return (seen - 0.5) * self.gain[chosen] + 0.5
 
 

@@ -4,7 +4,7 @@ tile."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .checks import describe, require
 from .field import Field, centres
-from .kernels.stencil import catmull_rom, gather, linear
+from .kernels import sample
 from .warp import integrate, window
 
 if TYPE_CHECKING:
@@ -113,11 +113,7 @@ def render(
             fits = hard.shape == (height, width)
             require(fits, f"hard_mask must have the photo's shape ({height}, {width}); got {hard.shape}")
 
-    result = torch.empty(1, 3, area[2] - area[0], area[3] - area[1])
-    for top in range(area[0], area[2], tile):
-        bottom = min(top + tile, area[2])
-        result[:, :, top - area[0] : bottom - area[0]] = photo.tensor((top, area[1], bottom, area[3]))
-
+    result = photo.tensor(area)
     placed = [_Placed(layer, height, width, shape, color) for layer in layers]
     placed = [layer for layer in placed if layer.shape or layer.color]
     for part in _tiles(area, tile):
@@ -146,29 +142,35 @@ class _Placed:
             weight = self._weight(x, y)
             if self.hard is not None:
                 px, py = self.a * x + self.b * y + self.x0 - 0.5, self.c * x + self.d * y + self.y0 - 0.5
-                weight = weight * _read(self.hard[None], px, py, linear)[0]
+                weight = weight * sample(self.hard[None], px, py, "linear")[0]
             velocity = self.field.lattice(_LATTICE).coord.float().cpu() * weight.reshape(_LATTICE, _LATTICE)
             self.coord = integrate(velocity, self.shape)[0]
 
-    def offsets(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Evaluate at photo pixels (N,).
+    def offsets(self, box: Box) -> tuple[Tensor, Tensor]:
+        """Evaluate at the photo pixels (h, w) of a box.
 
         Returns:
-            The positions (M,) in `row` of those that may change, their shift (2, M) in photo pixels, x before
-            y, and their tint (3, M).
+            Their shift (2, h, w) in photo pixels, x before y, and their tint (3, h, w); exactly 0 where nothing may
+            change.
         """
         # Written out, not as a matrix product: every pixel's bits depend on that pixel alone.
-        u, v = column.double() + (0.5 - self.x0), row.double() + (0.5 - self.y0)
+        u = torch.arange(box[1], box[3]).double() + (0.5 - self.x0)
+        v = torch.arange(box[0], box[2]).double()[:, None] + (0.5 - self.y0)
         scale = 1 / (self.a * self.d - self.b * self.c)
         x, y = ((self.d * u - self.b * v) * scale).float(), ((self.a * v - self.c * u) * scale).float()
         inside = (x.abs() < 1) & (y.abs() < 1)
-        if self.hard is not None:
-            inside &= self.hard[row, column] > 0
-        kept = inside.nonzero()[:, 0]
-        x, y = x[kept], y[kept]
+        hard = None if self.hard is None else self.hard[box[0] : box[2], box[1] : box[3]]
+        if hard is not None:
+            inside &= hard > 0
+        shape = inside.shape
+        kept = inside.flatten().nonzero()[:, 0]
+        everything = 2 * len(kept) > inside.numel()  # cheaper than to pick them out
+        if not len(kept):
+            return torch.zeros(2, *shape), torch.zeros(3, *shape)
+        x, y = (axis.flatten() if everything else axis.flatten()[kept] for axis in (x, y))
         weight = self._weight(x, y)
-        if self.hard is not None:
-            weight = weight * self.hard[row[kept], column[kept]]
+        if hard is not None:
+            weight = weight * (hard.flatten() if everything else hard.flatten()[kept])
         if self.coord is None or self.color:
             coord, color = self._evaluate(x, y)
         else:
@@ -176,9 +178,16 @@ class _Placed:
         if self.coord is None:
             dx, dy = coord * (weight * self.shape)
         else:
-            dx, dy = _read(self.coord, (x + 1) * (_LATTICE / 2) - 0.5, (y + 1) * (_LATTICE / 2) - 0.5, catmull_rom)
-        shift = torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy])
-        return kept, shift, color * (weight * self.color)
+            px, py = ((axis + 1) * (_LATTICE / 2) - 0.5 for axis in (x, y))
+            dx, dy = sample(self.coord, px, py, "catmull_rom")
+        found = torch.cat(
+            [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
+        )
+        if everything:
+            found = found.where(inside.flatten(), found.new_zeros(()))
+        else:
+            found = found.new_zeros(5, inside.numel()).index_copy_(1, kept, found)
+        return found[:2].reshape(2, *shape), found[2:].reshape(3, *shape)
 
     def _weight(self, x: Tensor, y: Tensor) -> Tensor:
         weight = window(torch.stack([x, y], dim=-1))
@@ -186,7 +195,7 @@ class _Placed:
             return weight
         half = self.mask.shape[-1] / 2
         mask = self.mask[0].to("cpu", torch.float32)
-        return weight * _read(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, linear)[0]
+        return weight * sample(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "linear")[0]
 
     def _evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         # Filled up to a multiple of 64: a product of a few rows may round differently from one of many.
@@ -199,43 +208,50 @@ class _Placed:
 def _edit_tile(out: Tensor, part: Box, photo: Photo, layers: list[_Placed]) -> None:
     """Write the edited pixels of one tile into `out` (3, h, w), which holds the originals."""
     top, left, bottom, right = part
-    height, width = bottom - top, right - left
-    shift, tint = torch.zeros(2, height * width), torch.zeros(3, height * width)
+    shift, tint = torch.zeros(2, bottom - top, right - left), torch.zeros(3, bottom - top, right - left)
     for layer in layers:
-        y0, x0, y1, x1 = _intersection(part, layer.box)
-        pixels = (torch.arange(y0, y1)[:, None] - top) * width + (torch.arange(x0, x1) - left)
-        for block in pixels.flatten().split(_BLOCK):
-            kept, d_shift, d_tint = layer.offsets(block // width + top, block % width + left)
-            shift[:, block[kept]] += d_shift
-            tint[:, block[kept]] += d_tint
+        for y0, x0, y1, x1 in _bands(_intersection(part, layer.box)):
+            where = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+            d_shift, d_tint = layer.offsets((y0, x0, y1, x1))
+            shift[(slice(None), *where)] += d_shift
+            tint[(slice(None), *where)] += d_tint
 
-    moved = (shift != 0).any(0)
-    changed = (moved | (tint != 0).any(0)).nonzero()[:, 0]
-    if not len(changed):
-        return
     # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's
     # reach.
     x_reach, y_reach = (math.ceil(float(axis.abs().max())) + 2 for axis in shift)
     row, column = max(top - y_reach, 0), max(left - x_reach, 0)
     source = photo.tensor((row, column, min(bottom + y_reach, photo.height), min(right + x_reach, photo.width)))[0]
-    flat = out.reshape(3, -1)  # a copy where the tile is narrower than the result
-    for block in changed.split(_BLOCK):
-        value = flat[:, block]
-        at = moved[block].nonzero()[:, 0]
-        pixel = block[at]
-        y, x = pixel // width + (top - row), pixel % width + (left - column)
-        whole = shift[:, pixel].floor()
-        # Pixels and fractions apart, so that the fraction is as exact at column 6000 as at column 0.
-        wx, wy = (catmull_rom(t) for t in shift[:, pixel] - whole)
-        value[:, at] = gather(source, x + whole[0].long(), y + whole[1].long(), wx, wy)
-        flat[:, block] = (value + tint[:, block]).clamp(0, 1)
-    out.copy_(flat.reshape(out.shape))
+    for y0, _, y1, _ in _bands(part):
+        rows = slice(y0 - top, y1 - top)
+        out[:, rows] = (
+            _sample(source, out[:, rows], shift[:, rows], y0 - row, left - column).add_(tint[:, rows]).clamp_(0, 1)
+        )
 
 
-def _read(values: Tensor, x: Tensor, y: Tensor, weights: Callable[[Tensor], Tensor]) -> Tensor:
-    """Read (C, H, W) at fractional positions (N,), in which pixel i's centre is at i: (C, N)."""
-    fx, fy = x.floor(), y.floor()
-    return gather(values, fx.long(), fy.long(), weights(x - fx), weights(y - fy))
+def _sample(source: Tensor, still: Tensor, shift: Tensor, row: int, column: int) -> Tensor:
+    """Read (3, h, w) from `source`, from `row` and `column` on and shifted; what does not move is `still`'s."""
+    moved = (shift != 0).any(0)
+    kept = moved.flatten().nonzero()[:, 0]
+    everything = 2 * len(kept) > moved.numel()
+    at = torch.arange(moved.numel()) if everything else kept
+    width = moved.shape[1]
+    origin = at % width + column, at // width + row
+    value = still.flatten(1)
+    if everything:
+        read = sample(source, *shift.flatten(1), "catmull_rom", origin=origin)
+        value = read.where(moved.flatten(), value)
+    else:
+        read = sample(source, *shift.flatten(1)[:, kept], "catmull_rom", origin=origin)
+        value = value.index_copy(1, kept, read)
+    return value.reshape(still.shape)
+
+
+def _bands(area: Box) -> Iterator[Box]:
+    """Cut an area into bands of rows of about _BLOCK pixels."""
+    top, left, bottom, right = area
+    step = max(_BLOCK // max(right - left, 1), 1)
+    for y in range(top, bottom, step):
+        yield y, left, min(y + step, bottom), right
 
 
 def _tiles(area: Box, side: int) -> Iterator[Box]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .checks import describe, require
 from .field import Offsets
-from .kernels import warp_color
+from .kernels import upsample, warp_color
 
 
 def warp(image: Tensor, offsets: Offsets) -> Tensor:
@@ -139,6 +139,13 @@ def effective(raw: Offsets, weight: Tensor, *, shape: float = 1.0, color: float 
     coord = raw.coord * weight
     coord = integrate(coord, shape) if diffeomorphic else coord * shape
     return Offsets(coord, raw.color * (weight * color))
+
+
+def enlarge(offsets: Offsets, size: int) -> Offsets:
+    """Read a field, (B, ·, h, w), bilinearly at the pixel centres of a size x size grid over the same crop."""
+    if offsets.coord.shape[-2:] == (size, size):
+        return offsets
+    return Offsets(*(upsample(part, size, size, "linear") for part in offsets))
 
 
 def _difference(coord: Tensor, dim: int, *, before: int, after: int) -> Tensor:

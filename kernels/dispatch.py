@@ -1,21 +1,70 @@
-"""Which backend runs an operation: the only place that decides."""
+"""Which backend runs an operation: the only place that decides.
+
+"torch" is the plain-torch meaning, anywhere; "native" is compiled C++ for the CPU; "triton" are kernels for CUDA, made
+when first used; "tinycudann" is NVIDIA's own hash encoding, for those who have built it.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 
-def available() -> tuple[str, ...]:
-    """Name the backends usable here, best first."""
-    return ("torch",)
+import torch
+
+from . import native
+
+BEST_FIRST: dict[str, dict[str, tuple[str, ...]]] = {
+    "cpu": {name: ("native",) for name in ("hash_encode", "lattice", "sample", "upsample", "warp_color")},
+    "cuda": {"hash_encode": ("triton", "tinycudann"), "lattice": ("triton",), "warp_color": ("triton",)},
+}
 
 
-def choose(name: str | None = None) -> str:
+@functools.cache
+def problem(backend: str) -> str | None:
+    """Say why a backend cannot be used by this installation; None where it can."""
+    if backend == "native":
+        return native.problem()
+    if backend == "tinycudann":
+        try:
+            import tinycudann  # noqa: F401
+        except (ImportError, OSError) as error:  # without a GPU its import raises OSError
+            return f"cannot be imported: {error}"
+        return None
+    missing = importlib.util.find_spec(backend) is None
+    return "not installed" if missing else None
+
+
+def available(device: torch.device | str = "cpu", operation: str | None = None) -> tuple[str, ...]:
+    """Name the backends for a device's tensors, best first.
+
+    Args:
+        device: where the tensors are.
+        operation: a key of `BEST_FIRST`'s tables; None asks for the backends of any.
+    """
+    table = BEST_FIRST.get(torch.device(device).type, {})
+    wanted = table.values() if operation is None else [table.get(operation, ())]
+    found = dict.fromkeys(name for names in wanted for name in names if problem(name) is None)
+    return (*found, "torch")
+
+
+def choose(
+    name: str | None, operation: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> str:
     """Return the backend to use: the one named, or the best one here.
 
+    Args:
+        name: of a backend, or None.
+        operation: a key of `BEST_FIRST`'s tables.
+        device: where the tensors are.
+        dtype: they are computed in; only "torch" computes in float64.
+
     Raises:
-        RuntimeError: a backend was named that is not usable here; it is never swapped for another in silence.
+        RuntimeError: a backend was named that cannot run this here; it is never swapped for another in silence.
     """
+    usable = ("torch",) if dtype == torch.float64 else available(device, operation)
     if name is None:
-        return available()[0]
-    if name not in available():
-        raise RuntimeError(f"backend must be one of {sorted(available())} here; got {name!r}")
+        return usable[0]
+    if name not in usable:
+        kind = f"{operation} of {torch.device(device).type} tensors in {str(dtype).removeprefix('torch.')}"
+        raise RuntimeError(f"backend must be one of {sorted(usable)} here, for {kind}; got {name!r}")
     return name

@@ -31,6 +31,9 @@ def b_spline(t: Tensor) -> Tensor:
     return torch.stack([s**3, 3 * t**3 - 6 * t**2 + 4, 3 * s**3 - 6 * s**2 + 4, t**3]) / 6
 
 
+STENCILS = {"linear": linear, "catmull_rom": catmull_rom, "b_spline": b_spline}  # their order is known to sample.cpp
+
+
 def gather(values: Tensor, x: Tensor, y: Tensor, wx: Tensor, wy: Tensor) -> Tensor:
     """Read a lattice at N points; beyond its border the outermost node repeats.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from flowedit.kernels import available
 
 import flowedit
 import flowedit.image
@@ -286,7 +287,8 @@ def test_explain_reads_the_record_in_a_picture(calls, capsys):
 def test_info_tells_versions_devices_backends_encoders(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    for word in (flowedit.__version__, torch.__version__.split("+")[0], "cpu: ", "backends: ", "shipped: "):
+    native = "native: usable" if "native" in available() else "native: not built"
+    for word in (flowedit.__version__, torch.__version__.split("+")[0], "cpu: ", native, "triton: ", "shipped: "):
         assert word in out
 
 

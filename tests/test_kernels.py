@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from flowedit.kernels import LatticeEncoding, available, choose, hash_encode, warp_color
 from flowedit.kernels.hash_encode import reference as hash_reference
-from flowedit.kernels.stencil import b_spline, catmull_rom, gather, linear
 from flowedit.kernels.warp_color import reference as warp_reference
 
+from tests.judging import assert_as_exact_as, generator
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def assert_as_exact_as(fast, reference, *args):
-    """Judge values, and every gradient under a random cotangent, by the reference's own rounding."""
-
-    def run(function, dtype):
-        leaves = [a.detach().to(dtype).requires_grad_() for a in args]
-        out = function(*leaves)
-        cotangent = torch.randn(out.shape, generator=generator(1)).to(dtype)
-        return [x.double() for x in (out, *torch.autograd.grad(out, leaves, cotangent))]
-
-    exact = run(reference, torch.float64)
-    for got, plain, true in zip(run(fast, torch.float32), run(reference, torch.float32), exact, strict=True):
-        if not true.numel():
-            assert got.shape == true.shape
-            continue
-        rounding = (plain - true).abs().max()
-        assert (got - true).abs().max() <= 2 * rounding + 1e-6 * true.abs().max()
-        assert got.any() == true.any()
+BACKENDS = available("cpu")
 
 
 # --- dispatch
 
 
 def test_the_best_backend_is_chosen_and_a_named_one_is_used():
-    assert choose() == available()[0]
-    assert [choose(name) for name in available()] == list(available())
+    assert choose(None, "warp_color") == available()[0]
+    assert [choose(name, "warp_color") for name in BACKENDS] == list(BACKENDS)
+    assert choose(None, "warp_color", dtype=torch.float64) == "torch"
 
 
 def test_an_unusable_backend_is_refused_not_swapped():
-    with pytest.raises(RuntimeError, match=r"backend must be one of .* here; got 'abacus'"):
-        choose("abacus")
+    with pytest.raises(RuntimeError, match=r"backend must be one of .* of cpu tensors in float32; got .abacus."):
+        choose("abacus", "sample")
+    with pytest.raises(RuntimeError, match="for hash_encode of cpu tensors in float64; got 'native'"):
+        choose("native", "hash_encode", dtype=torch.float64)
     with pytest.raises(RuntimeError, match="abacus"):
         hash_encode(torch.rand(2, 2), torch.rand(1, 8, 2), 2, 1.5, backend="abacus")
     with pytest.raises(RuntimeError, match="abacus"):
@@ -114,44 +100,128 @@ def test_hash_encode_gradients():
     assert torch.autograd.gradcheck(lambda c, t, m: hash_encode(c, t, 3, 1.6, m), leaves)
 
 
-def lattice_and_reference(coords, shape, base, scale):
-    encoding = LatticeEncoding(coords, *shape[:2], base, scale)
-    return encoding, lambda table, *mask: hash_encode(coords.to(table.dtype), table, base, scale, *mask)
-
-
 @pytest.mark.parametrize("n_points", [0, 1, 35, 1023])
-@pytest.mark.parametrize("shape", [(1, 8, 1), (5, 24, 2), (3, 600, 4)])
-def test_lattice_encoding_is_hash_encode(n_points, shape):
-    coords = torch.rand(n_points, 2, generator=generator(2))
+@pytest.mark.parametrize("shape", [(1, 8, 1), (5, 24, 2), (3, 600, 3), (2, 64, 8)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_hash_encode_is_as_exact_as_its_reference(backend, n_points, shape):
+    coords = torch.rand(2, n_points, generator=generator(2)).T
+    table = torch.randn(shape, generator=generator(3)).transpose(0, 1).contiguous().transpose(0, 1)
+
+    def fast(*args):
+        return hash_encode(*args[:2], 3, 1.9, *args[2:], backend=backend)
+
+    def meaning(coords, table, *mask):
+        return hash_reference.hash_encode(coords, table, 3, 1.9, *mask)
+
+    assert_as_exact_as(fast, meaning, coords, table)
+    assert_as_exact_as(fast, meaning, coords, table, torch.rand(shape[0], generator=generator(4)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_hash_encode_gives_only_the_gradients_asked_for(backend):
+    coords, table = torch.rand(9, 2, generator=generator()), torch.randn(2, 32, 2, generator=generator(1))
+    both = [x.clone().requires_grad_() for x in (coords, table)]
+    whole = torch.autograd.grad(hash_encode(*both, 3, 2.0, backend=backend).sum(), both)
+    for k in (0, 1):
+        some = [x.clone().requires_grad_(j == k) for j, x in enumerate((coords, table))]
+        (alone,) = torch.autograd.grad(hash_encode(*some, 3, 2.0, backend=backend).sum(), [some[k]])
+        assert torch.equal(alone, whole[k])
+
+
+def axes(width, height, seed=2, spread=1.0):
+    """An ascending axis along x and one along y, in [0, 1] where spread is 1."""
+    given = [(torch.rand(n, generator=generator(seed + n)) - 0.5) * spread + 0.5 for n in (width, height)]
+    return [axis.double().sort().values for axis in given]
+
+
+def lattice_and_reference(x, y, shape, base, scale, backend):
+    encoding = LatticeEncoding(x, y, *shape[:2], base, scale, backend=backend)
+    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
+
+    def meaning(table, *mask):
+        return hash_reference.hash_encode(points.to(table.dtype), table, base, scale, *mask)
+
+    return encoding, meaning
+
+
+@pytest.mark.parametrize("size", [(0, 3), (1, 1), (7, 5), (33, 31)])
+@pytest.mark.parametrize("shape", [(1, 8, 1), (5, 24, 2), (3, 600, 3), (2, 64, 8), (9, 128, 4)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lattice_encoding_is_hash_encode(backend, shape, size):
     table = torch.randn(shape, generator=generator(3))
-    encoding, meaning = lattice_and_reference(coords, shape, 3, 1.9)
+    encoding, meaning = lattice_and_reference(*axes(*size), shape, 3, 1.9, backend)
     assert_as_exact_as(encoding, meaning, table)
     assert_as_exact_as(encoding, meaning, table, torch.rand(shape[0], generator=generator(4)))
 
 
-def test_lattice_encoding_takes_a_transposed_table_and_far_coordinates():
-    coords = torch.randn(64, 2, generator=generator(5)) * 3
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lattice_encoding_takes_a_transposed_table_and_far_coordinates(backend):
     table = torch.randn(2, 40, 4, generator=generator(6)).transpose(1, 2).contiguous().transpose(1, 2)
     assert not table.is_contiguous()
-    encoding, meaning = lattice_and_reference(coords, table.shape, 4, 1.5)
+    encoding, meaning = lattice_and_reference(*axes(8, 9, spread=5.0), table.shape, 4, 1.5, backend)
     assert_as_exact_as(encoding, meaning, table)
 
 
-def test_lattice_encoding_gives_the_same_bits_every_time():
-    coords = torch.rand(5000, 2, generator=generator(7))
-    table = torch.randn(6, 64, 2, generator=generator(8), requires_grad=True)
-    cotangent = torch.randn(5000, 12, generator=generator(9))
-    runs = []
+def bits_by_threads(make):
+    """Run `make` with one thread and, twice, with two; return its tensors of each run."""
+    runs, before = [], torch.get_num_threads()
     for threads in (1, 2, 2):
-        before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            out = LatticeEncoding(coords, 6, 64, 4, 1.5)(table)
-            runs.append((out, *torch.autograd.grad(out, table, cotangent)))
+            runs.append(make())
         finally:
             torch.set_num_threads(before)
-    for other in runs[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+    return runs
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_have_the_same_bits_every_time(backend):
+    table = torch.randn(6, 64, 2, generator=generator(8), requires_grad=True)
+    coords = torch.rand(3000, 2, generator=generator(7), requires_grad=True)
+    image = torch.rand(2, 3, 40, 30, generator=generator(9), requires_grad=True)
+    coord = (torch.randn(2, 2, 40, 30, generator=generator(10)) * 0.3).requires_grad_()
+    cotangent = torch.randn(3000, 12, generator=generator(9))
+    x, y = axes(60, 50)
+
+    def make():
+        lattice = LatticeEncoding(x, y, 6, 64, 4, 1.5, backend=backend)(table)
+        points = hash_encode(coords, table, 4, 1.5, backend=backend)
+        moved = warp_color(image, coord, image, backend=backend)
+        found = [lattice, points, moved, *torch.autograd.grad(lattice, table, cotangent)]
+        if backend != "torch":  # which scatters in an order of its own
+            found += torch.autograd.grad(points, (coords, table), cotangent)
+            found += torch.autograd.grad(moved.square().sum(), (image, coord))
+        return found
+
+    first, *others = bits_by_threads(make)
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.skipif("native" not in BACKENDS, reason="flowedit was installed without a C++ compiler")
+def test_native_operators_are_proper_torch_operators():
+    image, coord = torch.rand(1, 3, 5, 4), torch.randn(1, 2, 5, 4) * 0.1
+    leaves = [x.requires_grad_() for x in (image, coord, torch.rand(1, 3, 5, 4))]
+    torch.library.opcheck(torch.ops.flowedit.warp_color.default, leaves)
+    coords, table = torch.rand(7, 2, requires_grad=True), torch.randn(2, 16, 2, requires_grad=True)
+    torch.library.opcheck(torch.ops.flowedit.hash_encode.default, (coords, table, 3, 1.6))
+    encoding = LatticeEncoding(*axes(5, 4), 2, 16, 3, 1.6, backend="native")._encode
+    lattice = (table, encoding.rows, encoding.cells, encoding.weights, encoding.height)
+    torch.library.opcheck(torch.ops.flowedit.hash_lattice.default, lattice)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_numbers_that_are_none_stay_so(backend):
+    nan = float("nan")
+    coord = torch.zeros(1, 2, 2, 2)
+    coord[0, 0, 1, 1] = nan
+    if backend == "native":  # plain torch refuses to read there
+        out = warp_color(torch.ones(1, 1, 2, 2), coord, torch.zeros(1, 1, 2, 2), backend=backend)
+        assert out.isnan().flatten().tolist() == [False, False, False, True]
+        out = hash_encode(torch.tensor([[nan, 0.5], [0.5, 0.5]]), torch.ones(1, 8, 1), 2, 1.5, backend=backend)
+        assert out.isnan().flatten().tolist() == [True, False]
+    table = torch.full((1, 8, 1), nan)
+    assert LatticeEncoding(*axes(2, 2), 1, 8, 2, 1.5, backend=backend)(table).isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -178,9 +248,43 @@ def test_hash_encode_says_what_is_wrong(change, message):
         hash_encode(**{**good, **change})
 
 
+class TinyCudaEncoding(torch.nn.Module):
+    """A stand-in for tinycudann.Encoding: one vector of the rows in use, level by level."""
+
+    def __init__(self, n_input_dims, encoding_config, seed, dtype):
+        super().__init__()
+        c = encoding_config
+        self.grid = 2 ** c["log2_hashmap_size"], c["base_resolution"], c["per_level_scale"]
+        self.levels = [hash_reference.level(k, *self.grid) for k in range(c["n_levels"])]
+        self.n_features = c["n_features_per_level"]
+        size = sum(g.entries for g in self.levels) * self.n_features
+        self.params = torch.nn.Parameter(torch.zeros(size, dtype=dtype))
+
+    def forward(self, coords):
+        parts = self.params.split([g.entries * self.n_features for g in self.levels])
+        rows = [part.reshape(-1, self.n_features) for part in parts]
+        table = torch.stack([F.pad(own, (0, 0, 0, self.grid[0] - len(own))) for own in rows])
+        return hash_reference.hash_encode(coords, table, *self.grid[1:])
+
+
+def test_tinycudann_is_given_the_rows_it_uses(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tinycudann", SimpleNamespace(Encoding=TinyCudaEncoding))
+    monkeypatch.delitem(sys.modules, "flowedit.kernels.hash_encode.tinycudann_backend", raising=False)
+    from flowedit.kernels.hash_encode import tinycudann_backend
+
+    coords = torch.rand(20, 2, generator=generator())
+    table = torch.randn(5, 64, 2, generator=generator(1))
+    fast = partial(tinycudann_backend.hash_encode, base_resolution=3, per_level_scale=1.6)
+    assert_as_exact_as(fast, partial(hash_reference.hash_encode, base_resolution=3, per_level_scale=1.6), coords, table)
+    with pytest.raises(ValueError, match=r"a power of two of rows, .* for tinycudann; got shape \(5, 63, 2\)"):
+        fast(coords, table[:, :63])
+
+
 def test_lattice_encoding_refuses_another_table():
     with pytest.raises(ValueError, match=r"table must have shape \(2, 8, n_features\); got \(2, 9, 2\)"):
-        LatticeEncoding(torch.rand(5, 2), 2, 8, 3, 1.5)(torch.rand(2, 9, 2))
+        LatticeEncoding(*axes(5, 2), 2, 8, 3, 1.5)(torch.rand(2, 9, 2))
+    with pytest.raises(ValueError, match=r"x must be one ascending axis"):
+        LatticeEncoding(torch.tensor([0.5, 0.2]), torch.rand(1), 2, 8, 3, 1.5)
 
 
 # --- warp_color
@@ -215,10 +319,11 @@ def test_warp_color_is_bilinear_with_a_repeated_border(size, out):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 64), (1, 1023)])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_warp_color_by_nothing_keeps_the_bits(size, dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_warp_color_by_nothing_keeps_the_bits(backend, size, dtype):
     image = torch.rand(2, 3, *size, generator=generator()).to(dtype)
-    out = warp_color(image, torch.zeros(2, 2, *size), torch.zeros(2, 3, *size))
+    out = warp_color(image, torch.zeros(2, 2, *size), torch.zeros(2, 3, *size), backend=backend)
     assert out.dtype == dtype
     assert torch.equal(out, image)
 
@@ -246,16 +351,27 @@ def test_warp_color_computes_in_float32_for_half_images():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 1023)])
-def test_warp_color_is_as_exact_as_its_reference(size):
-    image = torch.rand(1, 3, *size[::-1], generator=generator()).transpose(2, 3)
-    coord = torch.randn(1, 2, *size, generator=generator(1)) * 0.7
-    # Where a position is clamped or falls on a pixel, float32 and float64 may see different sides of a kink.
-    assert_as_exact_as(
-        partial(warp_color, image),
-        lambda c, t: warp_reference.warp_color(image.to(c.dtype), c, t),
-        coord,
-        torch.randn(1, 3, *size, generator=generator(2)),
-    )
+@pytest.mark.parametrize("scale", [1, 3])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_warp_color_is_as_exact_as_its_reference(backend, scale, size):
+    image = torch.rand(2, 3, scale * size[1], size[0], generator=generator()).transpose(2, 3)
+    # Halves of pixels, so that no position is clamped or a pixel's own: there, float32 and float64 may see
+    # different sides of a kink.
+    steps = torch.randint(-4, 5, (2, 2, *size), generator=generator(1)) + 0.5
+    coord = steps * 2 / torch.tensor([scale * size[1], size[0]]).reshape(2, 1, 1)
+    color = torch.randn(2, 3, *size, generator=generator(2))
+    assert_as_exact_as(partial(warp_color, backend=backend), warp_reference.warp_color, image, coord, color)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_warp_color_gives_only_the_gradients_asked_for(backend):
+    given = [torch.rand(1, n, 6, 5, generator=generator(n)) * 0.1 for n in (3, 2, 3)]
+    whole = [x.clone().requires_grad_() for x in given]
+    expected = torch.autograd.grad(warp_color(*whole, backend=backend).square().sum(), whole)
+    for k in range(3):
+        some = [x.clone().requires_grad_(j == k) for j, x in enumerate(given)]
+        (alone,) = torch.autograd.grad(warp_color(*some, backend=backend).square().sum(), [some[k]])
+        assert torch.equal(alone, expected[k])
 
 
 def test_warp_color_takes_an_empty_batch():
@@ -290,55 +406,3 @@ def test_warp_color_takes_an_empty_batch():
 def test_warp_color_says_what_is_wrong(image, coord, color, message):
     with pytest.raises(ValueError, match=message):
         warp_color(torch.rand(image), torch.rand(coord), torch.rand(color))
-
-
-# --- stencils
-
-
-@pytest.mark.parametrize("weights", [linear, catmull_rom, b_spline])
-def test_stencil_weights_sum_to_one_and_reproduce_a_line(weights):
-    t = torch.linspace(0, 1, 11, dtype=torch.float64)[:-1]
-    w = weights(t)
-    nodes = torch.arange(1 - len(w) // 2, 1 + len(w) // 2, dtype=torch.float64)
-    torch.testing.assert_close(w.sum(0), torch.ones(10).double())
-    torch.testing.assert_close(nodes @ w, t)
-
-
-def test_the_interpolating_cubic_reproduces_a_parabola_and_its_nodes():
-    t = torch.linspace(0, 1, 11, dtype=torch.float64)[:-1]
-    nodes = torch.arange(-1, 3, dtype=torch.float64)
-    torch.testing.assert_close(nodes.square() @ catmull_rom(t), t.square())
-    assert catmull_rom(torch.zeros(1)).flatten().tolist() == [0, 1, 0, 0]
-
-
-def test_the_spline_is_the_box_folded_with_itself():
-    box = torch.ones(1, 1, 1000, dtype=torch.float64) / 1000
-    bump = box
-    for _ in range(3):
-        bump = torch.nn.functional.conv1d(bump, box, padding=999)
-    bump = bump[0, 0] * 1000  # support of 4 units, sampled 1000 to a unit
-    t = torch.tensor([0.25], dtype=torch.float64)
-    expected = [bump[3000 + 250], bump[2000 + 250], bump[1000 + 250], bump[250]]
-    torch.testing.assert_close(b_spline(t)[:, 0], torch.stack(expected), atol=2e-3, rtol=0)
-
-
-def test_gather_reads_x_along_columns_and_repeats_the_border():
-    values = torch.arange(12.0).reshape(1, 3, 4)
-    half = linear(torch.tensor([0.25, 0.0, 0.5]))
-    none = linear(torch.zeros(3))
-    x, y = torch.tensor([1, 9, -7]), torch.tensor([2, -5, 1])
-    assert gather(values, x, y, half, none).tolist() == [[9.25, 3.0, 4.0]]
-    assert gather(values, torch.tensor([1]), torch.tensor([0]), none[:, :1], half[:, 2:]).tolist() == [[3.0]]
-
-
-def test_each_gathered_point_has_bits_of_its_own():
-    values = torch.rand(3, 20, 30, generator=generator())
-    t = torch.rand(2, 1001, generator=generator(1))
-    x, y = (
-        torch.randint(30, (1001,), generator=generator(2)),
-        torch.randint(20, (1001,), generator=generator(3)),
-    )
-    whole = gather(values, x, y, catmull_rom(t[0]), catmull_rom(t[1]))
-    for part in (slice(0, 1), slice(3, 10), slice(77, 1001)):
-        alone = gather(values, x[part], y[part], catmull_rom(t[0, part]), catmull_rom(t[1, part]))
-        assert torch.equal(alone, whole[:, part])

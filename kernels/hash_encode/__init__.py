@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..dispatch import choose
 from . import reference
 from .lattice import LatticeEncoding
+from .operator import hash_encode as operator
 
 __all__ = ["LatticeEncoding", "hash_encode"]
 
@@ -42,5 +44,14 @@ def hash_encode(
     reference.check_grid(table.shape, base_resolution, per_level_scale)
     if level_mask is not None and level_mask.shape != table.shape[:1]:
         raise ValueError(f"level_mask must have shape ({table.shape[0]},); got {tuple(level_mask.shape)}")
-    choose(backend)
-    return reference.hash_encode(coords, table, base_resolution, per_level_scale, level_mask)
+    chosen = choose(backend, "hash_encode", table.device, torch.promote_types(coords.dtype, table.dtype))
+    if chosen == "torch":
+        return reference.hash_encode(coords, table, base_resolution, per_level_scale, level_mask)
+    weighed = table if level_mask is None else table * level_mask.to(table.dtype)[:, None, None]
+    # float32 inside, whatever the outside
+    given = coords.float().clamp(0, 1), weighed.float(), base_resolution, float(per_level_scale)
+    if chosen == "tinycudann":
+        from . import tinycudann_backend
+
+        return tinycudann_backend.hash_encode(*given).to(table.dtype)
+    return operator(*given).to(table.dtype)

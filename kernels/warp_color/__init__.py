@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..dispatch import choose
 from . import reference
+from .operator import warp_color as operator
 
 __all__ = ["warp_color"]
 
@@ -38,5 +40,6 @@ def warp_color(image: Tensor, coord: Tensor, color: Tensor, backend: str | None 
     if color.shape != (batch, channels, *coord.shape[-2:]):
         expected = (batch, channels, *coord.shape[-2:])
         raise ValueError(f"color must have shape {expected}; got {tuple(color.shape)}")
-    choose(backend)
-    return reference.warp_color(image, coord, color)
+    dtype = torch.promote_types(torch.promote_types(image.dtype, coord.dtype), color.dtype)
+    meant = choose(backend, "warp_color", image.device, dtype) == "torch"
+    return (reference.warp_color if meant else operator)(image, coord, color)

@@ -34,7 +34,8 @@ def _neighbours(offset: Tensor, size: int, dim: int) -> tuple[Tensor, Tensor, Te
     index = torch.arange(n, dtype=offset.dtype, device=offset.device)
     centre = index if n == size else (index + 0.5) * (size / n) - 0.5
     position = centre.reshape([-1 if d == dim else 1 for d in range(3)]) + offset * (size / 2)
-    position = position.clamp(0, size - 1)
+    # As clamp, whose gradient at a bound itself is 0 or 1 by the version of torch; here it is 1.
+    position = torch.where(position < 0, 0, torch.where(position > size - 1, size - 1, position))
     first = position.detach().floor()
     low = first.long()
     return low, (low + 1).clamp(max=size - 1), position - first
