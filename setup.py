@@ -23,7 +23,7 @@ setup(
         Extension(
             "flowedit.kernels._native",
             sources=sorted(glob("kernels/*/*.cpp")),
-            depends=["kernels/native.h"],
+            depends=sorted(glob("kernels/*.h")),
             extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", *OPENMP],
             optional=True,
         )

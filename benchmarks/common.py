@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+import statistics
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import torch
 
 import flowedit
 from flowedit.checks import require
+from flowedit.image import write_atomically
 from flowedit.paths import find_photos
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +41,31 @@ class Timer:
         self.seconds = time.perf_counter() - self._start
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Seconds of repeated calls: the median, and between which values the middle half lies."""
+
+    median: float
+    low: float
+    high: float
+
+    def row(self) -> dict[str, float]:
+        """The same in milliseconds, for a table."""
+        return {"ms": 1e3 * self.median, "low": 1e3 * self.low, "high": 1e3 * self.high}
+
+
+def time_calls(call: Callable[[], object], *, least: int = 7, seconds: float = 1.0) -> Spread:
+    """Time a call again and again after two that are not counted: at least so often, and for so long."""
+    call(), call()
+    taken: list[float] = []
+    while len(taken) < least or sum(taken) < seconds:
+        with Timer() as timer:
+            call()
+        taken.append(timer.seconds)
+    low, median, high = statistics.quantiles(taken, n=4, method="inclusive")
+    return Spread(median, low, high)
+
+
 def environment() -> dict[str, Any]:
     """Tell the machine, the versions and the commit a figure belongs to; JSON-able."""
     return {
@@ -54,6 +84,13 @@ def environment() -> dict[str, Any]:
         },
         "commit": _commit(),
     }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all."""
+    text = json.dumps(report, indent=1, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.writelines([text.encode()]))
 
 
 def find_portraits(folder: str | Path, *, match: str = "", people: str = "all") -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 
 import flowedit
 from benchmarks import judge
-from benchmarks.common import Timer, environment, find_portraits
+from benchmarks.common import Timer, environment, find_portraits, write_report
 from benchmarks.sheet import CELL_PX, save_sheets
 from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
@@ -26,7 +25,6 @@ from flowedit.align import Crop, Face, extract, face_crop
 from flowedit.checks import require
 from flowedit.encoder import Encoder, load_encoder
 from flowedit.image import load as load_photo
-from flowedit.image import write_atomically
 from flowedit.measure import measure
 
 LEAST_PEOPLE = 5  # portraits that make a population
@@ -268,9 +266,7 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
     if options.json is not None:
         config = {**asdict(options.config), "mask": str(options.config.mask or "") or None}
         data = finite({**about, **setup, "config": config, **report})
-        text = json.dumps(data, indent=1, allow_nan=False)
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.json, lambda file: file.writelines([text.encode()]))
+        write_report(options.json, data)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,17 @@ class PlaceAdam(torch.optim.Optimizer):
 
     Args:
         params: as for any torch optimizer.
-        lr: root mean square of a first step over the tensor, in parameter units.
+        lr: root mean square of a first step over the tensor, in parameter units; a tensor for a CUDA graph.
     """
 
     def __init__(
-        self, params: Iterable[Tensor] | Iterable[dict], lr: float, betas: tuple[float, float] = (0.9, 0.95)
+        self, params: Iterable[Tensor] | Iterable[dict], lr: float | Tensor, betas: tuple[float, float] = (0.9, 0.95)
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every parameter once."""
+        """Move every parameter once; nothing is read back from the device."""
         for group in self.param_groups:
             first, second = group["betas"]
             for parameter in group["params"]:
@@ -34,10 +34,10 @@ class PlaceAdam(torch.optim.Optimizer):
                     continue
                 state = self.state[parameter]
                 if not state:
-                    state.update(step=0, mean=torch.zeros_like(parameter), square=0.0)
+                    zero = parameter.new_zeros(())
+                    state.update(step=zero, mean=torch.zeros_like(parameter), square=zero.clone())
                 state["step"] += 1
                 state["mean"].lerp_(parameter.grad, 1 - first)
-                square = parameter.grad.square().mean()
-                state["square"] = second * state["square"] + (1 - second) * square
+                state["square"].lerp_(parameter.grad.square().mean(), 1 - second)
                 scale = (state["square"] / (1 - second ** state["step"])).sqrt() + 1e-12
-                parameter.sub_(state["mean"] / scale, alpha=group["lr"] / (1 - first ** state["step"]))
+                parameter.sub_(state["mean"] * (group["lr"] / (1 - first ** state["step"]) / scale))

@@ -1,17 +1,16 @@
-"""The loop: Adam on a field until the encoder finds the warped face closer to the prompt."""
+"""The loop: from a photo and a prompt to an edit, by steps until nothing is gained."""
 
 from __future__ import annotations
 
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from . import image as images
@@ -19,150 +18,18 @@ from .align import Crop, choose, extract, whole_crop
 from .budget import CropEdit, choose_strength, layer_weight
 from .checks import require
 from .config import Config
-from .corpus import find_corpus, read_corpus, span_corpus
-from .descent import PlaceAdam
+from .corpus import find_corpus, read_corpus
 from .edit import Edit, make_mask
 from .encoder import Encoder, load_encoder
-from .field import Field, HashField, Offsets, RasterField
+from .field import Field, HashField, RasterField
 from .image import Photo, Source
-from .objective import (
-    POOL,
-    Views,
-    check_prompts,
-    even_term,
-    evenness,
-    fold_term,
-    make_targets,
-    palette_term,
-    small_term,
-    smooth_term,
-    text_change,
-    text_term,
-    tint_price,
-    tint_term,
-    weigh,
-)
+from .objective import POOL, check_prompts
 from .palette import PARTS, mix_paints, part_masks
 from .render import Layer
-from .warp import effective, enlarge, warp
+from .steps import Step, iterate
 
 PATIENCE = 15  # steps without a gain before the loop has converged
-PALETTE_RATE, COLOR_RATE = 2.0, 0.25  # of lr: the parts' colors go first, each pixel's own tint corrects
 LEAST_GAIN = 1e-4  # of the objective
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the loop: its number, every term's value before weights, their weighted sum, and views seen."""
-
-    number: int
-    terms: Mapping[str, float]
-    total: float
-    views: int
-
-
-def iterate(
-    field: Field,
-    crop: Tensor,
-    weight: Tensor,
-    encoder: Encoder,
-    prompts: Mapping[str, float],
-    config: Config,
-    generator: torch.Generator,
-) -> Iterator[Step]:
-    """Improve `field` in place, a step at a time.
-
-    Args:
-        field: starts anywhere, usually at zero.
-        crop: (1, 3, S, S) the face.
-        weight: (1, 1, S, S) window and masks.
-        encoder: judge.
-        prompts: text -> weight.
-        config: the loop's numbers.
-        generator: source of the views.
-
-    Yields:
-        Each step, before the parameters move: its values belong to the parameters as they are at the yield.
-
-    Raises:
-        FloatingPointError: a term is not finite; it and the step are named.
-    """
-    views = Views.draw(POOL, generator, crop.device)
-    everything = torch.arange(POOL, device=crop.device)
-    with torch.no_grad():
-        embeddings = encoder.image(views(crop, everything, encoder.size))
-    basis = None
-    if config.target == "projected":
-        corpus = read_corpus(config.corpus or find_corpus(encoder, prompts))
-        basis = span_corpus(encoder, corpus, text_change(encoder, prompts), config.components).vectors
-    targets = make_targets(
-        encoder, prompts, embeddings, config.target, config.intensity, basis=basis, alpha=config.alpha
-    )
-    optimizers = _make_optimizers(field, config)
-    weights = {name: getattr(config, name) for name in ("smooth", "small", "tint", "palette", "even", "fold")}
-    size = _lattice_size(field, crop.shape[-1])
-    coarse = F.interpolate(crop, (size, size), mode="area")
-    light = F.interpolate(weight, (size, size), mode="area")
-    even = evenness(coarse)
-    price = 1.0 if field.palette is None else tint_price(field.parts, size)
-    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-    rates = [group["lr"] for group in groups]
-    for number in range(config.most_steps):
-        if isinstance(field, HashField):
-            field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
-        chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
-        raw, painted = field.lattice_and_paint(size)
-        offsets = effective(raw, light, diffeomorphic=field.diffeomorphic)
-        # The parts' colors have a price of their own, which is no matter of area.
-        own = offsets.color if painted is None else offsets.color - light * painted
-        loose = Offsets(offsets.coord, own)
-        terms = {
-            "smooth": smooth_term(offsets),
-            "small": small_term(offsets),
-            "tint": tint_term(loose, price),
-            "even": even_term(loose, even),
-            "fold": fold_term(offsets),
-        }
-        if field.palette is not None:
-            terms["palette"] = palette_term(field.palette)
-        values = _finite_values(terms, number)  # before the encoder sees, and refuses, what a broken field draws
-        seen = views(warp(crop, enlarge(offsets, crop.shape[-1])), chosen, encoder.size)
-        terms["text"] = text_term(encoder.image(seen), targets[chosen])
-        values |= _finite_values({"text": terms["text"]}, number)
-        total = weigh(terms, weights)
-        field.zero_grad()
-        total.backward()
-        yield Step(number, values, total.item(), len(chosen))
-        for group, lr in zip(groups, rates, strict=True):  # a quick start, a quiet end
-            group["lr"] = lr * min(1.0, (number + 1) / 5, 1.2 - number / config.most_steps)
-        for optimizer in optimizers:
-            optimizer.step()
-
-
-def _lattice_size(field: Field, side: int) -> int:
-    """Points along one side that the field is evaluated at: half of the pixels where that leaves out nothing."""
-    return side // 2 if 3 * field.detail <= side else side
-
-
-def _finite_values(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
-    values = {name: term.item() for name, term in terms.items()}
-    for name, value in values.items():
-        if not np.isfinite(value):
-            raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {step}")
-    return values
-
-
-def _make_optimizers(field: Field, config: Config) -> list[torch.optim.Optimizer]:
-    """Adam for a neural field's weights, PlaceAdam for everything that is a place or a part."""
-    if field.palette is None:
-        palette, rate = [], 1.0
-    else:
-        palette, rate = [PlaceAdam([field.palette], PALETTE_RATE * config.lr)], COLOR_RATE
-    if isinstance(field, HashField):
-        network = [value for name, value in field.named_parameters() if name != "palette"]
-        return [torch.optim.Adam(network, config.hash.lr), *palette]
-    assert isinstance(field, RasterField)
-    return [PlaceAdam([field.coord], config.lr), PlaceAdam([field.color], rate * config.lr), *palette]
 
 
 def optimize(
@@ -271,16 +138,8 @@ def _search(
     """Run the loop on one crop; return its layer with the best parameters, the terms by step, and why it stopped."""
     from tqdm import tqdm
 
-    device = _device(config.device)
-    side = _side(judge)
-    pixels = extract(photo, crop, side)
-    field = _make_field(config, generator, n_parts=0 if crop.landmarks is None else len(PARTS))
-    if crop.landmarks is not None:
-        masks = part_masks(pixels, crop.landmarks)
-        field.draw_parts(masks, mix_paints(pixels, masks))
-    layer = Layer(field, crop, make_mask(config.region, crop), hard_mask)
-    weight, pixels = layer_weight(layer, side).to(device), pixels.to(device)
-    field.to(device)
+    layer, pixels, weight = begin(photo, crop, hard_mask, crop_side(judge), config, generator)
+    field = layer.field
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
     smoothed: float | None = None
@@ -311,6 +170,33 @@ def _search(
     return replace(layer, field=field.cpu()), history, stopped
 
 
+def begin(
+    photo: Photo, crop: Crop, hard_mask: np.ndarray | None, side: int, config: Config, generator: torch.Generator
+) -> tuple[Layer, Tensor, Tensor]:
+    """Make what the steps start from, on the config's device.
+
+    Args:
+        photo: to be edited.
+        crop: where.
+        hard_mask: see `Layer`.
+        side: S, pixels along the crop.
+        config: says which field.
+        generator: source of a neural field's start.
+
+    Returns:
+        A layer with a new field, its pixels (1, 3, S, S), and its weight (1, 1, S, S): window and masks.
+    """
+    device = _device(config.device)
+    pixels = extract(photo, crop, side)
+    field = _make_field(config, generator, n_parts=0 if crop.landmarks is None else len(PARTS))
+    if crop.landmarks is not None:
+        masks = part_masks(pixels, crop.landmarks)
+        field.draw_parts(masks, mix_paints(pixels, masks))
+    layer = Layer(field, crop, make_mask(config.region, crop), hard_mask)
+    weight = layer_weight(layer, side).to(device)
+    return replace(layer, field=field.to(device)), pixels.to(device), weight
+
+
 def _make_field(config: Config, generator: torch.Generator, n_parts: int) -> Field:
     limits: dict[str, Any] = {
         "max_shift": config.max_shift,
@@ -338,14 +224,14 @@ def _similarity(edit: Edit, judge: Encoder, prompts: Mapping[str, float]) -> dic
     """Cosine of the first face to each prompt before and after, at the edit's strength."""
     assert edit.photo is not None
     texts = judge.text(list(prompts))
-    crop = CropEdit(edit.layers[0], edit.photo, _side(judge))
+    crop = CropEdit(edit.layers[0], edit.photo, crop_side(judge))
     with torch.no_grad():
         seen = torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device)
         cosines = judge.image(seen) @ texts.T
     return {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(prompts)}
 
 
-def _side(judge: Encoder) -> int:
+def crop_side(judge: Encoder) -> int:
     """Pixels along the crop in the loop: a small encoder's crop is warped at twice its size, for fine parts."""
     return judge.size * (2 if judge.size <= 128 else 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +13,9 @@ from .checks import require
 from .corpus import embed_changes
 from .encoder import Encoder, check_prompt
 from .field import Offsets
-from .warp import jacobian_determinant, warp
+from .kernels import look
 
 POOL = 8  # views made before the loop, each with its target
-LEAST_AREA = 0.2  # of its own size; a fold is 0
 COVERED = 10.0
 LEAST_SHARE = 0.05  # of a prompt's change, that must lie in its corpus' subspace
 AXIS = 1e-3  # of a prompt's change: an axis that holds less is not about it
@@ -45,7 +44,7 @@ class Views:
 
     Attributes:
         theta: (n, 2, 3) from view coordinates to crop coordinates; the first is the identity.
-        gain: (n, 1, 1, 1) contrast about middle gray; the first is 1.
+        gain: (n,) contrast about middle gray; the first is 1.
     """
 
     theta: Tensor
@@ -65,19 +64,28 @@ class Views:
             torch.stack([flip * cos, -flip * sin, shift[:, 0]], -1),
             torch.stack([sin, cos, shift[:, 1]], -1),
         ]
-        return cls(torch.stack(rows, 1).to(device), gain[:, None, None, None].to(device))
+        return cls(torch.stack(rows, 1).to(device), gain.to(device))
 
-    def __call__(self, image: Tensor, chosen: Tensor, size: int) -> Tensor:
-        """Show (1, 3, S, S) in the chosen views (k,): (k, 3, size, size); differentiable."""
-        while image.shape[-1] >= 2 * size:  # no finer than what is sampled, or it would alias
-            image = F.avg_pool2d(image, 2)
-        k = len(chosen)
-        coord = F.affine_grid(
-            self.theta[chosen] - torch.eye(2, 3, device=image.device), [k, 3, size, size], align_corners=False
-        )
-        offsets = Offsets(coord.permute(0, 3, 1, 2), image.new_zeros(k, 3, size, size))
-        seen = warp(image, offsets)
-        return (seen - 0.5) * self.gain[chosen] + 0.5
+    def __call__(self, image: Tensor, offsets: Offsets, chosen: Tensor, size: int) -> Tensor:
+        """Show an image that a field moves and tints in the chosen views.
+
+        Args:
+            image: (1, 3, S, S), made by `soften` for this size.
+            offsets: the field on a lattice of any size.
+            chosen: (k,) of the views.
+            size: pixels along a view's side.
+
+        Returns:
+            (k, 3, size, size), differentiable in the field.
+        """
+        return look(image, *offsets, self.theta[chosen], self.gain[chosen], size)
+
+
+def soften(image: Tensor, size: int) -> Tensor:
+    """Smooth (1, 3, S, S) as views of `size` pixels ask for: what is finer than their pixels would alias."""
+    r = max(1, image.shape[-1] // size)
+    padded = F.pad(image, [r - 1] * 4, mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, r, stride=1), r, stride=1)
 
 
 def text_change(encoder: Encoder, prompts: Mapping[str, float]) -> Tensor:
@@ -180,17 +188,6 @@ def text_term(embeddings: Tensor, targets: Tensor) -> Tensor:
     return 1 - (embeddings * targets).sum(-1).mean()
 
 
-def smooth_term(offsets: Offsets) -> Tensor:
-    """Bending energy of coord, in crop coordinates."""
-    coord = offsets.coord
-    step = 2 / coord.shape[-1]
-    xx = coord[..., 2:] - 2 * coord[..., 1:-1] + coord[..., :-2]
-    yy = coord[..., 2:, :] - 2 * coord[..., 1:-1, :] + coord[..., :-2, :]
-    dx = coord[..., 1:] - coord[..., :-1]
-    xy = dx[..., 1:, :] - dx[..., :-1, :]
-    return (xx.square().mean() + yy.square().mean() + 2 * xy.square().mean()) / step**4
-
-
 def evenness(image: Tensor) -> tuple[Tensor, Tensor]:
     """Say between which neighbours a photo is even: 1 inside skin or lips, near 0 across their edges.
 
@@ -205,30 +202,6 @@ def evenness(image: Tensor) -> tuple[Tensor, Tensor]:
     calm = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     dx, dy = calm[..., 1:] - calm[..., :-1], calm[..., 1:, :] - calm[..., :-1, :]
     return tuple(torch.exp(-(d.square().sum(1, keepdim=True) / EDGE**2)) for d in (dx, dy))  # type: ignore[return-value]
-
-
-def even_term(offsets: Offsets, weights: tuple[Tensor, Tensor]) -> Tensor:
-    """Gradient energy of color where the photo is even, in crop coordinates."""
-    color, (along_x, along_y) = offsets.color, weights
-    step = 2 / color.shape[-1]
-    slope = ((color[..., 1:] - color[..., :-1]).square() * along_x).mean()
-    slope = slope + ((color[..., 1:, :] - color[..., :-1, :]).square() * along_y).mean()
-    return slope / step**2
-
-
-def small_term(offsets: Offsets) -> Tensor:
-    """Mean length of coord, rounded off below a thousandth: what is not asked for stays exactly where it is."""
-    return ((offsets.coord.square().sum(1) + 1e-6).sqrt() - 1e-3).mean()
-
-
-def tint_term(offsets: Offsets, price: Tensor | float = 1.0) -> Tensor:
-    """Mean length of color, rounded off below a hundredth: few pixels tinted much cost less than many a little.
-
-    Args:
-        offsets: the field.
-        price: (1, S, S) or a number; see `tint_price`.
-    """
-    return (price * ((offsets.color.square().sum(1) + 1e-4).sqrt() - 1e-2)).mean()
 
 
 def tint_price(parts: Tensor, size: int) -> Tensor:
@@ -246,19 +219,8 @@ def tint_price(parts: Tensor, size: int) -> Tensor:
 
 
 def palette_term(palette: Tensor) -> Tensor:
-    """Length of the parts' mixes of paint (n, 3), summed and rounded off as in `tint_term`.
+    """Length of the parts' mixes of paint (n, 3), summed, and rounded off as the length of a pixel's own tint is.
 
     A part costs the same whatever its size: a pale skin is one decision, not a hundred thousand pixels.
     """
     return ((palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()
-
-
-def fold_term(offsets: Offsets) -> Tensor:
-    """Hinge on the Jacobian's determinant: what is squeezed below LEAST_AREA of its size."""
-    return F.relu(LEAST_AREA - jacobian_determinant(offsets.coord)).mean()
-
-
-def weigh(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Sum terms by their weights; a term without one counts once."""
-    parts: Sequence[Tensor] = [weights.get(name, 1.0) * term for name, term in terms.items()]
-    return torch.stack(list(parts)).sum()

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from .checks import describe, require
 from .field import Offsets
-from .kernels import upsample, warp_color
+from .kernels import warp_color
+from .kernels.jacobian import determinant, difference
 
 
 def warp(image: Tensor, offsets: Offsets) -> Tensor:
@@ -81,16 +82,6 @@ def integrate(velocity: Tensor, strength: float = 1.0, steps: int = 7) -> Tensor
     return coord
 
 
-def jacobian_determinant(coord: Tensor) -> Tensor:
-    """Return how the map p -> p + coord(p) scales areas at every pixel: (B, 1, h, w); zero or less is a fold.
-
-    By central differences, one-sided at the border; along a side of one pixel the slope is zero.
-    """
-    _check_coord(coord)
-    dx, dy = (_difference(coord, dim, before=1, after=1) for dim in (3, 2))
-    return _determinant(dx, dy)[:, None]
-
-
 def count_folds(coord: Tensor) -> int:
     """Count the pixels where p -> p + coord(p) turns the picture over.
 
@@ -99,8 +90,8 @@ def count_folds(coord: Tensor) -> int:
     left and upper ones, has a determinant of zero or less.
     """
     _check_coord(coord)
-    forward = _determinant(*(_difference(coord, dim, before=0, after=1) for dim in (3, 2)))
-    backward = _determinant(*(_difference(coord, dim, before=1, after=0) for dim in (3, 2)))
+    forward = determinant(*(difference(coord, dim, before=0, after=1) for dim in (3, 2)))
+    backward = determinant(*(difference(coord, dim, before=1, after=0) for dim in (3, 2)))
     return int(((forward <= 0) | (backward <= 0)).sum())
 
 
@@ -139,31 +130,6 @@ def effective(raw: Offsets, weight: Tensor, *, shape: float = 1.0, color: float 
     coord = raw.coord * weight
     coord = integrate(coord, shape) if diffeomorphic else coord * shape
     return Offsets(coord, raw.color * (weight * color))
-
-
-def enlarge(offsets: Offsets, size: int) -> Offsets:
-    """Read a field, (B, ·, h, w), bilinearly at the pixel centres of a size x size grid over the same crop."""
-    if offsets.coord.shape[-2:] == (size, size):
-        return offsets
-    return Offsets(*(upsample(part, size, size, "linear") for part in offsets))
-
-
-def _difference(coord: Tensor, dim: int, *, before: int, after: int) -> Tensor:
-    """Return d coord / d position along dim from the neighbours so many pixels before and after, inside the
-    border."""
-    n = coord.shape[dim]
-    index = torch.arange(n, device=coord.device)
-    # At a border without a neighbour on the side asked for, the other side is taken.
-    high = (index + after).clamp(min(1, n - 1), n - 1)
-    low = (index - before).clamp(0, max(n - 2, 0))
-    shape = [-1 if d == dim else 1 for d in range(4)]
-    spacing = ((high - low).clamp(min=1) * (2 / n)).to(coord.dtype).reshape(shape)
-    return (coord.index_select(dim, high) - coord.index_select(dim, low)) / spacing
-
-
-def _determinant(dx: Tensor, dy: Tensor) -> Tensor:
-    """Return the determinant (B, h, w) of identity plus the slopes (B, 2, h, w) along x and y."""
-    return (1 + dx[:, 0]) * (1 + dy[:, 1]) - dx[:, 1] * dy[:, 0]
 
 
 def _check_coord(coord: Tensor) -> None:

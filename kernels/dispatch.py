@@ -13,8 +13,12 @@ import torch
 
 from . import native
 
+NATIVE = ("hash_encode", "lattice", "look", "penalties", "sample", "upsample", "warp_color")
 BEST_FIRST: dict[str, dict[str, tuple[str, ...]]] = {
-    "cpu": {name: ("native",) for name in ("hash_encode", "lattice", "sample", "upsample", "warp_color")},
+    "cpu": {
+        name: ("native",)
+        for name in ("hash_encode", "lattice", "look", "penalties", "sample", "upsample", "warp_color")
+    },
     "cuda": {"hash_encode": ("triton", "tinycudann"), "lattice": ("triton",), "warp_color": ("triton",)},
 }
 

@@ -36,15 +36,19 @@ def problem() -> str | None:
     return loaded if isinstance(loaded, str) else None
 
 
-def call(name: str, *arguments: Tensor | int | None) -> None:
-    """Call a kernel: tensors become pointers to their first value, None a null pointer, whole numbers int64.
+def call(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a kernel: tensors become pointers to their first value, None a null pointer, numbers int64 or float.
 
     The number of torch's threads is added. Tensors must be contiguous and on the CPU, and are not checked.
     """
     kernels = _load()
     assert isinstance(kernels, ctypes.CDLL), kernels  # the dispatcher asked before
-    plain = [
-        ctypes.c_int64(a) if isinstance(a, int) else ctypes.c_void_p(None if a is None else a.data_ptr())
-        for a in arguments
-    ]
-    getattr(kernels, name)(*plain, ctypes.c_int(torch.get_num_threads()))
+    getattr(kernels, name)(*map(_plain, arguments), ctypes.c_int(torch.get_num_threads()))
+
+
+def _plain(argument: Tensor | int | float | None) -> ctypes.c_int64 | ctypes.c_float | ctypes.c_void_p:
+    if isinstance(argument, int):
+        return ctypes.c_int64(argument)
+    if isinstance(argument, float):
+        return ctypes.c_float(argument)
+    return ctypes.c_void_p(None if argument is None else argument.data_ptr())

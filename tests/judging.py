@@ -26,3 +26,15 @@ def assert_as_exact_as(fast, reference, *args):
         rounding = (plain - true).abs().max()
         assert (got - true).abs().max() <= 2 * rounding + 1e-6 * true.abs().max()
         assert got.any() == true.any()
+
+
+def bits_by_threads(make):
+    """Run `make` with one thread and, twice, with two; return its tensors of each run."""
+    runs, before = [], torch.get_num_threads()
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        try:
+            runs.append(make())
+        finally:
+            torch.set_num_threads(before)
+    return runs

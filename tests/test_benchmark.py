@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 
 from benchmarks import judge
 from benchmarks.common import Timer, environment, find_portraits
 from benchmarks.edit import finite, make_config, values_of
+from benchmarks.loop import count_calls, middle, similarities, ways
 from benchmarks.sheet import CELL_PX, HEAD_PX, save_sheets
 from benchmarks.table import format_table, summarize
 from flowedit.align import Crop
+from flowedit.config import Config
+from flowedit.encoder import load_encoder
 from flowedit.field import RasterField
 from flowedit.image import load
 from flowedit.render import Layer
@@ -288,3 +292,21 @@ def test_timer_and_environment():
     about = json.loads(json.dumps(environment()))
     assert about["versions"]["torch"] == torch.__version__.split("+")[0] or about["versions"]["torch"]
     assert about["machine"]["cores"] >= 1 and "commit" in about
+
+
+# --- loop
+
+
+def test_calls_are_counted_until_a_similarity_stays():
+    curve = [0.0, 0.5, 0.96, 0.2, 0.97, 0.98, 0.99]
+    assert count_calls(curve, 0.95) == 4 and count_calls(curve, 0.4) == 4 and count_calls(curve, 0.0) == 0
+    assert count_calls(curve, 0.985) == 6 and count_calls(curve, 1.0) is None
+    assert middle([3, None, 5]) == 5 and middle([None, None, 5]) is None
+
+
+def test_every_way_of_descending_moves_the_face_towards_its_target():
+    photo = load(skimage.data.astronaut())
+    config = Config(steps=3)
+    for settings, make in ways().values():
+        curve = similarities(load_encoder(), photo, "a smiling face", replace(config, **settings), make)
+        assert len(curve) == 3 and curve[-1] > curve[0]

@@ -13,7 +13,7 @@ from flowedit.kernels import LatticeEncoding, available, choose, hash_encode, wa
 from flowedit.kernels.hash_encode import reference as hash_reference
 from flowedit.kernels.warp_color import reference as warp_reference
 
-from tests.judging import assert_as_exact_as, generator
+from tests.judging import assert_as_exact_as, bits_by_threads, generator
 
 BACKENDS = available("cpu")
 
@@ -160,18 +160,6 @@ def test_lattice_encoding_takes_a_transposed_table_and_far_coordinates(backend):
     assert not table.is_contiguous()
     encoding, meaning = lattice_and_reference(*axes(8, 9, spread=5.0), table.shape, 4, 1.5, backend)
     assert_as_exact_as(encoding, meaning, table)
-
-
-def bits_by_threads(make):
-    """Run `make` with one thread and, twice, with two; return its tensors of each run."""
-    runs, before = [], torch.get_num_threads()
-    for threads in (1, 2, 2):
-        torch.set_num_threads(threads)
-        try:
-            runs.append(make())
-        finally:
-            torch.set_num_threads(before)
-    return runs
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

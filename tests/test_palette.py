@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from flowedit.kernels.penalties.reference import tint
 from test_align import drawn_landmarks
 
-from flowedit.field import PARTS_PX, Offsets, RasterField, make_field
-from flowedit.objective import COVERED, palette_term, tint_price, tint_term
+from flowedit.field import PARTS_PX, RasterField, make_field
+from flowedit.objective import COVERED, palette_term, tint_price
 from flowedit.palette import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
 
 LANDMARKS = drawn_landmarks()
@@ -106,7 +107,7 @@ def test_own_tint_costs_more_where_a_part_has_a_color_for_it():
     assert price[0, :, :15].min() == price.max() == COVERED > 1 == price[0, :, 17:].max()
     color = torch.zeros(1, 3, 32, 32)
     color[..., :8] = 0.1
-    covered, free = (tint_term(Offsets(torch.zeros(1, 2, 32, 32), c), price) for c in (color, color.flip(-1)))
+    covered, free = (tint(c, price) for c in (color, color.flip(-1)))
     assert covered.item() == pytest.approx(COVERED * free.item())
 
 

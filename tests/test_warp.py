@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from flowedit.kernels import jacobian_determinant
 
 from flowedit.field import Offsets, RasterField, centres
 from flowedit.warp import (
@@ -14,7 +15,6 @@ from flowedit.warp import (
     effective,
     integrate,
     invert,
-    jacobian_determinant,
     warp,
     window,
 )
@@ -279,5 +279,5 @@ def test_effective_scales_shape_and_color_apart():
 @pytest.mark.parametrize("function", [compose, integrate, jacobian_determinant, count_folds, invert])
 def test_a_wrong_coord_is_refused(function):
     coord = torch.zeros(1, 3, 4, 4)
-    with pytest.raises(ValueError, match=r"coord must have shape \(B, 2, h, w\); got Tensor of shape \(1, 3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"coord must have shape \(B, 2, h, w\); got .*\(1, 3, 4, 4\)"):
         function(coord, coord) if function is compose else function(coord)

@@ -1,0 +1,204 @@
+"""What the loop costs beside the encoder, and how many calls of the encoder it needs.
+
+Without --calls, steps of the loop are timed against the encoder alone, forward and gradient, on one portrait. With it,
+portraits are edited with several optimizers, and the calls are counted until an edit is 95 % as similar to its target
+as the loop leaves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import skimage.data
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.common import Timer, environment, find_portraits, time_calls, write_report
+from flowedit.align import choose
+from flowedit.config import Config
+from flowedit.encoder import ClipEncoder, Encoder, load_encoder
+from flowedit.field import Field
+from flowedit.image import Photo, load
+from flowedit.loop import begin, crop_side
+from flowedit.objective import make_targets
+from flowedit.steps import iterate
+from flowedit.warp import effective, warp
+
+PROMPTS = ("a smiling face", "a sad face", "a surprised face", "big eyes", "a narrow nose", "red lipstick")
+SHARE = 0.95  # of the final gain in similarity, that is to be reached
+LIMITS = {"faceclip": {"raster": 1.25, "hash": 1.4}, "ViT-B-32": {"raster": 1.03, "hash": 1.08}}
+Optimizers = Callable[[Field], list[torch.optim.Optimizer]]
+
+
+def random_vit() -> ClipEncoder:
+    """A ViT-B/32 with random weights: as slow as any, and there without a download."""
+    import open_clip
+
+    logging.disable(logging.WARNING)  # it says that its weights are random
+    model = open_clip.create_model("ViT-B-32")
+    logging.disable(logging.NOTSET)
+    return ClipEncoder(model, open_clip.get_tokenizer("ViT-B-32"), "ViT-B-32")
+
+
+def time_steps(encoder: Encoder, photo: Photo, config: Config) -> list[float]:
+    """Seconds of each step of an edit: what happens between two of them, the caller apart."""
+    generator = torch.Generator().manual_seed(config.seed)
+    layer, pixels, weight = begin(photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator)
+    steps = iterate(layer.field, pixels, weight, encoder, {PROMPTS[0]: 1.0}, config, generator)
+    seconds = []
+    for _ in range(config.most_steps):
+        with Timer() as timer:
+            next(steps)
+        seconds.append(timer.seconds)
+    return seconds[5:]  # the first make what is kept
+
+
+def time_encoder(encoder: Encoder, views: int, device: str) -> Callable[[], object]:
+    """The encoder alone on a step's views: forward, and the gradient of its image."""
+    image = torch.rand(views, 3, encoder.size, encoder.size, device=device).requires_grad_()
+    target = F.normalize(encoder.image(image).detach() + 0.1, dim=-1)
+    return lambda: torch.autograd.grad((encoder.image(image) * target).sum(), image)
+
+
+def overhead(photo: Photo, views: int, device: str, rounds: int) -> Iterator[dict[str, Any]]:
+    """A row for each encoder and field. The two are timed by turns, since a machine's speed drifts."""
+    for encoder in (load_encoder(None, device), random_vit()):
+        alone = time_encoder(encoder, views, device)
+        for field in ("raster", "hash"):
+            config = replace(Config(), field=field, views=views, steps=40, device=device)
+            ratios, times = [], []
+            for _ in range(rounds):
+                before = time_calls(alone).median
+                step = statistics.median(time_steps(encoder, photo, config))
+                after = time_calls(alone).median
+                times.append((step, (before + after) / 2))
+                ratios.append(times[-1][0] / times[-1][1])
+            step, own = (statistics.median(column) for column in zip(*times, strict=True))
+            yield {
+                "encoder": encoder.name, "field": field, "views": views, "step_ms": 1e3 * step, "encoder_ms": 1e3 * own,
+                "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
+                "limit": LIMITS[encoder.name][field],
+            }  # fmt: skip
+
+
+def ways() -> dict[str, tuple[dict[str, Any], Optimizers | None]]:
+    """Settings and optimizers by name; None are the loop's own."""
+
+    def adam(lr: float) -> Optimizers:
+        def make(field: Field) -> list[torch.optim.Optimizer]:
+            return [torch.optim.Adam(field.parameters(), lr)]
+
+        return make
+
+    pixels = {"coord_size": 192, "color_size": 192}
+    return {
+        "the loop": ({}, None),
+        **{f"Adam, raster, lr {lr:g}": ({}, adam(lr)) for lr in (0.0025, 0.005, 0.01)},
+        **{f"Adam, raw pixels, lr {lr:g}": (pixels, adam(lr)) for lr in (0.0025, 0.005, 0.01)},
+    }
+
+
+def similarities(encoder: Encoder, photo: Photo, prompt: str, config: Config, make: Optimizers | None) -> list[float]:
+    """The edited face's similarity to its target before each step: cosine, of the face seen whole and from the front.
+
+    The loop's own value is a mean over the views that a step happens to see.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    layer, pixels, weight = begin(photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator)
+    field = layer.field
+
+    def look() -> Tensor:
+        with torch.no_grad():
+            offsets = effective(field.lattice(pixels.shape[-1]), weight, diffeomorphic=config.diffeomorphic)
+            return encoder.image(warp(pixels, offsets))
+
+    target = make_targets(encoder, {prompt: 1.0}, look(), config.target, config.intensity)
+    optimizers = None if make is None else make(field)
+    steps = iterate(field, pixels, weight, encoder, {prompt: 1.0}, config, generator, optimizers)
+    return [float(look()[0] @ target[0]) for _ in steps]
+
+
+def count_calls(curve: Sequence[float], wanted: float) -> int | None:
+    """Calls of the encoder until a similarity is reached and not lost again for the next two steps; None if never."""
+    for number in range(len(curve)):
+        if min(curve[number : number + 3]) >= wanted:
+            return number
+    return None
+
+
+def compare(photos: Sequence[Path], encoder: Encoder, most_steps: int) -> list[dict[str, Any]]:
+    """A row for each way to descend: calls until SHARE of the loop's own gain, over all photos and prompts."""
+    counts: dict[str, list[int | None]] = {}
+    for path in photos:
+        photo = load(path)
+        for prompt in PROMPTS:
+            own = similarities(encoder, photo, prompt, Config(), None)
+            wanted = own[0] + SHARE * (own[-1] - own[0])
+            for name, (settings, make) in ways().items():
+                config = replace(Config(), **settings, steps=None if make is None else most_steps)
+                curve = own if make is None else similarities(encoder, photo, prompt, config, make)
+                counts.setdefault(name, []).append(count_calls(curve, wanted))
+        print(path.name, {name: middle(found) for name, found in counts.items()}, flush=True)
+    return [
+        {
+            "way": name,
+            "calls": middle(found),
+            "reached": statistics.fmean(calls is not None for calls in found),
+            "all": found,
+        }
+        for name, found in counts.items()
+    ]
+
+
+def middle(counts: Sequence[int | None]) -> float | None:
+    """The median, where what was never reached took forever; None for that."""
+    found = statistics.median(math.inf if count is None else count for count in counts)
+    return found if math.isfinite(found) else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=Path, metavar="FOLDER", help="portraits to count calls on")
+    parser.add_argument("--match", default="", help="text that a file's name must contain, such as neutral")
+    parser.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
+    parser.add_argument("--limit", type=int, default=20, help="portraits")
+    parser.add_argument("--most-steps", type=int, default=180, help="steps that another optimizer than ours may take")
+    parser.add_argument("--photo", type=Path, help="a portrait to time steps on; default: scikit-image's astronaut")
+    parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
+    options = parser.parse_args()
+    if options.calls is not None:
+        photos = find_portraits(options.calls, match=options.match, people=options.people)[: options.limit]
+        rows = compare(photos, load_encoder(None, options.device), options.most_steps)
+        for row in rows:
+            calls = "more" if row["calls"] is None else f"{row['calls']:g}"
+            print(f"{row['way']:28s} {calls:>6s} calls, reached by {row['reached']:.0%}")
+    else:
+        photo = load(options.photo or skimage.data.astronaut())
+        rows = []
+        print(
+            f"{'encoder':10s} {'field':7s} {'step ms':>9s} {'encoder ms':>11s} {'ratio':>6s} {'of rounds':>13s}  wanted"
+        )
+        for row in overhead(photo, options.views, options.device, options.rounds):
+            rows.append(row)
+            spread, limit = f"{row['low']:.2f} to {row['high']:.2f}", f"{row['limit']:.2f}"
+            times = f"{row['step_ms']:9.2f} {row['encoder_ms']:11.2f}"
+            print(
+                f"{row['encoder']:10s} {row['field']:7s} {times} {row['ratio']:6.2f} {spread:>13s}  {limit}", flush=True
+            )
+    if options.json:
+        write_report(options.json, {**environment(), "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

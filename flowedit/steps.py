@@ -1,0 +1,201 @@
+"""The steps of the loop: a field moves to where the encoder finds the warped face closer to the prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .capture import Captured
+from .config import Config
+from .corpus import find_corpus, read_corpus, span_corpus
+from .descent import PlaceAdam
+from .encoder import Encoder
+from .field import Field, HashField, Offsets, RasterField
+from .kernels import PENALTIES, penalties
+from .objective import POOL, Views, evenness, make_targets, palette_term, soften, text_change, text_term, tint_price
+from .warp import effective
+
+PALETTE_RATE, COLOR_RATE = 2.0, 0.25  # of lr: the parts' colors go first, each pixel's own tint corrects
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the loop: its number, every term's value before weights, their weighted sum, and views seen."""
+
+    number: int
+    terms: Mapping[str, float]
+    total: float
+    views: int
+
+
+def iterate(
+    field: Field,
+    crop: Tensor,
+    weight: Tensor,
+    encoder: Encoder,
+    prompts: Mapping[str, float],
+    config: Config,
+    generator: torch.Generator,
+    optimizers: list[torch.optim.Optimizer] | None = None,
+) -> Iterator[Step]:
+    """Improve `field` in place, a step at a time.
+
+    On CUDA a step's look at the field and its move are captured as graphs, and replayed (`capture.Captured`).
+
+    Args:
+        field: starts anywhere, usually at zero.
+        crop: (1, 3, S, S) the face.
+        weight: (1, 1, S, S) window and masks.
+        encoder: judge.
+        prompts: text -> weight.
+        config: the loop's numbers.
+        generator: source of the views.
+        optimizers: of the field's parameters; None makes the ones that config asks for.
+
+    Yields:
+        Each step, before the parameters move: its values belong to the parameters as they are at the yield.
+
+    Raises:
+        FloatingPointError: a term is not finite; it and the step are named.
+    """
+    objective = Objective(field, crop, weight, encoder, prompts, config, generator)
+    optimizers = optimizers or make_optimizers(field, config)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    rates = [float(group["lr"]) for group in groups]
+
+    def move() -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+
+    look: Callable[[Tensor, int], Tensor] = objective
+    if crop.is_cuda:
+        captured = Captured(look, move)
+        look, move = captured.look, captured.move
+    for number in range(config.most_steps):
+        if isinstance(field, HashField):
+            field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
+        chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
+        values = dict(zip(objective.names, look(chosen, number).tolist(), strict=True))
+        total = values.pop("total")
+        check_finite(values, number)
+        yield Step(number, values, total, len(chosen))
+        for group, rate in zip(groups, rates, strict=True):  # a quick start, a quiet end
+            lr = rate * min(1.0, (number + 1) / 5, 1.2 - number / config.most_steps)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        move()
+
+
+class Objective:
+    """What the loop minimizes, on one crop: all that stays the same from step to step is made here.
+
+    Arguments as of `iterate`.
+
+    Attributes:
+        names: of the numbers that a call returns; the last is "total", the others' weighted sum.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        crop: Tensor,
+        weight: Tensor,
+        encoder: Encoder,
+        prompts: Mapping[str, float],
+        config: Config,
+        generator: torch.Generator,
+    ) -> None:
+        self._field, self._encoder, self._soft = field, encoder, soften(crop, encoder.size)
+        # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
+        self._early = not crop.is_cuda
+        self._views = Views.draw(POOL, generator, crop.device)
+        with torch.no_grad():
+            everything = torch.arange(POOL, device=crop.device)
+            still = Offsets(crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1))
+            embeddings = encoder.image(self._views(self._soft, still, everything, encoder.size))
+        basis = None
+        if config.target == "projected":
+            corpus = read_corpus(config.corpus or find_corpus(encoder, prompts))
+            basis = span_corpus(encoder, corpus, text_change(encoder, prompts), config.components).vectors
+        self._targets = make_targets(
+            encoder, prompts, embeddings, config.target, config.intensity, basis=basis, alpha=config.alpha
+        )
+        self._size = size = lattice_size(field, crop.shape[-1])
+        self._light = F.interpolate(weight, (size, size), mode="area")
+        self._even = evenness(F.interpolate(crop, (size, size), mode="area"))
+        free = torch.ones_like(self._light[0])
+        self._price = free if field.palette is None else tint_price(field.parts, size)
+        priced = [*PENALTIES, *([] if field.palette is None else ["palette"])]
+        self.names = (*priced, "text", "total")
+        self._weights = torch.tensor([*(getattr(config, name) for name in priced), 1.0], device=crop.device)
+
+    def __call__(self, chosen: Tensor, number: int) -> Tensor:
+        """Measure the field in some of the views, and set its parameters' gradients.
+
+        Args:
+            chosen: (k,) out of the POOL views.
+            number: of the step, for an error.
+
+        Returns:
+            (n,) by `names`, on the crop's device.
+
+        Raises:
+            FloatingPointError: a term is not finite.
+        """
+        raw, painted = self._field.lattice_and_paint(self._size)
+        offsets = effective(raw, self._light, diffeomorphic=self._field.diffeomorphic)
+        # The parts' colors have a price of their own, which is no matter of area.
+        own = offsets.color if painted is None else offsets.color - self._light * painted
+        terms = [penalties(offsets.coord, own, self._price, *self._even)]
+        if self._field.palette is not None:
+            terms.append(palette_term(self._field.palette)[None])
+        if self._early:
+            found = torch.cat([term.detach() for term in terms]).tolist()
+            check_finite(dict(zip(self.names, found, strict=False)), number)
+        seen = self._encoder.image(self._views(self._soft, offsets, chosen, self._encoder.size))
+        values = torch.cat([*terms, text_term(seen, self._targets[chosen])[None]])
+        total = values @ self._weights
+        self._field.zero_grad()
+        total.backward()
+        return torch.cat([values.detach(), total.detach()[None]])
+
+
+def check_finite(values: Mapping[str, float], step: int) -> None:
+    """Refuse a term that is not a finite number."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {step}")
+
+
+def lattice_size(field: Field, side: int) -> int:
+    """Points along one side that the field is evaluated at: three for two of its finest cells, or every pixel."""
+    return min(side, max(64, 8 * math.ceil(1.5 * field.detail / 8)))
+
+
+def make_optimizers(field: Field, config: Config) -> list[torch.optim.Optimizer]:
+    """Adam for a neural field's weights, PlaceAdam for everything that is a place or a part."""
+
+    def rate(lr: float) -> float | Tensor:
+        on_gpu = next(field.parameters()).is_cuda
+        return torch.tensor(lr, device="cuda") if on_gpu else lr  # what a CUDA graph reads must be a tensor
+
+    parts = [] if field.palette is None else [{"params": [field.palette], "lr": rate(PALETTE_RATE * config.lr)}]
+    if isinstance(field, HashField):
+        network = [value for name, value in field.named_parameters() if name != "palette"]
+        lr = rate(config.hash.lr)
+        adam = torch.optim.Adam(network, lr, fused=True, capturable=isinstance(lr, Tensor))
+        return [adam, *([PlaceAdam(parts, config.lr)] if parts else [])]
+    assert isinstance(field, RasterField)
+    color = COLOR_RATE if parts else 1.0
+    places = [
+        {"params": [field.coord], "lr": rate(config.lr)},
+        {"params": [field.color], "lr": rate(color * config.lr)},
+    ]
+    return [PlaceAdam([*places, *parts], config.lr)]

@@ -1,0 +1,107 @@
+// The meaning is in reference.py.
+
+#include "../bilinear.h"
+
+namespace {
+
+// What is the same for every row of every view.
+struct Scene {
+    const float *image, *coord, *color, *theta, *gain;
+    int64_t views, height, width, h, w, size;
+
+    // The points of a view's row y, over a plane of so many rows and columns, moved by offsets.
+    void aim(Row& row, int64_t view, int64_t y, const float* dx, const float* dy, int64_t rows, int64_t columns) const {
+        const float* t = theta + view * 6;
+        const double n = static_cast<double>(size), first = 1 / n - 1, down = (2 * static_cast<double>(y) + 1) / n - 1;
+        const double x = t[0] * first + t[1] * down + t[2], y0 = t[3] * first + t[4] * down + t[5];
+        const double half_w = 0.5 * static_cast<double>(columns), half_h = 0.5 * static_cast<double>(rows);
+        row.aim(dx, dy, static_cast<float>((x + 1) * half_w - 0.5), static_cast<float>(2 * t[0] / n * half_w),
+                static_cast<float>((y0 + 1) * half_h - 0.5), static_cast<float>(2 * t[3] / n * half_h), rows, columns);
+    }
+};
+
+// Room for one row of points.
+struct Bench {
+    Row lattice, source;
+    std::vector<float> zero, dx, dy, tint, given;
+    explicit Bench(int64_t n) : lattice(n), source(n), zero(n), dx(n), dy(n), tint(n), given(n) {}
+
+    void aim(const Scene& s, int64_t view, int64_t y) {
+        s.aim(lattice, view, y, zero.data(), zero.data(), s.h, s.w);
+        lattice.read(s.coord, zero.data(), dx.data());
+        lattice.read(s.coord + s.h * s.w, zero.data(), dy.data());
+        s.aim(source, view, y, dx.data(), dy.data(), s.height, s.width);
+    }
+};
+
+VECTORIZED void contrast(float* __restrict row, int64_t n, float gain) {
+    for (int64_t i = 0; i < n; ++i) row[i] = (row[i] - 0.5f) * gain + 0.5f;
+}
+
+VECTORIZED void scale(const float* __restrict from, int64_t n, float gain, float* __restrict to) {
+    for (int64_t i = 0; i < n; ++i) to[i] = gain * from[i];
+}
+
+}  // namespace
+
+// image (3, H, W), coord (2, h, w), color (3, h, w), theta (views, 2, 3), gain (views) -> out (views, 3, size, size).
+EXPORT void look_forward(const float* image, const float* coord, const float* color, const float* theta,
+                         const float* gain, float* out, int64_t views, int64_t height, int64_t width, int64_t h,
+                         int64_t w, int64_t size, int threads) {
+    const Scene scene{image, coord, color, theta, gain, views, height, width, h, w, size};
+#pragma omp parallel num_threads(threads)
+    {
+        Bench bench(size);
+#pragma omp for schedule(static)
+        for (int64_t job = 0; job < views * size; ++job) {
+            const int64_t view = job / size, y = job % size;
+            bench.aim(scene, view, y);
+            for (int64_t c = 0; c < 3; ++c) {
+                float* line = out + ((view * 3 + c) * size + y) * size;
+                bench.lattice.read(color + c * h * w, bench.zero.data(), bench.tint.data());
+                bench.source.read(image + c * height * width, bench.tint.data(), line);
+                contrast(line, size, gain[view]);
+            }
+        }
+    }
+}
+
+// With cotangent (views, 3, size, size): the gradients to coord and to color, which the caller has zeroed. What each
+// point gives is worked out by rows, and summed plane by plane in one order.
+EXPORT void look_backward(const float* image, const float* coord, const float* color, const float* theta,
+                          const float* gain, const float* cotangent, float* d_coord, float* d_color, int64_t views,
+                          int64_t height, int64_t width, int64_t h, int64_t w, int64_t size, int threads) {
+    const Scene scene{image, coord, color, theta, gain, views, height, width, h, w, size};
+    const int64_t area = size * size;
+    std::vector<float> pull(views * 2 * area);  // of each point along x and y
+#pragma omp parallel num_threads(threads)
+    {
+        Bench bench(size);
+#pragma omp for schedule(static)
+        for (int64_t job = 0; job < views * size; ++job) {
+            const int64_t view = job / size, y = job % size;
+            bench.aim(scene, view, y);
+            float *px = pull.data() + view * 2 * area + y * size, *py = px + area;
+            for (int64_t c = 0; c < 3; ++c)
+                bench.source.add_slope(image + c * height * width, cotangent + ((view * 3 + c) * size + y) * size, px, py);
+            for (int64_t i = 0; i < size; ++i) {
+                px[i] *= gain[view] * bench.source.x.inside[i];
+                py[i] *= gain[view] * bench.source.y.inside[i];
+            }
+        }
+#pragma omp for schedule(static, 1)
+        for (int64_t plane = 0; plane < 5; ++plane) {
+            float* target = plane < 2 ? d_coord + plane * h * w : d_color + (plane - 2) * h * w;
+            for (int64_t job = 0; job < views * size; ++job) {
+                const int64_t view = job / size, y = job % size;
+                scene.aim(bench.lattice, view, y, bench.zero.data(), bench.zero.data(), h, w);
+                if (plane < 2) {
+                    bench.lattice.give(pull.data() + (view * 2 + plane) * area + y * size, target);
+                } else {
+                    scale(cotangent + ((view * 3 + plane - 2) * size + y) * size, size, gain[view], bench.given.data());
+                    bench.lattice.give(bench.given.data(), target);
+                }
+            }
+        }
+    }
+}
