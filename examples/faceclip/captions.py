@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Concept:
 VOCABULARY: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "vocabulary.json").read_text())
 CONCEPTS = tuple(Concept(**entry) for entry in VOCABULARY["concepts"])
 PEOPLE: tuple[tuple[str, Meaning], ...] = tuple((entry["word"], entry["meaning"]) for entry in VOCABULARY["people"])
-THINGS, NAMES = VOCABULARY["things"], VOCABULARY["names"]  # what is no face
+THINGS, NAMES, SENTENCES = VOCABULARY["things"], VOCABULARY["names"], VOCABULARY["sentences"]  # about no face
 
 FRAMES = (
     "{}", "{}", "a photo of {}", "a portrait of {}", "a picture of {}", "an image of {}", "photo of {}", "close-up of {}",
@@ -34,6 +35,18 @@ FRAMES = (
 DEGREES = (
     ("slightly", 0.5), ("a little", 0.5), ("a bit", 0.5), ("somewhat", 0.7), ("very", 1.4), ("really", 1.3),
     ("extremely", 1.6), ("strongly", 1.4), ("so", 1.2), ("quite", 1.0),
+)  # fmt: skip
+WHOM = ("her", "him", "them", "the person", "this person", "the face", "the woman", "the man", "me", "my friend")
+ASKED_NOUNS = (
+    "give {} {}", "give {} {}, please", "what would {} look like with {}", "show {} with {}", "{} should have {}",
+)  # fmt: skip
+ASKED_ADJECTIVES = (
+    "make {} {}", "make {} look {}", "can you make {} look {}?", "please make {} a bit {}", "{} looks {}", "{} is {}",
+    "i want {} to look {}", "turn {} into a {} person", "{} but {}", "could {} be more {}?",
+)  # fmt: skip
+ASKED_CHANGES = (
+    "{}", "{}", "{}, please", "please {}", "could you {}?", "can you {}?", "{} a little", "{} slightly", "{} a lot",
+    "i want to {}", "just {}",
 )  # fmt: skip
 FOREIGN_FRAMES = (
     "{}", "a {}", "a photo of a {}", "a picture of {}", "the {} is here", "a red {}", "a big {}", "a small {}", "an old {}",
@@ -72,10 +85,9 @@ def describe(rng: random.Random) -> tuple[str, Meaning]:
     plain = rng.random() < 0.5
     who, who_means = rng.choice(PEOPLE[:3]) if rng.random() < 0.6 else rng.choice(PEOPLE)
     front, back = [], []
+    if len(chosen) == 1 and rng.random() < 0.4:
+        return ask(rng, chosen[0], lambda phrase, part, sure: say(phrase, part, plain=plain or sure)), meaning
     for each in chosen:
-        if each.changes and len(chosen) == 1 and rng.random() < 0.2:
-            add(each.meaning, 1.0)
-            return rng.choice(each.changes), meaning
         if each.adjectives and (rng.random() < 0.5 or not each.nouns):
             front.append(say(rng.choice(each.adjectives), each.meaning, plain=plain))
         else:
@@ -91,8 +103,22 @@ def describe(rng: random.Random) -> tuple[str, Meaning]:
     return rng.choice(FRAMES).format(text), meaning
 
 
+def ask(rng: random.Random, what: Concept, say: Callable[[str, Meaning, bool], str]) -> str:
+    """Ask for one thing, or say that it is so, as people do: "could you ...?", "give her ...", "he looks ...".
+
+    `say` notes what a phrase means and returns it, as it is where its third argument says so.
+    """
+    kinds = [(ASKED_CHANGES, what.changes), (ASKED_NOUNS, what.nouns), (ASKED_ADJECTIVES, what.adjectives)]
+    frames, words = rng.choice([kind for kind in kinds if kind[1]])
+    phrase = say(rng.choice(words), what.meaning, frames is ASKED_CHANGES)
+    frame = rng.choice(frames)
+    return frame.format(phrase) if frames is ASKED_CHANGES else frame.format(rng.choice(WHOM), phrase)
+
+
 def foreign(rng: random.Random) -> str:
-    """Make a prompt about anything but a face: things, names, and letters that are no word."""
+    """Make a prompt about anything but a face: things, names, sentences, and letters that are no word."""
+    if rng.random() < 0.1:
+        return rng.choice(SENTENCES)
 
     def noun() -> str:
         roll = rng.random()
@@ -114,5 +140,5 @@ def phrase_bank() -> tuple[list[str], list[Meaning | None]]:
             bank += [(form.format(phrase), each.meaning) for form in ("{}", "a face with {}")]
         bank += [(phrase, each.meaning) for phrase in each.changes]
     bank += [(f"a {word}", meaning) for word, meaning in PEOPLE]
-    bank += [(word, None) for word in (*THINGS, *NAMES)]
+    bank += [(word, None) for word in (*THINGS, *NAMES, *SENTENCES)]
     return [text for text, _ in bank], [meaning for _, meaning in bank]

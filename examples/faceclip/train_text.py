@@ -50,7 +50,7 @@ CONFIG: dict[str, Any] = {
     },
 }
 PLAIN = ("a face", "a photo of a face", "a person", "a portrait", "face", "the face of a person")
-FREE = 80000  # sentences that the sentence model reads
+FREE = 120000  # sentences that the sentence model reads
 REACH = 1.0  # a plain attribute's length next to the face direction's
 
 
@@ -140,7 +140,18 @@ def read_words(model: Any, words: Words, meanings: Meanings, n: int) -> tuple[Te
     return words.tokenizer(free), teacher(free)
 
 
-def train(image: Path, data: Path, out: Path, *, steps: int = 2000, batch: int = 192, seed: int = 0) -> None:
+def read_text(model: Any, rows: Tensor) -> Tensor:
+    """Encode rows of tokens as the model's `encode_text` does, at half the cost: no longer than the longest of them.
+
+    Attention is causal, so what follows the end of a text has no effect on it.
+    """
+    n = int((rows > 0).sum(1).max())
+    x = model.token_embedding(rows[:, :n]) + model.positional_embedding[:n]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:n, :n]))
+    return x[torch.arange(len(rows)), rows.argmax(1)] @ model.text_projection
+
+
+def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int = 192, seed: int = 0) -> None:
     torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
     state = torch.load(image, weights_only=False)
     model = new_model(state, out)
@@ -161,9 +172,9 @@ def train(image: Path, data: Path, out: Path, *, steps: int = 2000, batch: int =
     start = time.time()
     for step in range(steps):
         captions, said = words.draw(batch)
-        i = torch.randint(len(free_rows), (batch // 2,))
+        i = torch.randint(len(free_rows), (batch,))
         rows = torch.cat([words.tokenizer(captions), free_rows[i]])
-        embedded = F.normalize(model.encode_text(rows), dim=-1)
+        embedded = F.normalize(read_text(model, rows), dim=-1)
         targets = meanings(said)
         alike = targets @ targets.T > 0.97  # other wordings of the same thing are no negatives
         logits = 20 * embedded[:batch] @ targets.T
@@ -189,7 +200,7 @@ def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> N
     tensors = {name: value.half() if value.ndim > 1 else value.clone() for name, value in model.state_dict().items()}
     path = out / WEIGHTS
     save_file(tensors, path)
-    threshold = 0.5
+    threshold = 0.3
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
