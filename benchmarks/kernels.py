@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from flowedit.kernels import LatticeEncoding, available, hash_encode, upsample, warp_color
+from flowedit.kernels import LatticeEncoding, available, hash_encode, look, penalties, upsample, warp_color
 from flowedit.kernels.hash_encode import reference as naive
 from torch import Tensor
 
@@ -27,6 +27,8 @@ TESTS = {
     "hash_encode": ("tests/test_kernels.py", "hash or lattice or bits"),
     "warp_color": ("tests/test_kernels.py", "warp or bits"),
     "upsample": ("tests/test_stencils.py", "upsampl"),
+    "penalties": ("tests/test_penalties.py", ""),
+    "look": ("tests/test_look.py", ""),
     "render": ("tests/test_render.py", ""),
 }
 Case = tuple[str, str, Callable[[], object]]  # size, method, what is timed
@@ -103,6 +105,26 @@ def upsample_cases(device: str) -> Iterator[Case]:
             yield shape, "interpolate", there_and_back(call, values)
 
 
+def penalties_cases(device: str) -> Iterator[Case]:
+    """What a raster field costs on its lattice in the loop."""
+    coord, color = torch.randn(1, 2, 96, 96, device=device) * 0.01, torch.randn(1, 3, 96, 96, device=device) * 0.1
+    fixed = [torch.rand(shape, device=device) for shape in ((1, 96, 96), (1, 1, 96, 95), (1, 1, 95, 96))]
+    for backend in available(device, "penalties"):
+        name = "plain torch" if backend == "torch" else backend
+        yield "96²", name, there_and_back(lambda a, b, k=backend: penalties(a, b, *fixed, backend=k), coord, color)
+
+
+def look_cases(device: str) -> Iterator[Case]:
+    """One view, as faceclip sees it: 128 pixels of a crop of 256, whose field lies on a lattice."""
+    image, theta = torch.rand(1, 3, 256, 256, device=device), torch.eye(2, 3, device=device)[None]
+    coord, color = torch.randn(1, 2, 96, 96, device=device) * 0.02, torch.randn(1, 3, 96, 96, device=device) * 0.1
+    gain = torch.ones(1, device=device)
+    for backend in available(device, "look"):
+        name = "plain torch" if backend == "torch" else backend
+        seen = partial(look, image, theta=theta, gain=gain, size=128, backend=backend)
+        yield "128² of 256²", name, there_and_back(lambda a, b, f=seen: f(coord=a, color=b), coord, color)
+
+
 def render_cases(device: str) -> Iterator[Case]:
     """A photo of 24 megapixels, 8 bits, with a face of 1500 px; reading the photo as floating numbers included."""
     pixels = torch.randint(256, (4000, 6000, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -123,7 +145,14 @@ def render_cases(device: str) -> Iterator[Case]:
     yield "24 MP", "whole photo, grid_sample bilinear", partial(whole, "bilinear")
 
 
-CASES = {"hash_encode": hash_cases, "warp_color": warp_cases, "upsample": upsample_cases, "render": render_cases}
+CASES = {
+    "hash_encode": hash_cases,
+    "warp_color": warp_cases,
+    "upsample": upsample_cases,
+    "penalties": penalties_cases,
+    "look": look_cases,
+    "render": render_cases,
+}
 
 
 def measure(operation: str, device: str) -> list[dict[str, Any]]:
@@ -132,7 +161,7 @@ def measure(operation: str, device: str) -> list[dict[str, Any]]:
     for size, method, call in CASES[operation](device):
         spread = time_calls(call)
         first = next((row for row in rows if row["size"] == size), None)
-        ratio = spread.median / (first["ms"] if first else spread.median)
+        ratio = 1e3 * spread.median / first["ms"] if first else 1.0
         rows.append({"operation": operation, "size": size, "method": method, **spread.row(), "ratio": round(ratio, 2)})
     return rows
 

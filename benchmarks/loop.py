@@ -1,8 +1,8 @@
 """What the loop costs beside the encoder, and how many calls of the encoder it needs.
 
 Without --calls, steps of the loop are timed against the encoder alone, forward and gradient, on one portrait. With it,
-portraits are edited with several optimizers, and the calls are counted until an edit is 95 % as similar to its target
-as the loop leaves it.
+portraits are edited with several optimizers, and the encoder's calls are counted until 95 % is reached of what the loop
+gains in similarity to the target, and in its whole objective: similarity less the price of movement and tint.
 """
 
 from __future__ import annotations
@@ -102,14 +102,17 @@ def ways() -> dict[str, tuple[dict[str, Any], Optimizers | None]]:
     return {
         "the loop": ({}, None),
         **{f"Adam, raster, lr {lr:g}": ({}, adam(lr)) for lr in (0.0025, 0.005, 0.01)},
-        **{f"Adam, raw pixels, lr {lr:g}": (pixels, adam(lr)) for lr in (0.0025, 0.005, 0.01)},
+        **{f"Adam, raw pixels, lr {lr:g}": (pixels, adam(lr)) for lr in (0.0025, 0.01)},
     }
 
 
-def similarities(encoder: Encoder, photo: Photo, prompt: str, config: Config, make: Optimizers | None) -> list[float]:
-    """The edited face's similarity to its target before each step: cosine, of the face seen whole and from the front.
+def descend(
+    encoder: Encoder, photo: Photo, prompt: str, config: Config, make: Optimizers | None
+) -> tuple[list[float], list[float]]:
+    """The similarity of the edited face to its target before each step, and how well the objective is met.
 
-    The loop's own value is a mean over the views that a step happens to see.
+    The similarity is a cosine, of the face seen whole and from the front; the loop's own value is a mean over the views
+    that a step happens to see. The second is the objective with that similarity, negative, so that it rises too.
     """
     generator = torch.Generator().manual_seed(config.seed)
     layer, pixels, weight = begin(photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator)
@@ -122,12 +125,15 @@ def similarities(encoder: Encoder, photo: Photo, prompt: str, config: Config, ma
 
     target = make_targets(encoder, {prompt: 1.0}, look(), config.target, config.intensity)
     optimizers = None if make is None else make(field)
-    steps = iterate(field, pixels, weight, encoder, {prompt: 1.0}, config, generator, optimizers)
-    return [float(look()[0] @ target[0]) for _ in steps]
+    similar, met = [], []
+    for step in iterate(field, pixels, weight, encoder, {prompt: 1.0}, config, generator, optimizers):
+        similar.append(float(look()[0] @ target[0]))
+        met.append(similar[-1] - (step.total - step.terms["text"]))
+    return similar, met
 
 
 def count_calls(curve: Sequence[float], wanted: float) -> int | None:
-    """Calls of the encoder until a similarity is reached and not lost again for the next two steps; None if never."""
+    """Calls of the encoder until a value is reached and not lost again for the next two steps; None if never."""
     for number in range(len(curve)):
         if min(curve[number : number + 3]) >= wanted:
             return number
@@ -135,27 +141,38 @@ def count_calls(curve: Sequence[float], wanted: float) -> int | None:
 
 
 def compare(photos: Sequence[Path], encoder: Encoder, most_steps: int) -> list[dict[str, Any]]:
-    """A row for each way to descend: calls until SHARE of the loop's own gain, over all photos and prompts."""
-    counts: dict[str, list[int | None]] = {}
+    """A row for each way to descend: calls until SHARE of what the loop gains, over all photos and prompts."""
+    counts: dict[str, list[tuple[int | None, ...]]] = {}
     for path in photos:
         photo = load(path)
         for prompt in PROMPTS:
-            own = similarities(encoder, photo, prompt, Config(), None)
-            wanted = own[0] + SHARE * (own[-1] - own[0])
+            own = descend(encoder, photo, prompt, Config(), None)
+            wanted = [curve[0] + SHARE * (curve[-1] - curve[0]) for curve in own]
             for name, (settings, make) in ways().items():
                 config = replace(Config(), **settings, steps=None if make is None else most_steps)
-                curve = own if make is None else similarities(encoder, photo, prompt, config, make)
-                counts.setdefault(name, []).append(count_calls(curve, wanted))
-        print(path.name, {name: middle(found) for name, found in counts.items()}, flush=True)
-    return [
-        {
-            "way": name,
-            "calls": middle(found),
-            "reached": statistics.fmean(calls is not None for calls in found),
-            "all": found,
-        }
-        for name, found in counts.items()
-    ]
+                curves = own if make is None else descend(encoder, photo, prompt, config, make)
+                counts.setdefault(name, []).append(tuple(map(count_calls, curves, wanted)))
+        print(
+            path.name,
+            {name: tuple(map(middle, zip(*found, strict=True))) for name, found in counts.items()},
+            flush=True,
+        )
+    rows = []
+    for name, found in counts.items():
+        row: dict[str, Any] = {"way": name}
+        for kind, calls in zip(("similarity", "objective"), zip(*found, strict=True), strict=True):
+            row[kind] = {
+                "calls": middle(calls),
+                "reached": statistics.fmean(c is not None for c in calls),
+                "all": calls,
+            }
+        rows.append(row)
+    return rows
+
+
+def summary(found: Sequence[tuple[int | None, ...]]) -> str:
+    """Medians so far, for the log."""
+    return " and ".join(str(middle(calls)) for calls in zip(*found, strict=True))
 
 
 def middle(counts: Sequence[int | None]) -> float | None:
@@ -180,9 +197,13 @@ def main() -> None:
     if options.calls is not None:
         photos = find_portraits(options.calls, match=options.match, people=options.people)[: options.limit]
         rows = compare(photos, load_encoder(None, options.device), options.most_steps)
+        print(f"{'calls until 95 % of the gain in':28s} {'similarity':>18s} {'objective':>18s}")
         for row in rows:
-            calls = "more" if row["calls"] is None else f"{row['calls']:g}"
-            print(f"{row['way']:28s} {calls:>6s} calls, reached by {row['reached']:.0%}")
+            cells = []
+            for kind in ("similarity", "objective"):
+                calls = "more" if row[kind]["calls"] is None else f"{row[kind]['calls']:g}"
+                cells.append(f"{calls:>5s} ({row[kind]['reached']:4.0%} reach)")
+            print(f"{row['way']:28s}    {cells[0]:>18s} {cells[1]:>18s}")
     else:
         photo = load(options.photo or skimage.data.astronaut())
         rows = []

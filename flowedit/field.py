@@ -20,9 +20,8 @@ PARTS_PX = 128  # side of the parts' masks over the crop
 class Offsets(NamedTuple):
     """Where to read and what to add, for every pixel of an h x w grid over the crop.
 
-    Convention: coord is x before y, in units of half the crop's side (one pixel to the right = 2 / w); color
-        is in
-    image units (docs/conventions.md).
+    Convention: coord is x before y, in units of half the crop's side (one pixel to the right = 2 / w); color is in image
+    units (docs/conventions.md).
     """
 
     coord: Tensor  # (B, 2, h, w)
@@ -106,17 +105,25 @@ class Field(nn.Module, ABC):
         return self.lattice_and_paint(size)[0]
 
     @final
-    def lattice_and_paint(self, size: int) -> tuple[Offsets, Tensor | None]:
-        """Evaluate as `lattice` does, and give apart what the parts' colors add, (1, 3, size, size); None without."""
+    def lattice_and_paint(self, size: int, masks: Tensor | None = None) -> tuple[Offsets, Tensor | None]:
+        """Evaluate as `lattice` does, and give apart what the parts' colors add, (1, 3, size, size); None without.
+
+        Args:
+            size: points along one side.
+            masks: what `masks(size)` returned, for a caller who evaluates often.
+        """
         _count("size", size, 1, 1 << 16)
         coord, color = self._lattice(size)
         if self.palette is None:
             return Offsets(coord, color), None
-        masks = self.parts[None].to(color) / 255
-        if size != PARTS_PX:
-            masks = F.interpolate(masks, (size, size), mode="bilinear")
-        painted = (self.part_colors().T @ masks.flatten(2)).reshape(1, 3, size, size)
+        masks = self.masks(size) if masks is None else masks
+        painted = (self.part_colors().T @ masks.flatten(1)).reshape(1, 3, size, size)
         return Offsets(coord, (color + painted).clamp(-self.max_tint, self.max_tint)), painted
+
+    def masks(self, size: int) -> Tensor:
+        """Say how much of each part's color each point of a grid takes: (n_parts, size, size) in [0, 1]."""
+        masks = self.parts[None].to(self.paints) / 255
+        return masks[0] if size == PARTS_PX else F.interpolate(masks, (size, size), mode="bilinear")[0]
 
     @final
     def at(self, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -130,6 +130,7 @@ class Objective:
         self._size = size = lattice_size(field, crop.shape[-1])
         self._light = F.interpolate(weight, (size, size), mode="area")
         self._even = evenness(F.interpolate(crop, (size, size), mode="area"))
+        self._masks = None if field.palette is None else field.masks(size)
         free = torch.ones_like(self._light[0])
         self._price = free if field.palette is None else tint_price(field.parts, size)
         priced = [*PENALTIES, *([] if field.palette is None else ["palette"])]
@@ -149,7 +150,7 @@ class Objective:
         Raises:
             FloatingPointError: a term is not finite.
         """
-        raw, painted = self._field.lattice_and_paint(self._size)
+        raw, painted = self._field.lattice_and_paint(self._size, self._masks)
         offsets = effective(raw, self._light, diffeomorphic=self._field.diffeomorphic)
         # The parts' colors have a price of their own, which is no matter of area.
         own = offsets.color if painted is None else offsets.color - self._light * painted

@@ -1,8 +1,8 @@
 """The operations an edit spends its time in, each beside the plain torch that says what it means.
 
-Imports torch only. `hash_encode` reads a multiresolution hash grid, `warp_color` moves and tints an image, `upsample`
-reads a lattice on a finer grid, `sample` reads one at any points, `penalties` says what a field costs, `look` shows an
-image as a field moves it; `stencil` and `jacobian` are what they share.
+Imports torch only. `hash_encode` reads a multiresolution hash grid, `upsample` a lattice on a finer grid and `sample`
+one at any points; `warp_color` moves and tints an image, `look` shows views of one that is moved, `penalties` says what
+a field costs; `stencil` and `jacobian` are what they share.
 """
 
 from .dispatch import available, choose

@@ -12,7 +12,7 @@ import torch
 from benchmarks import judge
 from benchmarks.common import Timer, environment, find_portraits
 from benchmarks.edit import finite, make_config, values_of
-from benchmarks.loop import count_calls, middle, similarities, ways
+from benchmarks.loop import count_calls, descend, middle, ways
 from benchmarks.sheet import CELL_PX, HEAD_PX, save_sheets
 from benchmarks.table import format_table, summarize
 from flowedit.align import Crop
@@ -308,5 +308,6 @@ def test_every_way_of_descending_moves_the_face_towards_its_target():
     photo = load(skimage.data.astronaut())
     config = Config(steps=3)
     for settings, make in ways().values():
-        curve = similarities(load_encoder(), photo, "a smiling face", replace(config, **settings), make)
-        assert len(curve) == 3 and curve[-1] > curve[0]
+        similar, met = descend(load_encoder(), photo, "a smiling face", replace(config, **settings), make)
+        assert len(similar) == len(met) == 3 and similar[-1] > similar[0]
+        assert met[0] == pytest.approx(similar[0], abs=1e-3) and met[-1] < similar[-1]  # an edit has its price

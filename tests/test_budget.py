@@ -12,15 +12,16 @@ from flowedit.field import RasterField
 from flowedit.image import load
 from flowedit.render import Layer
 
-PHOTO = load(torch.full((3, 24, 24), 0.3))
+SIDE = 256
+PHOTO = load(0.3 + 0.02 * torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))  # rounds evenly
 
 
-def tinted(tint=0.1, landmarks=True, **rest):
+def tinted(tint=0.1, landmarks=True, matrix=None, **rest):
     field = RasterField(4, 4)
     with torch.no_grad():
         field.color.fill_(tint)
-    crop = whole_crop(PHOTO)
-    return Layer(field, Crop(crop.matrix, torch.zeros(68, 2) if landmarks else None), **rest)
+    matrix = whole_crop(PHOTO).matrix if matrix is None else matrix
+    return Layer(field, Crop(matrix, torch.zeros(68, 2) if landmarks else None), **rest)
 
 
 @pytest.fixture
@@ -52,11 +53,27 @@ def test_held_back_to_the_largest_strength_within(brightness, share):
 
 
 def test_the_worst_of_several_faces_counts(brightness):
-    weak, strong = tinted(0.02), tinted(0.1)
+    left, right = (torch.tensor([[64.0, 0, x], [0, 64, 128]], dtype=torch.float64) for x in (64, 192))
+    weak, strong = tinted(0.02, matrix=left), tinted(0.1, matrix=right)
     limit = whole_distance(strong) / 2
     assert choose_strength([weak], PHOTO, limit).strength == 1
     for layers in ([weak, strong], [strong, weak]):
         assert choose_strength(layers, PHOTO, limit).strength == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_picture_as_it_is_saved_keeps_the_budget_too(monkeypatch):
+    seen = []
+
+    def describe(face):
+        seen.append(face.mean())
+        saved = bool(((face * 255).round() / 255 - face).abs().max() < 1e-3) and len(seen) > 1
+        return face.mean().reshape(1) + 0.01 * saved  # a saved picture looks further away
+
+    monkeypatch.setattr(budget, "_describe", describe)
+    layer = tinted()
+    limit = whole_distance(layer) / 2
+    chosen = choose_strength([layer], PHOTO, limit)
+    assert chosen.distance <= limit and 0.25 < chosen.strength < 0.5 - 2 * budget.LESS
 
 
 def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):
@@ -80,14 +97,14 @@ def test_what_cannot_be_measured_is_said(monkeypatch, layer, limit, reason):
 
 
 def test_weight_is_window_times_masks():
-    plain = layer_weight(tinted(), 24)
-    assert plain[0, 0, 12, 12] == 1 and plain[0, 0, 0].max() < 0.1
-    half = torch.ones(1, 1, 24, 24)
-    half[..., :12] = 0
-    assert torch.allclose(layer_weight(tinted(mask=half), 24), plain * half)
-    hard = torch.full((24, 24), 0.5)
-    hard[:12] = 0
-    weighed = layer_weight(tinted(hard_mask=hard.numpy()), 24)
+    plain = layer_weight(tinted(), SIDE)
+    assert plain[0, 0, SIDE // 2, SIDE // 2] == 1 and plain[0, 0, 0].max() < 0.1
+    half = torch.ones(1, 1, SIDE, SIDE)
+    half[..., : SIDE // 2] = 0
+    assert torch.allclose(layer_weight(tinted(mask=half), SIDE), plain * half)
+    hard = torch.full((SIDE, SIDE), 0.5)
+    hard[: SIDE // 2] = 0
+    weighed = layer_weight(tinted(hard_mask=hard.numpy()), SIDE)
     assert torch.allclose(weighed, plain * hard, atol=1e-6)
 
 

@@ -32,13 +32,33 @@ MAY_IMPORT = {
     "field": {"checks", "config", "kernels"},
     "palette": {"checks", "region", "field"},
     "warp": {"checks", "kernels", "field"},
-    "objective": {"checks", "config", "corpus", "encoder", "field", "warp"},
+    "objective": {"checks", "corpus", "encoder", "field", "kernels"},
     "render": {"checks", "kernels", "image", "align", "field", "warp"},
     "budget": {"checks", "image", "align", "field", "warp", "render"},
     "descent": set(),
+    "capture": set(),
 }
-MAY_IMPORT["explain"] = set(MAY_IMPORT) - {"paths", "tower", "corpus", "encoder", "objective", "descent"}
-MAY_IMPORT["edit"] = set(MAY_IMPORT) - {"paths", "tower", "corpus", "encoder", "objective", "descent"}
+MAY_IMPORT["steps"] = {"config", "corpus", "encoder", "field", "kernels", "objective", "warp", "descent", "capture"}
+MAY_IMPORT["explain"] = set(MAY_IMPORT) - {
+    "paths",
+    "tower",
+    "corpus",
+    "encoder",
+    "objective",
+    "descent",
+    "capture",
+    "steps",
+}
+MAY_IMPORT["edit"] = set(MAY_IMPORT) - {
+    "paths",
+    "tower",
+    "corpus",
+    "encoder",
+    "objective",
+    "descent",
+    "capture",
+    "steps",
+}
 MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower"} | {"__version__"}  # into the edit's provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}
 MAY_IMPORT["__main__"] = {"cli"}

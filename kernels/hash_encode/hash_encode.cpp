@@ -15,9 +15,15 @@ struct Level {
     int32_t resolution, entries, dense;
 };
 
+// Modulo the level's entries, but without a division wherever that can be.
 inline int64_t row_of(int32_t x, int32_t y, const Level& level) {
-    if (level.dense) return (x + static_cast<int64_t>(y) * level.resolution) % level.entries;
-    return (static_cast<uint32_t>(x) ^ (static_cast<uint32_t>(y) * PRIME)) % static_cast<uint32_t>(level.entries);
+    const auto entries = static_cast<uint32_t>(level.entries);
+    if (level.dense) {
+        const int64_t row = x + static_cast<int64_t>(y) * level.resolution;
+        return row < level.entries ? row : row % level.entries;
+    }
+    const uint32_t row = static_cast<uint32_t>(x) ^ (static_cast<uint32_t>(y) * PRIME);
+    return (entries & (entries - 1)) == 0 ? row & (entries - 1) : row % entries;
 }
 
 // A row of the table holds F features; F = 0 stands for a number not known when compiling.
@@ -98,6 +104,7 @@ VECTORIZED void add_row(const Axis& x, const Slots& slots, float wy, float* uppe
 template <int F>
 void lattice_forward(const float* table, const Level* levels, const int32_t* cells, const float* weights, float* out,
                      int64_t n_levels, int64_t table_size, Features<F> nf, int64_t h, int64_t w, int threads) {
+    expect_to_fill(out, h * w * n_levels * nf() * static_cast<int64_t>(sizeof(float)));
 #pragma omp parallel num_threads(threads)
     {
         const int64_t line = 2 * w * nf();
@@ -137,7 +144,7 @@ void lattice_backward(const float* cotangent, const Level* levels, const int32_t
         std::vector<float> mixed(line), lines(n_levels * 2 * line, 0.0f);
         // Rows outside, so that a row of the cotangent is read from memory once for all of a thread's levels.
         for (int64_t y = 0; y <= h; ++y) {
-#pragma omp for schedule(static) nowait
+#pragma omp for schedule(static, 1) nowait  // fine levels cost more than coarse ones
             for (int64_t l = 0; l < n_levels; ++l) {
                 const Axis x{cells + l * (w + h), weights + l * (w + h), w};
                 const Slots slots(x);
@@ -180,6 +187,7 @@ struct Corner {
 template <int F>
 void points_forward(const float* coords, const float* table, const Level* levels, const double* scales, float* out,
                     int64_t n, int64_t n_levels, int64_t table_size, Features<F> nf, int threads) {
+    expect_to_fill(out, n * n_levels * nf() * static_cast<int64_t>(sizeof(float)));
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < n; ++i)
         for (int64_t l = 0; l < n_levels; ++l) {
@@ -200,7 +208,7 @@ void points_backward(const float* coords, const float* table, const float* cotan
 #pragma omp parallel num_threads(threads)
     {
         if (d_table != nullptr) {
-#pragma omp for schedule(static)
+#pragma omp for schedule(static, 1)
             for (int64_t l = 0; l < n_levels; ++l) {
                 float* own = d_table + l * table_size * nf();
                 for (int64_t i = 0; i < n; ++i) {

@@ -18,6 +18,18 @@ struct Scene {
         row.aim(dx, dy, static_cast<float>((x + 1) * half_w - 0.5), static_cast<float>(2 * t[0] / n * half_w),
                 static_cast<float>((y0 + 1) * half_h - 0.5), static_cast<float>(2 * t[3] / n * half_h), rows, columns);
     }
+
+    // Whether a view's row y may read the lattice's rows from `begin` to before `end`.
+    bool reads(int64_t view, int64_t y, int64_t begin, int64_t end) const {
+        const float* t = theta + view * 6;
+        const double n = static_cast<double>(size), first = 1 / n - 1, down = (2 * static_cast<double>(y) + 1) / n - 1;
+        const double half = 0.5 * static_cast<double>(h), last = static_cast<double>(h - 1);
+        const double one = (t[3] * first + t[4] * down + t[5] + 1) * half - 0.5;
+        const double other = one - 2 * first * t[3] * half;  // at the row's other end
+        const double low = std::min(std::max(std::min(one, other), 0.0), last) - 1;  // and one more, for rounding
+        const double high = std::min(std::max(std::max(one, other), 0.0), last) + 2;
+        return high >= static_cast<double>(begin) && low < static_cast<double>(end);
+    }
 };
 
 // Room for one row of points.
@@ -67,7 +79,7 @@ EXPORT void look_forward(const float* image, const float* coord, const float* co
 }
 
 // With cotangent (views, 3, size, size): the gradients to coord and to color, which the caller has zeroed. What each
-// point gives is worked out by rows, and summed plane by plane in one order.
+// point gives is worked out by rows, and summed in the points' order, whichever thread a row of the lattice falls to.
 EXPORT void look_backward(const float* image, const float* coord, const float* color, const float* theta,
                           const float* gain, const float* cotangent, float* d_coord, float* d_color, int64_t views,
                           int64_t height, int64_t width, int64_t h, int64_t w, int64_t size, int threads) {
@@ -90,16 +102,18 @@ EXPORT void look_backward(const float* image, const float* coord, const float* c
             }
         }
 #pragma omp for schedule(static, 1)
-        for (int64_t plane = 0; plane < 5; ++plane) {
-            float* target = plane < 2 ? d_coord + plane * h * w : d_color + (plane - 2) * h * w;
+        for (int64_t band = 0; band < threads; ++band) {  // of the lattice's rows
+            const int64_t begin = h * band / threads, end = h * (band + 1) / threads;
             for (int64_t job = 0; job < views * size; ++job) {
                 const int64_t view = job / size, y = job % size;
+                if (!scene.reads(view, y, begin, end)) continue;
                 scene.aim(bench.lattice, view, y, bench.zero.data(), bench.zero.data(), h, w);
-                if (plane < 2) {
-                    bench.lattice.give(pull.data() + (view * 2 + plane) * area + y * size, target);
-                } else {
-                    scale(cotangent + ((view * 3 + plane - 2) * size + y) * size, size, gain[view], bench.given.data());
-                    bench.lattice.give(bench.given.data(), target);
+                for (int64_t c = 0; c < 2; ++c)
+                    bench.lattice.give(pull.data() + (view * 2 + c) * area + y * size, d_coord + c * h * w, begin * w,
+                                       end * w);
+                for (int64_t c = 0; c < 3; ++c) {
+                    scale(cotangent + ((view * 3 + c) * size + y) * size, size, gain[view], bench.given.data());
+                    bench.lattice.give(bench.given.data(), d_color + c * h * w, begin * w, end * w);
                 }
             }
         }
