@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from .checks import require
+from .region import REGIONS
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Config:
     """Only this part of the face may change."""
     mask: Path | None = None
     """A picture of the photo's size: where it is black nothing changes, where white anything may."""
+    protect: tuple[str, ...] = ()
+    """Parts of the face, and pictures of the photo's size that are white there, where every pixel keeps its bits."""
     field: Literal["raster", "hash"] = "raster"
     """A lattice of splines, or a neural field."""
     target: Literal["direction", "absolute", "projected"] = "direction"
@@ -106,7 +109,7 @@ class Config:
         for name, choices in (
             ("field", ("raster", "hash")),
             ("target", ("direction", "absolute", "projected")),
-            ("region", (None, "mouth", "eyes", "brows", "nose", "jaw", "skin")),
+            ("region", (None, *REGIONS)),
         ):
             value = getattr(self, name)
             require(value in choices, f"{name} must be one of {choices}; got {value!r}")
@@ -124,7 +127,12 @@ class Config:
         few = self.components is not None and self.components < 1
         require(not few, f"components must be at least 1; got {self.components}")
         require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")
-        require(self.region is None or self.align, "region must go with align=True; got align=False (--no-align)")
+        named = [name for name in self.protect if name in REGIONS]
+        for name in self.protect:
+            known = name in REGIONS or Path(name).suffix != ""
+            require(known, f"protect must be of {', '.join(REGIONS)} or a picture's file; got {name!r}")
+        for name, given in (("region", self.region), ("protect", named)):
+            require(not given or self.align, f"{name} must go with align=True; got align=False (--no-align)")
 
     @property
     def most_steps(self) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import image as images
-from .align import REGIONS, Crop, choose, extract, region_mask, whole_crop
+from .align import Crop, choose, extract, region_mask, whole_crop
 from .checks import require
 from .field import Field, make_field
 from .palette import part_masks
@@ -46,6 +46,7 @@ class Edit:
         history: every term of the objective by step, `text` and so on; several faces follow each other.
         facts: JSON-able provenance: encoder, similarity before and after, identity distance, seed, versions.
         region: name of the only part of the face that may change, or None.
+        protect: names of the parts that keep their bits.
     """
 
     photo: Photo | None
@@ -57,6 +58,7 @@ class Edit:
     history: Mapping[str, list[float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     region: str | None = None
+    protect: tuple[str, ...] = ()
 
     def render(self, strength: float | None = None, *, shape: float = 1.0, color: float = 1.0) -> Tensor:
         """Render at the photo's own size.
@@ -152,6 +154,7 @@ class Edit:
             "history": {name: list(values) for name, values in self.history.items()},
             "facts": dict(self.facts),
             "region": self.region,
+            "protect": list(self.protect),
             "photo_sha256": None if self.photo is None else self.photo.sha256,
         }
         text = json.dumps(head)
@@ -193,7 +196,7 @@ class Edit:
                 layer,
                 field=_fit_parts(layer.field, photo, crop),
                 crop=crop,
-                mask=make_mask(self.region, crop),
+                mask=make_mask(self.region, self.protect, crop),
                 hard_mask=_carry(layer, crop, photo),
             )
             for layer, crop in zip(layers, crops, strict=False)
@@ -220,14 +223,16 @@ class Edit:
         return self.photo
 
 
-def make_mask(region: str | None, crop: Crop) -> Tensor | None:
-    """Make a layer's mask of a region: (1, 1, 256, 256), or None for no region."""
-    if region is None:
+def make_mask(region: str | None, protect: Sequence[str], crop: Crop) -> Tensor | None:
+    """Make a layer's mask: (1, 1, 256, 256), nothing but the region and nothing of what is protected; None for all."""
+    if region is None and not protect:
         return None
-    require(region in REGIONS, f"region must be one of {REGIONS}; got {region!r}")
-    require(crop.landmarks is not None, "region must go with a detected face; got a whole picture")
+    require(crop.landmarks is not None, "region and protect must go with a detected face; got a whole picture")
     assert crop.landmarks is not None  # for the type checker
-    return region_mask(region, crop.landmarks, MASK_PX)
+    mask = torch.ones(1, 1, MASK_PX, MASK_PX) if region is None else region_mask(region, crop.landmarks, MASK_PX)
+    for name in protect:
+        mask = mask * (1 - region_mask(name, crop.landmarks, MASK_PX))
+    return mask
 
 
 def load(path: str | Path) -> Edit:
@@ -255,7 +260,7 @@ def load(path: str | Path) -> Edit:
         raise ValueError(f"{path} must be a file made by save_edit; got something else, or a damaged one") from error
     require(intact, f"{path} must be as save_edit wrote it; got changed content (SHA-256 differs)")
     require(head["format"] == FORMAT, f"{path} must have format {FORMAT}; got {head['format']}: another version's")
-    layers = []
+    layers, protect = [], tuple(head.get("protect", ()))
     for i, saved in enumerate(head["layers"]):
         made = make_field(saved["field"])
         own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{i}.")}
@@ -266,10 +271,10 @@ def load(path: str | Path) -> Edit:
         if packed is not None:
             flat = np.frombuffer(zlib.decompress(packed.numpy().tobytes()), np.uint8)
             hard = flat.reshape(saved["hard_mask"]).astype(np.float32) / 255
-        layers.append(Layer(made, crop, make_mask(head["region"], crop), hard, saved["strength"]))
+        layers.append(Layer(made, crop, make_mask(head["region"], protect, crop), hard, saved["strength"]))
     facts = {**head["facts"], "photo_sha256": head["photo_sha256"]}
     names = ("prompts", "strength", "strength_reason", "stopped", "history", "region")
-    return Edit(None, tuple(layers), facts=facts, **{name: head[name] for name in names})
+    return Edit(None, tuple(layers), facts=facts, protect=protect, **{name: head[name] for name in names})
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

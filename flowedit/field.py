@@ -20,8 +20,8 @@ PARTS_PX = 128  # side of the parts' masks over the crop
 class Offsets(NamedTuple):
     """Where to read and what to add, for every pixel of an h x w grid over the crop.
 
-    Convention: coord is x before y, in units of half the crop's side (one pixel to the right = 2 / w); color is in image
-    units (docs/conventions.md).
+    Convention: coord is x before y, in units of half the crop's side (one pixel to the right = 2 / w); color is
+    in image units (docs/conventions.md).
     """
 
     coord: Tensor  # (B, 2, h, w)

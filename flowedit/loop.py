@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .field import Field, HashField, RasterField
 from .image import Photo, Source
 from .objective import POOL, check_prompts
 from .palette import PARTS, mix_paints, part_masks
+from .region import REGIONS
 from .render import Layer
 from .steps import Step, iterate
 
@@ -66,7 +68,7 @@ def optimize(
     prompts = check_prompts(prompt)
     photo = images.load(image)
     crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
-    hard_mask = None if config.mask is None else _read_mask(config, photo)
+    hard_mask = _read_masks(config, photo)
     device = _device(config.device)
     judge = encoder if encoder is not None and not isinstance(encoder, str) else load_encoder(encoder, device)
     for text in prompts:
@@ -101,6 +103,7 @@ def optimize(
         stopped=stopped,
         history=history,
         region=config.region,
+        protect=protected_regions(config),
         facts={
             "encoder": judge.name,
             "target": config.target,
@@ -192,7 +195,7 @@ def begin(
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks)
         field.draw_parts(masks, mix_paints(pixels, masks))
-    layer = Layer(field, crop, make_mask(config.region, crop), hard_mask)
+    layer = Layer(field, crop, make_mask(config.region, protected_regions(config), crop), hard_mask)
     weight = layer_weight(layer, side).to(device)
     return replace(layer, field=field.to(device)), pixels.to(device), weight
 
@@ -236,17 +239,28 @@ def crop_side(judge: Encoder) -> int:
     return judge.size * (2 if judge.size <= 128 else 1)
 
 
-def _read_mask(config: Config, photo: Photo) -> np.ndarray:
-    """The user's mask picture as (H, W) float32 in [0, 1]."""
-    assert config.mask is not None
-    mask = images.load(config.mask)
-    same = (mask.height, mask.width) == (photo.height, photo.width)
-    require(
-        same,
-        f"mask must have the photo's size {photo.width} x {photo.height}; got {mask.width} x {mask.height}",
-    )
-    gray = mask.tensor()[0].mean(0).numpy()
-    return np.round(gray * 255).astype(np.float32) / 255  # as an edit file keeps it
+def protected_regions(config: Config) -> tuple[str, ...]:
+    """Return the names in `protect`; what else is there are files."""
+    return tuple(name for name in config.protect if name in REGIONS)
+
+
+def _read_masks(config: Config, photo: Photo) -> np.ndarray | None:
+    """Where the user's pictures let the photo change: (H, W) float32 in [0, 1]; None without any."""
+    kept = [Path(name) for name in config.protect if name not in REGIONS]
+    if config.mask is None and not kept:
+        return None
+    weight = np.ones((photo.height, photo.width), np.float32)
+    for name, path in [("mask", config.mask), *(("protect", path) for path in kept)]:
+        if path is None:
+            continue
+        picture = images.load(path)
+        require(
+            (picture.height, picture.width) == (photo.height, photo.width),
+            f"{name} must have the photo's size {photo.width} x {photo.height}; got {picture.width} x {picture.height}",
+        )
+        gray = picture.tensor()[0].mean(0).numpy()
+        weight *= gray if name == "mask" else 1 - gray
+    return np.round(weight * 255).astype(np.float32) / 255  # as an edit file keeps it
 
 
 def _copy(field: Field) -> dict[str, Tensor]:

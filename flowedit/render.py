@@ -183,6 +183,7 @@ class _Placed:
         found = torch.cat(
             [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
         )
+        found = found.where(weight != 0, found.new_zeros(()))  # a smooth movement ends short of what must not change
         if everything:
             found = found.where(inside.flatten(), found.new_zeros(()))
         else:

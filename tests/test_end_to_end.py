@@ -119,19 +119,42 @@ def test_outside_a_hard_mask_every_bit_stays(tmp_path):
     assert not np.array_equal(after[mask > 0], PORTRAIT[mask > 0])
 
 
-def test_a_region_keeps_the_rest():
-    made = edit("a sad face", region="mouth")
+def coverage(made, name):
+    """How much of a part of the face covers each pixel of the portrait: (H, W) in [0, 1]."""
     crop = made.layers[0].crop
     height, width = PORTRAIT.shape[:2]
     rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     points = crop.to_crop(torch.stack([columns, rows], -1).double()).float()[None]
-    reach = torch.nn.functional.grid_sample(
-        region_mask("mouth", crop.landmarks, 256), points, padding_mode="zeros", align_corners=False
-    )[0, 0].numpy()
-    reach = torch.nn.functional.max_pool2d(torch.from_numpy(reach)[None], 5, 1, 2)[0].numpy()  # the mask's own pixels
+    mask = region_mask(name, crop.landmarks, 256)
+    return torch.nn.functional.grid_sample(mask, points, padding_mode="zeros", align_corners=False)[0, 0]
+
+
+def test_a_region_keeps_the_rest():
+    made = edit("a sad face", region="mouth")
+    reach = torch.nn.functional.max_pool2d(coverage(made, "mouth")[None], 5, 1, 2)[0].numpy()  # the mask's own pixels
     after = pixels(made)
     assert np.array_equal(after[reach == 0], PORTRAIT[reach == 0])
     assert not np.array_equal(after[reach > 0], PORTRAIT[reach > 0])
+
+
+@pytest.mark.parametrize("diffeomorphic", [False, True])
+def test_what_is_protected_keeps_every_bit_here_and_on_another_photo(diffeomorphic, tmp_path):
+    made = edit("a surprised face", protect=("eyes", "mouth"), diffeomorphic=diffeomorphic, max_shift=0.1)
+    loaded = flowedit.load(made.save_edit(tmp_path / "made.flowedit")).apply(PORTRAIT)
+    elsewhere = flowedit.load(tmp_path / "made.flowedit").apply(np.ascontiguousarray(PORTRAIT[:, ::-1]))
+    for each, photo in ((made, PORTRAIT), (loaded, PORTRAIT), (elsewhere, PORTRAIT[:, ::-1])):
+        after = pixels(each)
+        for name in ("eyes", "mouth"):
+            kept = coverage(each, name).numpy() > 1 - 1e-6
+            assert kept.sum() > 100 and np.array_equal(after[kept], photo[kept])
+        assert np.abs(after.astype(int) - photo).max() > 20
+
+
+def test_a_region_and_what_is_protected_in_it_combine():
+    made = edit("a sad face", region="mouth", protect=("nose",))
+    changed = (pixels(made) != PORTRAIT).any(-1)
+    assert changed.any() and not changed[coverage(made, "nose").numpy() > 1 - 1e-6].any()
+    assert not changed[torch.nn.functional.max_pool2d(coverage(made, "mouth")[None], 5, 1, 2)[0].numpy() == 0].any()
 
 
 def test_all_faces_are_edited():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stand_in import TinyEncoder, picture
 
 import flowedit
@@ -44,3 +48,36 @@ def test_ctrl_c_before_the_first_step_keeps_nothing(monkeypatch):
 def test_a_term_that_is_not_finite_is_named_with_its_step():
     with pytest.raises(FloatingPointError, match="term 'text' must be finite; got nan at step 2"):
         flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(fails_at=3))
+
+
+def test_what_is_protected_keeps_its_bits_and_the_rest_moves(tmp_path):
+    mask = np.zeros((40, 48, 3), np.uint8)
+    mask[:, :20] = 255
+    Image.fromarray(mask).save(tmp_path / "kept.png")
+    config = replace(QUICK, protect=(str(tmp_path / "kept.png"),))
+    edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
+    before, after = edit.render(0.0), edit.render(1.0)
+    assert torch.equal(after[..., :20], before[..., :20]) and not torch.equal(after[..., 20:], before[..., 20:])
+
+
+def test_protected_pictures_and_the_mask_combine(tmp_path):
+    for name, columns in (("free.png", slice(10, 48)), ("kept.png", slice(30, 48))):
+        mask = np.zeros((40, 48, 3), np.uint8)
+        mask[:, columns] = 255
+        Image.fromarray(mask).save(tmp_path / name)
+    config = replace(QUICK, mask=tmp_path / "free.png", protect=(str(tmp_path / "kept.png"),))
+    edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
+    changed = (edit.render(1.0) != edit.render(0.0)).any(dim=(0, 1, 2)).nonzero()[:, 0]
+    assert changed.min() >= 10 and changed.max() < 30 and len(changed) > 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"protect": ("eyez",)}, "protect must be of mouth, eyes, .* or a picture's file; got 'eyez'"),
+        ({"protect": ("eyes",), "align": False}, "protect must go with align=True"),
+    ],
+)
+def test_what_cannot_be_protected_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**settings)
