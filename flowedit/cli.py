@@ -71,6 +71,8 @@ class EditCommand:
     """One more prompt, as --also "big eyes=0.5"; weight 1 if not given, negative to avoid it."""
     encoder: Annotated[str | None, arg(metavar="NAME")] = None
     """open_clip's MODEL:PRETRAINED or MODEL:PATH, a folder in its layout, or faceclip: shipped, the default."""
+    judge: Annotated[str | None, arg(metavar="NAME")] = None
+    """One more encoder, which only looks at the result: a warning says so if it sees nothing of the guide's gain."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
@@ -86,7 +88,9 @@ class EditCommand:
         progress = False if self.output.quiet else None
 
         def optimize(photo: Path) -> Edit:
-            return flowedit.optimize(photo, prompts, config=self.config, encoder=self.encoder, progress=progress)
+            return flowedit.optimize(
+                photo, prompts, config=self.config, encoder=self.encoder, judge=self.judge, progress=progress
+            )
 
         return run_each(photos, self.output, optimize)
 

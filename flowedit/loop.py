@@ -24,6 +24,7 @@ from .edit import Edit, make_mask
 from .encoder import Encoder, load_encoder
 from .field import Field, HashField, RasterField
 from .image import Photo, Source
+from .judge import is_fooled, measure_gain
 from .objective import POOL, check_prompts
 from .palette import PARTS, mix_paints, part_masks
 from .region import REGIONS
@@ -40,6 +41,7 @@ def optimize(
     *,
     config: Config | None = None,
     encoder: Encoder | str | None = None,
+    judge: Encoder | str | None = None,
     callback: Callable[[Step], object] | None = None,
     progress: bool | None = None,
 ) -> Edit:
@@ -50,7 +52,9 @@ def optimize(
             (1, 3, H, W), or `Photo`.
         prompt: text, or several with weights: {"smiling": 1.0, "big eyes": 0.5}; a negative weight avoids.
         config: everything else.
-        encoder: name (see `load_encoder`) or object; None is the shipped faceclip.
+        encoder: guides the edit: name (see `load_encoder`) or object; None is the shipped faceclip.
+        judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
+            sees next to nothing of it, a warning says that the guide was fooled.
         callback: called with every `Step`; an exception ends the loop.
         progress: show a bar; None shows it on a terminal only.
 
@@ -70,16 +74,17 @@ def optimize(
     crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     hard_mask = _read_masks(config, photo)
     device = _device(config.device)
-    judge = encoder if encoder is not None and not isinstance(encoder, str) else load_encoder(encoder, device)
+    guide = encoder if encoder is not None and not isinstance(encoder, str) else load_encoder(encoder, device)
+    second = load_encoder(judge, device) if isinstance(judge, str) else judge
     for text in prompts:
-        if not judge.knows(text):
+        if not guide.knows(text):
             warnings.warn(
-                f"{judge.name} does not know {text!r} and may do anything; "
+                f"{guide.name} does not know {text!r} and may do anything; "
                 "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more",
                 stacklevel=2,
             )
     if config.target == "projected":  # found, or read, before any work
-        config = replace(config, corpus=config.corpus or find_corpus(judge, prompts))
+        config = replace(config, corpus=config.corpus or find_corpus(guide, prompts))
         corpus = {"corpus": read_corpus(str(config.corpus)).name}  # never its folder: facts go into the picture
     else:
         corpus = {}
@@ -87,7 +92,7 @@ def optimize(
     start = time.perf_counter()
     found: list[tuple[Layer, dict[str, list[float]], str]] = []
     for crop in crops:
-        found.append(_search(photo, crop, hard_mask, judge, prompts, config, generator, callback, progress))
+        found.append(_search(photo, crop, hard_mask, guide, prompts, config, generator, callback, progress))
         if found[-1][2] == "interrupted":  # the faces not reached stay as they are
             break
     layers = tuple(layer for layer, _, _ in found)
@@ -105,7 +110,7 @@ def optimize(
         region=config.region,
         protect=protected_regions(config),
         facts={
-            "encoder": judge.name,
+            "encoder": guide.name,
             "target": config.target,
             **corpus,
             "field": config.field,
@@ -121,7 +126,8 @@ def optimize(
     facts = {
         **edit.facts,
         "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
-        "similarity": _similarity(edit, judge, prompts),
+        "similarity": _similarity(edit, guide, prompts),
+        **({} if second is None else {"judge": _hear(edit, guide, second, prompts)}),
         "seconds": round(time.perf_counter() - start, 2),
     }
     return replace(edit, facts=facts)
@@ -131,7 +137,7 @@ def _search(
     photo: Photo,
     crop: Crop,
     hard_mask: np.ndarray | None,
-    judge: Encoder,
+    guide: Encoder,
     prompts: Mapping[str, float],
     config: Config,
     generator: torch.Generator,
@@ -141,7 +147,7 @@ def _search(
     """Run the loop on one crop; return its layer with the best parameters, the terms by step, and why it stopped."""
     from tqdm import tqdm
 
-    layer, pixels, weight = begin(photo, crop, hard_mask, crop_side(judge), config, generator)
+    layer, pixels, weight = begin(photo, crop, hard_mask, crop_side(guide), config, generator)
     field = layer.field
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
@@ -149,7 +155,7 @@ def _search(
     shown = sys.stderr.isatty() if progress is None else progress
     bar = tqdm(total=config.most_steps, desc="editing", unit="step", disable=not shown, leave=False)
     try:
-        for step in iterate(field, pixels, weight, judge, prompts, config, generator):
+        for step in iterate(field, pixels, weight, guide, prompts, config, generator):
             for name, value in {**step.terms, "total": step.total}.items():
                 history.setdefault(name, []).append(value)
             # Views differ from step to step: a running mean says whether anything is still gained.
@@ -223,20 +229,38 @@ def _make_field(config: Config, generator: torch.Generator, n_parts: int) -> Fie
     )
 
 
-def _similarity(edit: Edit, judge: Encoder, prompts: Mapping[str, float]) -> dict[str, list[float]]:
+def _similarity(edit: Edit, guide: Encoder, prompts: Mapping[str, float]) -> dict[str, list[float]]:
     """Cosine of the first face to each prompt before and after, at the edit's strength."""
     assert edit.photo is not None
-    texts = judge.text(list(prompts))
-    crop = CropEdit(edit.layers[0], edit.photo, crop_side(judge))
+    texts = guide.text(list(prompts))
+    crop = CropEdit(edit.layers[0], edit.photo, crop_side(guide))
     with torch.no_grad():
         seen = torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device)
-        cosines = judge.image(seen) @ texts.T
+        cosines = guide.image(seen) @ texts.T
     return {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(prompts)}
 
 
-def crop_side(judge: Encoder) -> int:
+def _hear(edit: Edit, guide: Encoder, second: Encoder, prompts: Mapping[str, float]) -> dict[str, Any]:
+    """Let a judge look at the first face, and warn if it sees nothing of the guide's gain."""
+    assert edit.photo is not None
+    gains = []
+    for encoder in (guide, second):
+        crop = CropEdit(edit.layers[0], edit.photo, crop_side(encoder))
+        gains.append(measure_gain(encoder, prompts, crop.at(0.0), crop.at(edit.strength)))
+    fooled = is_fooled(*gains)
+    if fooled:
+        warnings.warn(
+            f"the guide was fooled: {guide.name} gained {gains[0].share:.2f} of what the prompt asks for, and "
+            f"{second.name} sees {gains[1].share:.2f} of it",
+            stacklevel=3,
+        )
+    guided, judged = (round(gain.share, 4) for gain in gains)
+    return {"name": second.name, "gain": judged, "guide_gain": guided, "fooled": fooled}
+
+
+def crop_side(guide: Encoder) -> int:
     """Pixels along the crop in the loop: a small encoder's crop is warped at twice its size, for fine parts."""
-    return judge.size * (2 if judge.size <= 128 else 1)
+    return guide.size * (2 if guide.size <= 128 else 1)
 
 
 def protected_regions(config: Config) -> tuple[str, ...]:

@@ -39,26 +39,10 @@ MAY_IMPORT = {
     "capture": set(),
 }
 MAY_IMPORT["steps"] = {"config", "corpus", "encoder", "field", "kernels", "objective", "warp", "descent", "capture"}
-MAY_IMPORT["explain"] = set(MAY_IMPORT) - {
-    "paths",
-    "tower",
-    "corpus",
-    "encoder",
-    "objective",
-    "descent",
-    "capture",
-    "steps",
-}
-MAY_IMPORT["edit"] = set(MAY_IMPORT) - {
-    "paths",
-    "tower",
-    "corpus",
-    "encoder",
-    "objective",
-    "descent",
-    "capture",
-    "steps",
-}
+MAY_IMPORT["judge"] = {"encoder", "objective"}
+FINDING = {"corpus", "encoder", "objective", "descent", "capture", "steps", "judge"}  # an edit needs none of it
+MAY_IMPORT["explain"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
+MAY_IMPORT["edit"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower"} | {"__version__"}  # into the edit's provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}
 MAY_IMPORT["__main__"] = {"cli"}
