@@ -54,7 +54,8 @@ class CropEdit:
 
     @torch.no_grad()
     def at(self, strength: float) -> Tensor:
-        """The edited crop (1, 3, side, side) in [0, 1]; strength 0 is the crop."""
+        """The edited crop (1, 3, side, side) in [0, 1], at so much of the layer's strength; 0 is the crop."""
+        strength = strength * self._strength
         offsets = effective(self._raw, self._weight, shape=strength, color=strength, diffeomorphic=self._diffeomorphic)
         return warp(self.pixels, offsets).clamp(0, 1)
 

@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import os
-import platform
 import re
 import sys
 import time
@@ -19,7 +18,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -33,7 +31,6 @@ from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, find_photos, name_ta
 if TYPE_CHECKING:
     from flowedit.edit import Edit
 
-PACKAGES = ("torch", "numpy", "open_clip_torch", "dlib-bin", "face-recognition-models")
 Words = Positional[tuple[str, ...]]
 
 
@@ -96,6 +93,55 @@ class EditCommand:
 
 
 @dataclass(frozen=True)
+class SweepCommand:
+    """Show an edit at many strengths: flowedit sweep face.jpg "a smiling face" -o strip.png --animation smile.gif"""
+
+    photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
+    """A photo."""
+    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
+    """TEXT or TEXT=WEIGHT."""
+    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
+    """One more prompt, as for `flowedit edit`."""
+    encoder: Annotated[str | None, arg(metavar="NAME")] = None
+    """As for `flowedit edit`."""
+    out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
+    """File for the strip. Default: PHOTO_sweep.png in the current folder."""
+    strengths: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+    """0 is the photo, 1 the edit as optimized; the strength that the edit chose is shown among them."""
+    animation: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also write the edit coming and going: a .gif, or an .mp4 if imageio with ffmpeg is installed."""
+    quiet: Annotated[bool, FlagCreatePairsOff] = False
+    """Print errors and warnings only."""
+    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
+
+    def run(self) -> int:
+        """Optimize once, draw many."""
+        from flowedit.sweep import check_animation, save_animation, save_strip
+
+        out = self.out or Path(f"{self.photo.stem}_sweep.png")
+        written = [out, *([] if self.animation is None else [self.animation])]
+        if self.photo.resolve() in {path.resolve() for path in written}:
+            raise WrongUsage(f"OUT and --animation must not replace the photo; got {self.photo}")
+        for path in written:  # said now, not after the work
+            if not path.parent.is_dir():
+                raise ValueError(f"{path} must be in a folder that exists; got {path.parent}")
+        if self.animation is not None:
+            check_animation(self.animation)
+        prompts = parse_prompts([self.prompt, *self.also])
+        edit = flowedit.optimize(
+            self.photo, prompts, config=self.config, encoder=self.encoder, progress=False if self.quiet else None
+        )
+        save_strip(edit, out, self.strengths)
+        if self.animation is not None:
+            save_animation(edit, self.animation)
+        if not self.quiet:
+            _say(
+                f"{self.photo} -> {', '.join(map(str, written))}: strength {edit.strength:.2f} ({edit.strength_reason})"
+            )
+        return 0
+
+
+@dataclass(frozen=True)
 class ApplyCommand:
     """Put a saved edit on other photos: flowedit apply smile.flowedit other.jpg"""
 
@@ -141,12 +187,15 @@ class InfoCommand:
 
     def run(self) -> int:
         """Print them."""
+        from flowedit.machine import describe_machine
+
         _say("\n".join(format_facts(describe_machine())))
         return 0
 
 
 Command = (
     Annotated[EditCommand, subcommand("edit", prefix_name=False)]
+    | Annotated[SweepCommand, subcommand("sweep", prefix_name=False)]
     | Annotated[ApplyCommand, subcommand("apply", prefix_name=False)]
     | Annotated[ExplainCommand, subcommand("explain", prefix_name=False)]
     | Annotated[InfoCommand, subcommand("info", prefix_name=False)]
@@ -179,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def parse(arguments: Sequence[str]) -> EditCommand | ApplyCommand | ExplainCommand | InfoCommand:
+def parse(arguments: Sequence[str]) -> EditCommand | SweepCommand | ApplyCommand | ExplainCommand | InfoCommand:
     """Read the command line; tyro's boxed complaints become one line."""
     complaint = io.StringIO()
     try:
@@ -277,35 +326,6 @@ def save_sheet(edit: Edit, path: Path, output: Output) -> None:
 
     after = edit.render(strength=output.strength, shape=output.shape, color=output.color)
     save(path, torch.cat([edit.render(strength=0.0), after], dim=3))
-
-
-def describe_machine() -> dict[str, Any]:
-    """Collect what a bug report needs."""
-    import torch
-
-    from flowedit.kernels import dispatch
-
-    versions: dict[str, str] = {"flowedit": flowedit.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "missing"
-    devices = {"cpu": f"{torch.get_num_threads()} threads, {platform.machine()}, {platform.system()}"}
-    devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
-    if torch.backends.mps.is_available():
-        devices["mps"] = "Apple GPU"
-    weights = Path(__file__).parent / "weights"
-    shipped = ", ".join(sorted(p.parent.name for p in weights.glob("*/card.json"))) or "none"
-    return {
-        "versions": versions,
-        "devices": devices,
-        "backends": {name: dispatch.problem(name) or "usable" for name in ("native", "triton", "tinycudann")},
-        "encoders": {
-            "shipped": shipped,
-            "others": "open_clip's MODEL:PRETRAINED or MODEL:PATH",
-        },
-    }
 
 
 def format_facts(facts: dict[str, Any], indent: str = "") -> Iterator[str]:

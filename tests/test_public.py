@@ -43,7 +43,11 @@ MAY_IMPORT["judge"] = {"encoder", "objective"}
 FINDING = {"corpus", "encoder", "objective", "descent", "capture", "steps", "judge"}  # an edit needs none of it
 MAY_IMPORT["explain"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["edit"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
-MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower"} | {"__version__"}  # into the edit's provenance
+MAY_IMPORT["machine"] = {"kernels", "__version__"}
+MAY_IMPORT["sweep"] = {"checks", "image", "budget", "edit"}
+MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower", "sweep", "machine"} | {
+    "__version__"
+}  # into the edit's provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = {"config", "edit", "loop"}

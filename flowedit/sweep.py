@@ -1,0 +1,122 @@
+"""One edit at many strengths: a strip of pictures, and an animation."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .budget import CropEdit
+from .checks import require
+from .image import write_atomically
+
+if TYPE_CHECKING:
+    from .edit import Edit
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+SIDE_PX = 384  # of one picture; even, as video asks for
+HEAD_PX = 30  # for the strengths' names
+FRAMES, RATE = 24, 16  # one way, and a second
+ANIMATIONS = (".gif", ".mp4")
+
+
+def frames(edit: Edit, strengths: Sequence[float], side: int = SIDE_PX) -> list[np.ndarray]:
+    """Draw the first face's crop at each strength: (side, side, 3) uint8.
+
+    Args:
+        edit: has a photo.
+        strengths: 0 is the photo, 1 the edit as optimized, whatever the edit's own strength; beyond 1 it is overdone,
+            below 0 turned around.
+        side: pixels.
+
+    Raises:
+        ValueError: no strength, one that is not finite, or an edit without a photo.
+    """
+    require(len(strengths) > 0, "strengths must be at least one number; got none")
+    require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
+    require(edit.photo is not None, "an edit from a file must get a photo by apply(photo) first; got none")
+    assert edit.photo is not None  # for the type checker
+    crop = CropEdit(edit.layers[0], edit.photo, side)
+    pictures = (crop.at(strength)[0].permute(1, 2, 0) for strength in strengths)
+    return [(picture * 255).round().byte().numpy() for picture in pictures]
+
+
+def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENGTHS) -> Path:
+    """Write a row of pictures, each under its strength; the one that the identity budget chose is named.
+
+    Args:
+        edit: has a photo.
+        path: ends in .png or .jpg.
+        strengths: see `frames`; the edit's own is put among them.
+
+    Raises:
+        ValueError: see `frames`, or another kind of file.
+        OSError: it cannot be written.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    path = Path(path)
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    require(path.suffix.lower() in kinds, f"a strip must be a {', '.join(kinds)} file; got {path}")
+    shown = sorted({*strengths, edit.strength})
+    sheet = Image.new("RGB", (SIDE_PX * len(shown), HEAD_PX + SIDE_PX), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (strength, picture) in enumerate(zip(shown, frames(edit, shown), strict=True)):
+        own = " (its own)" if strength == edit.strength else ""
+        draw.text((i * SIDE_PX + 8, 6), f"strength {strength:.3g}{own}", "black", ImageFont.load_default(16))
+        sheet.paste(Image.fromarray(picture), (i * SIDE_PX, HEAD_PX))
+    return write_atomically(path, lambda file: sheet.save(file, format=kinds[path.suffix.lower()], quality=92))
+
+
+def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> Path:
+    """Write the edit coming and going, in a loop.
+
+    Args:
+        edit: has a photo.
+        path: ends in .gif or .mp4; .mp4 needs imageio with ffmpeg.
+        most: the largest strength; None is the edit's own.
+
+    Raises:
+        ValueError: another kind of file, or see `frames`.
+        RuntimeError: no imageio with ffmpeg for an .mp4.
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    check_animation(path)
+    most = edit.strength if most is None else most
+    there = frames(edit, [most * (1 - math.cos(math.pi * k / FRAMES)) / 2 for k in range(FRAMES + 1)])
+    pictures = [*there, *there[-2:0:-1]]
+    if path.suffix.lower() == ".mp4":
+        movie = _imageio().imwrite("<bytes>", np.stack(pictures), extension=".mp4", fps=RATE)
+        return write_atomically(path, lambda file: file.writelines([movie]))
+    from PIL import Image
+
+    # One palette for all, of the strongest: palettes of their own make still parts flicker.
+    colors = Image.fromarray(there[-1]).quantize(255)
+    images = [Image.fromarray(picture).quantize(palette=colors) for picture in pictures]
+    memory = io.BytesIO()
+    images[0].save(memory, "GIF", save_all=True, append_images=images[1:], duration=1000 // RATE, loop=0)
+    return write_atomically(path, lambda file: file.writelines([memory.getvalue()]))
+
+
+def check_animation(path: Path) -> None:
+    """Refuse, before any work, a file that `save_animation` could not write."""
+    suffix = path.suffix.lower()
+    require(suffix in ANIMATIONS, f"an animation must be a {' or '.join(ANIMATIONS)} file; got {path}")
+    if suffix == ".mp4":
+        _imageio()
+
+
+def _imageio() -> Any:
+    try:
+        import imageio.v3
+        import imageio_ffmpeg  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(
+            "an .mp4 file must have imageio with ffmpeg: pip install 'imageio[ffmpeg]'; a .gif needs neither"
+        ) from error
+    return imageio.v3

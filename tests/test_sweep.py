@@ -1,0 +1,104 @@
+"""Strips and animations over strengths."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from stand_in import TinyEncoder, picture
+
+from flowedit import sweep
+from flowedit.align import whole_crop
+from flowedit.cli import main
+from flowedit.edit import Edit
+from flowedit.field import RasterField
+from flowedit.image import load
+from flowedit.render import Layer
+from flowedit.sweep import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
+
+
+def tinted(tint=0.1, **rest):
+    photo = load(torch.full((3, 32, 32), 0.3))
+    field = RasterField(4, 4)
+    with torch.no_grad():
+        field.color.fill_(tint)
+    return Edit(photo, (Layer(field, whole_crop(photo), **rest),), {"lighter": 1.0}, strength=0.6)
+
+
+def test_frames_grow_with_the_strength_and_begin_with_the_photo():
+    shown = frames(tinted(), (0.0, 0.5, 1.0, -1.0), side=32)
+    still, half, whole, back = (picture[16, 16].mean() for picture in shown)
+    assert (shown[0] == round(0.3 * 255)).all() and shown[0].dtype == np.uint8 and shown[0].shape == (32, 32, 3)
+    assert whole - half == pytest.approx(half - still, abs=1.1) and whole > half + 5 and back < still - 10
+    weaker = frames(tinted(strength=0.5), (1.0,), side=32)[0]
+    assert np.array_equal(weaker, shown[1])
+
+
+@pytest.mark.parametrize("strengths", [(), (0.5, math.nan)])
+def test_frames_say_what_is_wrong(strengths):
+    with pytest.raises(ValueError, match="strengths must be"):
+        frames(tinted(), strengths)
+    with pytest.raises(ValueError, match=r"must get a photo by apply\(photo\) first"):
+        frames(replace(tinted(), photo=None), (1.0,))
+
+
+def test_a_strip_shows_the_edits_own_strength_among_others(tmp_path):
+    save_strip(tinted(), tmp_path / "strip.png", (0.0, 1.0))
+    strip = np.asarray(Image.open(tmp_path / "strip.png"))
+    assert strip.shape == (HEAD_PX + SIDE_PX, 3 * SIDE_PX, 3)
+    middles = strip[HEAD_PX + SIDE_PX // 2, SIDE_PX // 2 :: SIDE_PX].mean(-1)
+    assert middles[0] < middles[1] < middles[2]
+    assert (strip[:HEAD_PX, SIDE_PX : 2 * SIDE_PX] < 128).any(-1).sum() > (strip[:HEAD_PX, :SIDE_PX] < 128).any(
+        -1
+    ).sum()
+    with pytest.raises(ValueError, match=r"a strip must be a .png, .jpg, .jpeg file; got strip.gif"):
+        save_strip(tinted(), "strip.gif")
+
+
+def test_a_gif_comes_and_goes_and_loops(tmp_path):
+    save_animation(tinted(), tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as movie:
+        assert movie.n_frames > FRAMES and movie.info["loop"] == 0 and movie.size == (SIDE_PX, SIDE_PX)
+        middles = []
+        for k in range(movie.n_frames):
+            movie.seek(k)
+            middles.append(np.asarray(movie.convert("RGB"))[SIDE_PX // 2, SIDE_PX // 2].mean())
+    top = int(np.argmax(middles))
+    assert 0 < top < len(middles) - 1 and middles[0] == pytest.approx(76, abs=3) and middles[top] > middles[0] + 8
+
+
+def test_a_video_needs_its_library_and_says_so_before_any_work(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'imageio\[ffmpeg\]'; a .gif needs neither"):
+        save_animation(tinted(), tmp_path / "a.mp4")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture()).save("face.png")
+    assert main(["sweep", "face.png", "red", "--no-align", "--animation", "a.mp4"]) == 1
+    assert "imageio" in capsys.readouterr().err and sorted(p.name for p in Path().iterdir()) == ["face.png"]
+
+
+def test_a_video_is_handed_to_imageio(monkeypatch, tmp_path):
+    class Writer:
+        def imwrite(self, uri, pictures, extension, fps):
+            assert (uri, extension) == ("<bytes>", ".mp4") and pictures.shape[1:] == (SIDE_PX, SIDE_PX, 3) and fps > 0
+            return b"a movie"
+
+    monkeypatch.setattr(sweep, "_imageio", Writer)
+    assert save_animation(tinted(), tmp_path / "a.mp4").read_bytes() == b"a movie"
+
+
+def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture()).save("face.png")
+    command = ["sweep", "face.png", "red", "--no-align", "--steps", "3", "--strengths", "0", "0.5"]
+    assert main([*command, "--animation", "red.gif"]) == 0
+    assert "face_sweep.png, red.gif: strength 1.00" in capsys.readouterr().out
+    assert Image.open("face_sweep.png").size[0] == 3 * SIDE_PX  # and its own
+    assert main([*command, "-o", "face.png"]) == 2 and "must not replace the photo" in capsys.readouterr().err
+    assert main([*command, "-o", "no/strip.png"]) == 1 and "a folder that exists" in capsys.readouterr().err
