@@ -19,6 +19,7 @@ from torch import Tensor
 
 from . import codec
 from .checks import check_image, describe, require
+from .kernels import planes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -79,9 +80,9 @@ class Photo:
             0 <= top < bottom <= self.height and 0 <= left < right <= self.width,
             f"box (top, left, bottom, right) must lie in the {self.height} x {self.width} photo; got {box}",
         )
-        part = np.array(self.pixels[top:bottom, left:right].transpose(2, 0, 1), np.float32, order="C")
-        part /= np.float32(_SCALE[self.pixels.dtype])
-        return torch.from_numpy(part)[None]
+        part = self.pixels[top:bottom, left:right]
+        plain = part.flags.writeable and min(part.strides) > 0  # what torch can read where it lies
+        return planes(torch.from_numpy(part if plain else part.copy()))
 
 
 def load(source: Source) -> Photo:

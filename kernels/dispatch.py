@@ -13,12 +13,9 @@ import torch
 
 from . import native
 
-NATIVE = ("hash_encode", "lattice", "look", "penalties", "sample", "upsample", "warp_color")
+NATIVE = ("hash_encode", "lattice", "look", "penalties", "planes", "sample", "upsample", "warp_color")
 BEST_FIRST: dict[str, dict[str, tuple[str, ...]]] = {
-    "cpu": {
-        name: ("native",)
-        for name in ("hash_encode", "lattice", "look", "penalties", "sample", "upsample", "warp_color")
-    },
+    "cpu": dict.fromkeys(NATIVE, ("native",)),
     "cuda": {"hash_encode": ("triton", "tinycudann"), "lattice": ("triton",), "warp_color": ("triton",)},
 }
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "config": {"checks", "region"},
     "codec": {"checks"},
     "measure": {"checks"},
-    "image": {"checks", "codec"},
+    "image": {"checks", "codec", "kernels"},
     "encoder": {"checks", "config", "tower"},
     "corpus": {"checks", "encoder"},
     "align": {"checks", "image", "region"},
