@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from . import image as images
 from .align import descriptor, extract, landmarks
+from .checks import require
 from .field import centres
 from .image import Photo
 from .render import Layer, render
@@ -20,6 +21,26 @@ from .warp import effective, warp, window
 MEASURE_PX = 256  # side of the crop that dlib measures
 BISECTIONS = 6
 LESS = 2**-BISECTIONS  # of strength, at a time
+
+
+class Bound(NamedTuple):
+    """Something that an edit may not exceed.
+
+    Attributes:
+        name: what it is, in words.
+        limit: the most it may be.
+        measure: its value at a strength; 0 at strength 0.
+        unit: after the number, or nothing.
+    """
+
+    name: str
+    limit: float
+    measure: Callable[[float], float]
+    unit: str = ""
+
+    def tell(self, value: float, relation: str) -> str:
+        """Say a value and the limit in one phrase."""
+        return f"{self.name} {value:.2f} {relation} {self.limit:g}{self.unit}"
 
 
 class Strength(NamedTuple):
@@ -59,29 +80,86 @@ class CropEdit:
         offsets = effective(self._raw, self._weight, shape=strength, color=strength, diffeomorphic=self._diffeomorphic)
         return warp(self.pixels, offsets).clamp(0, 1)
 
+    def largest_shift(self, strength: float) -> float:
+        """The longest movement in the crop, in crop coordinates."""
+        strength = strength * self._strength
+        offsets = effective(self._raw, self._weight, shape=strength, color=0.0, diffeomorphic=self._diffeomorphic)
+        return float(offsets.coord.square().sum(1).max().sqrt())
 
-def choose_strength(layers: Sequence[Layer], photo: Photo, limit: float | None) -> Strength:
-    """Find the largest strength up to 1 that keeps every face within the budget: by bisection on the crop, which is
-    quick, and then on the picture as it is saved, a little less at a time.
 
-    The distance is between dlib's 128-number descriptors of the crop before and after; each time the face
-    is found and its landmarks are placed afresh.
+def bound_displacement(layers: Sequence[Layer], photo: Photo, limit: float) -> Bound:
+    """Bound every face's longest movement, in percent of the distance between its outer eye corners.
+
+    Raises:
+        ValueError: a layer has no landmarks.
+    """
+    crops = []
+    for layer in layers:
+        points = layer.crop.landmarks
+        require(points is not None, "displacement must go with a detected face; got a whole picture")
+        assert points is not None  # for the type checker
+        crops.append((CropEdit(layer, photo, MEASURE_PX), float((points[45] - points[36]).norm())))
+
+    def measure(strength: float) -> float:
+        return max(100 * crop.largest_shift(strength) / eyes for crop, eyes in crops)
+
+    return Bound("displacement", limit, measure, " % of the distance between the eyes")
+
+
+def choose_strength(
+    layers: Sequence[Layer], photo: Photo, limit: float | None, bounds: Sequence[Bound] = ()
+) -> Strength:
+    """Find the largest strength up to 1 that keeps every bound and every face within the identity budget.
+
+    By bisection, for the identity on the crop, which is quick; and then on the picture as it is saved, a little less at
+    a time. Its distance is between dlib's 128-number descriptors of the crop before and after; each time the face is
+    found and its landmarks are placed afresh.
 
     Args:
         layers: one for each face.
         photo: what they are over.
         limit: most that the descriptors may differ (Euclidean; dlib calls 0.6 another person); None is none.
+        bounds: what else to keep. The reason names the one that holds the edit back.
     """
+    identity, excuse = _bound_identity(layers, photo, limit)
+    bounds = [*([] if identity is None else [identity.bound]), *bounds]
+    low, held, far = 1.0, None, 0.0
+    for bound in bounds:  # each by itself: the one that allows the least holds the edit back
+        found = _largest(bound, low)
+        if found < low:
+            low, held = found, bound
+    if identity is not None:
+        while (far := identity.as_saved(low)) > identity.bound.limit and low > 0:  # dlib's landmarks jump by pixels
+            low, held = max(0.0, low - LESS), identity.bound
+
+    def tell(bound: Bound, relation: str) -> str:
+        measured = far if identity is not None and bound is identity.bound else bound.measure(low)
+        return bound.tell(measured, relation)
+
+    if held is not None:
+        reason = f"held back: {tell(held, 'of at most')}"
+    else:
+        reason = "whole: " + ", ".join(tell(bound, "within") for bound in bounds) if bounds else ""
+    return Strength(low, None if identity is None else far, "; ".join(part for part in (reason, excuse) if part))
+
+
+class _Identity(NamedTuple):
+    bound: Bound
+    as_saved: Callable[[float], float]
+
+
+def _bound_identity(layers: Sequence[Layer], photo: Photo, limit: float | None) -> tuple[_Identity | None, str]:
+    """Return the identity budget, or None and why there is none."""
     if limit is None:
-        return Strength(1.0, None, "no identity budget was set")
+        return None, "no identity budget was set"
     if any(layer.crop.landmarks is None for layer in layers):
-        return Strength(1.0, None, "identity not measured: no aligned face")
+        return None, "identity not measured: no aligned face"
     pairs = []
     for layer in layers:
         crop = CropEdit(layer, photo, MEASURE_PX)
         before = _describe(crop.pixels)
         if before is None:
-            return Strength(1.0, None, "identity not measured: dlib finds no face in the crop")
+            return None, "identity not measured: dlib finds no face in the crop"
         pairs.append((crop, before))
 
     def distance(faces: Iterable[Tensor]) -> float:
@@ -100,20 +178,19 @@ def choose_strength(layers: Sequence[Layer], photo: Photo, limit: float | None) 
         pixels = images.quantize(render(photo, layers, shape=strength, color=strength), np.uint8)
         return distance(extract(images.load(pixels), layer.crop, MEASURE_PX) for layer in layers)
 
-    low = 1.0
-    if on_crops(1.0) > limit:
-        low, high = 0.0, 1.0
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            if on_crops(middle) <= limit:
-                low = middle
-            else:
-                high = middle
-    while (far := as_saved(low)) > limit and low > 0:  # dlib's landmarks jump by pixels, and the two differ
-        low = max(0.0, low - LESS)
-    if low == 1.0:
-        return Strength(low, far, f"whole: identity distance {far:.2f} within {limit:g}")
-    return Strength(low, far, f"held back: identity distance {far:.2f} of at most {limit:g}")
+    return _Identity(Bound("identity distance", limit, on_crops), as_saved), ""
+
+
+def _largest(bound: Bound, high: float) -> float:
+    """The largest strength up to `high` that keeps a bound, to within LESS of it."""
+    if bound.measure(high) <= bound.limit:
+        return high
+    low, step = 0.0, high / 2
+    for _ in range(BISECTIONS):
+        if bound.measure(low + step) <= bound.limit:
+            low += step
+        step /= 2
+    return low
 
 
 def _describe(face: Tensor) -> Tensor | None:

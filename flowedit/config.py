@@ -93,6 +93,10 @@ class Config:
     """Weight of the penalty on areas squeezed below a fifth."""
     identity: float | None = 0.35
     """Most that dlib's face descriptor may differ (0.6 is "another person"); None sets no bound."""
+    displacement: float | None = None
+    """Longest movement, in percent of the distance between the outer eye corners; None sets no bound."""
+    effect: float | None = None
+    """Most of the prompt's change that the guide may see in the face, 1 being all of it; None sets no bound."""
     seed: int = 0
     """Seed of the one generator behind everything random."""
     device: str = "auto"
@@ -126,7 +130,10 @@ class Config:
         )
         few = self.components is not None and self.components < 1
         require(not few, f"components must be at least 1; got {self.components}")
-        require(self.identity is None or self.identity > 0, f"identity must be positive; got {self.identity}")
+        for name in ("identity", "displacement", "effect"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"{name} must be positive; got {value}")
+        require(self.displacement is None or self.align, "displacement must go with align=True; got align=False")
         named = [name for name in self.protect if name in REGIONS]
         for name in self.protect:
             known = name in REGIONS or Path(name).suffix != ""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import image as images
 from .align import Crop, choose, extract, whole_crop
-from .budget import CropEdit, choose_strength, layer_weight
+from .budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight
 from .checks import require
 from .config import Config
 from .corpus import find_corpus, read_corpus
@@ -59,8 +59,8 @@ def optimize(
         progress: show a bar; None shows it on a terminal only.
 
     Returns:
-        The edit, at the strength that the identity budget allows. Ctrl-C keeps the best so far and says so
-        in `stopped`.
+        The edit, at the strength that the config's bounds allow: identity, displacement, effect. Ctrl-C keeps the best
+        so far and says so in `stopped`.
 
     Raises:
         TypeError, ValueError: bad input, no face (then `align=False` edits the whole picture), or an unknown
@@ -121,7 +121,7 @@ def optimize(
             "photo_sha256": photo.sha256,
         },
     )
-    chosen = choose_strength(layers, photo, config.identity)
+    chosen = choose_strength(layers, photo, config.identity, _bounds(edit, guide, prompts, config))
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     facts = {
         **edit.facts,
@@ -238,6 +238,22 @@ def _similarity(edit: Edit, guide: Encoder, prompts: Mapping[str, float]) -> dic
         seen = torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device)
         cosines = guide.image(seen) @ texts.T
     return {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(prompts)}
+
+
+def _bounds(edit: Edit, guide: Encoder, prompts: Mapping[str, float], config: Config) -> list[Bound]:
+    """Make the bounds that the config sets beside the identity budget."""
+    assert edit.photo is not None
+    bounds = []
+    if config.displacement is not None:
+        bounds.append(bound_displacement(edit.layers, edit.photo, config.displacement))
+    if config.effect is not None:
+        crop = CropEdit(edit.layers[0], edit.photo, crop_side(guide))
+
+        def measure(strength: float) -> float:
+            return measure_gain(guide, prompts, crop.at(0.0), crop.at(strength)).share
+
+        bounds.append(Bound("effect", config.effect, measure, " of the prompt's change"))
+    return bounds
 
 
 def _hear(edit: Edit, guide: Encoder, second: Encoder, prompts: Mapping[str, float]) -> dict[str, Any]:

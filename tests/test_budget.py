@@ -7,7 +7,7 @@ import torch
 
 from flowedit import budget
 from flowedit.align import Crop, whole_crop
-from flowedit.budget import CropEdit, choose_strength, layer_weight
+from flowedit.budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight
 from flowedit.field import RasterField
 from flowedit.image import load
 from flowedit.render import Layer
@@ -74,6 +74,44 @@ def test_the_picture_as_it_is_saved_keeps_the_budget_too(monkeypatch):
     limit = whole_distance(layer) / 2
     chosen = choose_strength([layer], PHOTO, limit)
     assert chosen.distance <= limit and 0.25 < chosen.strength < 0.5 - 2 * budget.LESS
+
+
+def moved(by=0.02):
+    """A layer that moves the middle of the crop; the eyes' outer corners are half the crop's side apart."""
+    field = RasterField(4, 4, max_shift=0.2)
+    with torch.no_grad():
+        field.coord[0].fill_(by)
+    points = torch.zeros(68, 2)
+    points[36, 0], points[45, 0] = -0.5, 0.5
+    return Layer(field, Crop(whole_crop(PHOTO).matrix, points))
+
+
+def test_displacement_is_told_in_percent_of_the_distance_between_the_eyes():
+    bound = bound_displacement([moved()], PHOTO, 1.0)
+    assert bound.measure(1.0) == pytest.approx(2.0, rel=0.01) and bound.measure(0.25) == pytest.approx(0.5, rel=0.01)
+    assert bound_displacement([moved(0.01), moved(0.03)], PHOTO, 1.0).measure(1.0) == pytest.approx(3.0, rel=0.02)
+    with pytest.raises(ValueError, match="displacement must go with a detected face"):
+        bound_displacement([Layer(RasterField(4, 4), whole_crop(PHOTO))], PHOTO, 1.0)
+
+
+def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):
+    layer = moved()
+
+    def choose(displacement, other, identity=1.0):
+        bounds = [bound_displacement([layer], PHOTO, displacement), Bound("other", other, lambda s: 10 * s, " apples")]
+        return choose_strength([layer], PHOTO, identity, bounds)
+
+    by_displacement = choose(1.0, 8.0)
+    assert by_displacement.strength == pytest.approx(0.5, abs=0.02)
+    assert by_displacement.reason.startswith("held back: displacement ")
+    assert by_displacement.reason.endswith(" of at most 1 % of the distance between the eyes")
+    by_other = choose(1.0, 2.5)
+    assert by_other.strength == pytest.approx(0.25, abs=0.02) and "other 2.50 of at most 2.5 apples" in by_other.reason
+    whole = choose(3.0, 12.0)
+    assert whole.strength == 1 and whole.reason.startswith("whole: identity distance 0.0")
+    assert "displacement 2.00 within 3 %" in whole.reason and "other 10.00 within 12 apples" in whole.reason
+    alone = choose(1.0, 8.0, identity=None)
+    assert alone.distance is None and alone.reason.endswith("; no identity budget was set")
 
 
 def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):

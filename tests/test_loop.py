@@ -81,3 +81,11 @@ def test_protected_pictures_and_the_mask_combine(tmp_path):
 def test_what_cannot_be_protected_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Config(**settings)
+
+
+def test_an_effect_may_be_bounded_by_what_the_guide_sees():
+    config = replace(QUICK, steps=12, tint=0.0, even=0.0)
+    free = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
+    held = flowedit.optimize(picture(), "red", config=replace(config, effect=0.02), encoder=TinyEncoder())
+    assert free.strength == 1 > held.strength > 0.01
+    assert held.strength_reason.startswith("held back: effect 0.02 of at most 0.02 of the prompt's change")
