@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from flowedit.kernels import available
 from PIL import Image
 from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config
+from flowedit.field import _lattice_encoding
+from flowedit.image import load
 
 QUICK = Config(align=False, steps=4, coord_size=4, color_size=4)
 
@@ -89,3 +92,20 @@ def test_an_effect_may_be_bounded_by_what_the_guide_sees():
     held = flowedit.optimize(picture(), "red", config=replace(config, effect=0.02), encoder=TinyEncoder())
     assert free.strength == 1 > held.strength > 0.01
     assert held.strength_reason.startswith("held back: effect 0.02 of at most 0.02 of the prompt's change")
+
+
+@pytest.mark.parametrize("field", ["raster", "hash"])
+def test_without_compiled_kernels_an_edit_is_the_same_but_for_rounding(field, monkeypatch):
+    config = replace(QUICK, field=field, steps=3)
+
+    def edit():
+        _lattice_encoding.cache_clear()  # it keeps what it was made with
+        return flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder()).render(1.0)
+
+    usual = edit()
+    monkeypatch.setattr("flowedit.kernels.dispatch.problem", lambda backend: "not built")
+    assert available() == ("torch",)
+    plain = edit()
+    _lattice_encoding.cache_clear()
+    assert not torch.equal(plain, load(picture()).tensor())
+    torch.testing.assert_close(plain, usual, atol=2e-3, rtol=0)
