@@ -329,11 +329,14 @@ def save_sheet(edit: Edit, path: Path, output: Output) -> None:
 
 
 def format_facts(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Print a nested dict as indented `key: value` lines."""
+    """Print a nested dict as indented `key: value` lines, and a list of sentences as a line each."""
     for key, value in facts.items():
         if isinstance(value, dict):
             yield f"{indent}{key}:"
             yield from format_facts(value, indent + "  ")
+        elif isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  {line}" for line in value)
         else:
             yield f"{indent}{key}: {f'{value:.4g}' if isinstance(value, float) else value}"
 

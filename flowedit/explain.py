@@ -19,6 +19,7 @@ from .checks import require
 from .field import centres
 from .image import Photo
 from .palette import PARTS
+from .points import say_points
 from .render import Layer, render
 from .warp import count_folds, effective
 
@@ -55,7 +56,10 @@ def explain(edit: Edit) -> dict[str, Any]:
         `tint`: `largest` and `mean` absolute change of a channel, image units;
         `parts`: lips, skin, cheeks, brows and irises -> the R, G, B added to the whole of it, image units;
         `regions`: name -> `movement_px` (mean), `direction` and `tint` (mean change of R, G, B), if landmarks
-        are known. Shares are fractions.
+        are known;
+        `points`: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the eyes)".
+        Shares are fractions. `judge` is there if one was asked: its name, what it and the guide gained, as
+        shares of the prompt's change, and whether the guide was fooled.
     """
     facts = edit.facts
     return {
@@ -70,6 +74,7 @@ def explain(edit: Edit) -> dict[str, Any]:
             for prompt, (before, after) in (facts.get("similarity") or {}).items()
         },
         "identity_distance": facts.get("identity_distance"),
+        **({"judge": facts["judge"]} if "judge" in facts else {}),
         "faces": {f"face {i}": _tell(edit, layer, _look(edit, layer)) for i, layer in enumerate(edit.layers, 1)},
     }
 
@@ -176,6 +181,7 @@ def _tell(edit: Edit, layer: Layer, look: _Look) -> dict[str, Any]:
         },
         "parts": _parts(layer, edit.strength * layer.strength),
         "regions": _regions(look, crop),
+        "points": [] if crop.landmarks is None else say_points(look.moved, crop.landmarks, side),
     }
 
 

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "render": {"checks", "kernels", "image", "align", "field", "warp"},
     "budget": {"checks", "image", "align", "field", "warp", "render"},
     "descent": set(),
+    "points": {"kernels"},
     "capture": set(),
 }
 MAY_IMPORT["steps"] = {"config", "corpus", "encoder", "field", "kernels", "objective", "warp", "descent", "capture"}

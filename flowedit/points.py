@@ -1,0 +1,64 @@
+"""What an edit moves, point by point, in words."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .kernels import sample
+
+LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
+POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left side first where there are two
+    "mouth corners": (48, 54),
+    "upper lip": (50, 51, 52),
+    "lower lip": (56, 57, 58),
+    "inner ends of the brows": (21, 22),
+    "outer ends of the brows": (17, 26),
+    "upper eyelids": (37, 38, 43, 44),
+    "lower eyelids": (40, 41, 46, 47),
+    "sides of the nose": (31, 35),
+    "tip of the nose": (30,),
+    "corners of the jaw": (4, 12),
+    "chin": (8,),
+}
+
+
+def say_points(moved: Tensor, landmarks: Tensor, side_px: float) -> list[str]:
+    """Tell where the points of a face go, the longest way first.
+
+    Args:
+        moved: (2, n, n) over the crop: how far what is seen there has come, photo pixels along the crop's axes.
+        landmarks: (68, 2) crop coordinates, before the edit.
+        side_px: of the crop.
+
+    Returns:
+        Sentences: "mouth corners up 4.2 px and apart 1.5 px (3.1 % of the distance between the eyes)". "Apart" is
+        what two sides do; one point goes left or right, as the viewer sees it.
+    """
+    eyes = float((landmarks[45] - landmarks[36]).norm()) * side_px / 2
+    shift = _follow(moved.float(), landmarks.float(), side_px)
+    told = []
+    for name, indices in POINTS.items():
+        points = list(indices)
+        dx, dy = shift[0, points], float(shift[1, points].mean())
+        x = landmarks[points, 0]
+        pair = len(points) > 1 and name not in ("upper lip", "lower lip")
+        across = float((torch.sign(x - x.mean()) * dx).mean()) if pair else float(dx.mean())
+        length = (across**2 + dy**2) ** 0.5
+        if 100 * length < LEAST_PERCENT * eyes:
+            continue
+        ways = [(dy, "down", "up"), (across, "apart", "together") if pair else (across, "right", "left")]
+        ways.sort(key=lambda way: -abs(way[0]))
+        words = [f"{plus if v > 0 else minus} {abs(v):.1f} px" for v, plus, minus in ways if abs(v) >= length / 3]
+        text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of the distance between the eyes)"
+        told.append((length, text))
+    return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
+
+
+def _follow(moved: Tensor, points: Tensor, side_px: float) -> Tensor:
+    """Where points (n, 2) go: (2, n) photo pixels. `moved` is known where things arrive, so it is solved for."""
+    n, shift = moved.shape[-1], torch.zeros(2, len(points))
+    for _ in range(8):
+        x, y = ((points.T + shift * (2 / side_px)) + 1) * (n / 2) - 0.5
+        shift = sample(moved, x, y, "linear")
+    return shift
