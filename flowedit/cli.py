@@ -1,7 +1,7 @@
 """The command line: arguments -> Config -> one verb -> files.
 
 It uses what any user of the library can use, parses with tyro (so a flag, a field of Config, its default and
-its help line are one text), and prints in two places only: `_say` and `_complain`.
+its help line are one text), and prints through `console` only.
 Exit codes: 0 done, 1 failed or stopped by Ctrl-C, 2 wrong usage.
 """
 
@@ -15,17 +15,17 @@ import re
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg, subcommand
 
 import flowedit
 from flowedit.config import Config
+from flowedit.console import complain, log_in_one_line, say, warnings_in_one_line
 from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, find_photos, name_targets
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class SweepCommand:
         if self.animation is not None:
             save_animation(edit, self.animation)
         if not self.quiet:
-            _say(
+            say(
                 f"{self.photo} -> {', '.join(map(str, written))}: strength {edit.strength:.2f} ({edit.strength_reason})"
             )
         return 0
@@ -177,7 +177,7 @@ class ExplainCommand:
                 raise ValueError(f"EDIT must carry flowedit's record; got {self.edit}, which has none")
         else:
             facts = flowedit.load(self.edit).explain()
-        _say(json.dumps(facts, indent=2) if self.json else "\n".join(format_facts(facts)))
+        say(json.dumps(facts, indent=2) if self.json else "\n".join(format_facts(facts)))
         return 0
 
 
@@ -189,7 +189,7 @@ class InfoCommand:
         """Print them."""
         from flowedit.machine import describe_machine
 
-        _say("\n".join(format_facts(describe_machine())))
+        say("\n".join(format_facts(describe_machine())))
         return 0
 
 
@@ -208,15 +208,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         if arguments == ["--version"]:
-            _say(f"flowedit {flowedit.__version__}")
+            say(f"flowedit {flowedit.__version__}")
             return 0
-        with _warnings_in_one_line(debug):
+        with warnings_in_one_line(debug), log_in_one_line(quiet="--quiet" in arguments):
             return parse([a for a in arguments if a != "--debug"]).run()
     except WrongUsage as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return 1
     except BrokenPipeError:  # the reader of our output has gone, as in `flowedit info | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -224,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        _complain(one_line(error))
+        complain(one_line(error))
         return 1
 
 
@@ -301,20 +301,20 @@ def run_each(words: Sequence[str], output: Output, make: Callable[[Path], Edit])
             if not several or isinstance(error, BrokenPipeError):
                 raise
             failed += 1
-            _complain(f"{photo}: {one_line(error)}")
+            complain(f"{photo}: {one_line(error)}")
             continue
         done += 1
         if not output.quiet:
             seconds = time.perf_counter() - start
             given = edit.strength if output.strength is None else output.strength
             reason = edit.strength_reason if output.strength is None else "as asked"
-            _say(f"{photo} -> {target}: strength {given:.2f} ({reason}), {seconds:.1f} s")
+            say(f"{photo} -> {target}: strength {given:.2f} ({reason}), {seconds:.1f} s")
         if edit.stopped == "interrupted":
             rest = f"; {len(photos) - i - 1} photos not edited" if several else ""
-            _complain(f"interrupted: {target} has the best edit so far{rest}")
+            complain(f"interrupted: {target} has the best edit so far{rest}")
             return 1
     if several and not output.quiet:
-        _say(f"{done} of {len(photos)} photos edited, {failed} failed")
+        say(f"{done} of {len(photos)} photos edited, {failed} failed")
     return int(failed > 0)
 
 
@@ -349,33 +349,3 @@ def one_line(error: Exception) -> str:
     if isinstance(error, (ValueError, TypeError, RuntimeError, OSError, ImportError)) and text:
         return text
     return f"{type(error).__name__} {text}".strip() + " (--debug shows where)"
-
-
-@contextlib.contextmanager
-def _warnings_in_one_line(debug: bool) -> Iterator[None]:
-    """Show the package's own warnings as one line each; other packages' only when debugging."""
-    ours = str(Path(__file__).parent)
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if debug or filename.startswith(ours):
-            _complain("warning: " + " ".join(str(message).split()))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = show
-        yield
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _complain(text: str) -> None:
-    print(f"flowedit: {text}", file=sys.stderr, flush=True)

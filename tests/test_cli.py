@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -343,3 +344,16 @@ raise SystemExit(flowedit.cli.main(["edit", "face.jpg", "sad"]))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "flowedit: interrupted\n")
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_the_package_logs_is_shown_unless_quiet(quiet, capsys, monkeypatch):
+    def run(self):
+        logging.getLogger("flowedit.corpus").info("corpus %s", "eyes")
+        logging.getLogger("flowedit.corpus").debug("details")
+        return 0
+
+    monkeypatch.setattr("flowedit.cli.EditCommand.run", run)
+    assert main(["edit", "a.png", "big eyes", *(["--quiet"] if quiet else [])]) == 0
+    assert capsys.readouterr().err == ("" if quiet else "flowedit: corpus eyes\n")
+    assert not logging.getLogger("flowedit").handlers

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "descent": set(),
     "points": {"kernels"},
     "capture": set(),
+    "console": set(),
 }
 MAY_IMPORT["steps"] = {"config", "corpus", "encoder", "field", "kernels", "objective", "warp", "descent", "capture"}
 MAY_IMPORT["judge"] = {"encoder", "objective"}
@@ -46,9 +47,8 @@ MAY_IMPORT["explain"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["edit"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["machine"] = {"kernels", "__version__"}
 MAY_IMPORT["sweep"] = {"checks", "image", "budget", "edit"}
-MAY_IMPORT["loop"] = set(MAY_IMPORT) - {"paths", "tower", "sweep", "machine"} | {
-    "__version__"
-}  # into the edit's provenance
+SHELL = {"paths", "tower", "sweep", "machine", "console"}
+MAY_IMPORT["loop"] = set(MAY_IMPORT) - SHELL | {"__version__"}  # in the provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = {"config", "edit", "loop"}
