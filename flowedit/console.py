@@ -45,14 +45,15 @@ class Complaints(logging.Handler):
 def log_in_one_line(quiet: bool) -> Iterator[None]:
     """Show what the package logs, such as the corpus it chose; when quiet, warnings only."""
     log, handler = logging.getLogger("flowedit"), Complaints(logging.WARNING if quiet else logging.INFO)
-    level = log.level
+    before = log.level, log.propagate
     log.setLevel(logging.INFO)
+    log.propagate = False  # open_clip gives the root logger a handler of its own
     log.addHandler(handler)
     try:
         yield
     finally:
         log.removeHandler(handler)
-        log.setLevel(level)
+        log.level, log.propagate = before
 
 
 def say(text: str) -> None:

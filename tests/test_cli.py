@@ -354,6 +354,7 @@ def test_what_the_package_logs_is_shown_unless_quiet(quiet, capsys, monkeypatch)
         return 0
 
     monkeypatch.setattr("flowedit.cli.EditCommand.run", run)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])  # as open_clip leaves it
     assert main(["edit", "a.png", "big eyes", *(["--quiet"] if quiet else [])]) == 0
     assert capsys.readouterr().err == ("" if quiet else "flowedit: corpus eyes\n")
     assert not logging.getLogger("flowedit").handlers
