@@ -53,7 +53,8 @@ def log_in_one_line(quiet: bool) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-        log.level, log.propagate = before
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def say(text: str) -> None:

@@ -205,6 +205,37 @@ class Edit:
         facts = {**self.facts, "photo_sha256": photo.sha256}
         return replace(self, photo=photo, layers=moved, strength_reason=reason, facts=facts)
 
+    def __mul__(self, factor: float) -> Edit:
+        """Return the same edit, so many times as strong: 0.5 * edit, or -1 * edit for the contrary."""
+        number = isinstance(factor, (int, float)) and math.isfinite(factor)
+        require(number, f"an edit must be multiplied by a finite number; got {factor!r}", TypeError)
+        reason = f"{factor:g} times: {self.strength_reason}"
+        return replace(self, strength=factor * self.strength, strength_reason=reason)
+
+    __rmul__ = __mul__
+
+    def only(self, region: str) -> Edit:
+        """Return what the edit does in one part of the face; see `Config.region`.
+
+        Raises:
+            ValueError: no such part, no face, or an edit of another part alone.
+        """
+        same = self.region in (None, region)
+        require(same, f"only must name the one part that the edit changes, {self.region}; got {region!r}")
+        return self._masked(region, self.protect)
+
+    def without(self, *regions: str) -> Edit:
+        """Return what the edit does elsewhere: parts of the face that keep their bits; see `Config.protect`.
+
+        Raises:
+            ValueError: no such part, or no face.
+        """
+        return self._masked(self.region, tuple(dict.fromkeys((*self.protect, *regions))))
+
+    def _masked(self, region: str | None, protect: tuple[str, ...]) -> Edit:
+        layers = tuple(replace(layer, mask=make_mask(region, protect, layer.crop)) for layer in self.layers)
+        return replace(self, layers=layers, region=region, protect=protect)
+
     def explain(self) -> dict[str, Any]:
         """Tell in numbers what the edit does: how far, where, folds, similarity, identity; JSON-able."""
         from .explain import explain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +212,34 @@ def test_the_command_leaves_picture_edit_file_plot_and_record(tmp_path, monkeypa
     assert main(["explain", "sad.flowedit", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["encoder"] == "faceclip" and told["prompts"] == {"a sad face": 1.0}
+
+
+def test_an_edit_is_multiplied(sad):
+    assert torch.equal((1 * sad).render(), sad.render()) and torch.equal((sad * 0.5).render(), sad.render(0.5))
+    assert torch.equal((0.5 * (0.5 * sad)).render(), (0.25 * sad).render())
+    assert np.array_equal(np.asarray((0 * sad).to_pil()), PORTRAIT)
+    assert (0.5 * sad).strength_reason.startswith("0.5 times: ") and sad.strength == 1
+    up, down = (change(replace(sad, layers=(replace(sad.layers[0], strength=s),)), "mouth_curvature") for s in (-1, 1))
+    assert down < 0 < up and torch.equal((-1 * sad).render(), sad.render(-1.0))
+    with pytest.raises(TypeError, match="must be multiplied by a finite number; got 'two'"):
+        "two" * sad
+
+
+def test_parts_are_taken_and_left_out(sad, tmp_path):
+    mouth = sad.only("mouth")
+    changed = (pixels(mouth) != PORTRAIT).any(-1)
+    reach = torch.nn.functional.max_pool2d(coverage(sad, "mouth")[None], 5, 1, 2)[0].numpy() > 0
+    assert changed.any() and not changed[~reach].any()
+    assert torch.equal(mouth.only("mouth").render(), mouth.render())
+    rest = sad.without("mouth", "brows")
+    for name in ("mouth", "brows"):
+        kept = coverage(sad, name).numpy() > 1 - 1e-6
+        assert np.array_equal(pixels(rest)[kept], PORTRAIT[kept])
+    assert (pixels(rest) != PORTRAIT).any()
+    assert torch.equal(sad.without("brows").without("mouth").render(), rest.render())
+    loaded = flowedit.load(rest.save_edit(tmp_path / "rest.flowedit")).apply(PORTRAIT)
+    assert loaded.protect == ("mouth", "brows") and torch.equal(loaded.render(), rest.render())
+    with pytest.raises(ValueError, match="only must name the one part that the edit changes, mouth; got 'eyes'"):
+        mouth.only("eyes")
+    with pytest.raises(ValueError, match="region must be one of"):
+        sad.without("ears")
