@@ -152,11 +152,8 @@ def compare(photos: Sequence[Path], encoder: Encoder, most_steps: int) -> list[d
                 config = replace(Config(), **settings, steps=None if make is None else most_steps)
                 curves = own if make is None else descend(encoder, photo, prompt, config, make)
                 counts.setdefault(name, []).append(tuple(map(count_calls, curves, wanted)))
-        print(
-            path.name,
-            {name: tuple(map(middle, zip(*found, strict=True))) for name, found in counts.items()},
-            flush=True,
-        )
+        so_far = {name: tuple(map(middle, zip(*found, strict=True))) for name, found in counts.items()}
+        print(path.name, so_far, flush=True)
     rows = []
     for name, found in counts.items():
         row: dict[str, Any] = {"way": name}
@@ -168,11 +165,6 @@ def compare(photos: Sequence[Path], encoder: Encoder, most_steps: int) -> list[d
             }
         rows.append(row)
     return rows
-
-
-def summary(found: Sequence[tuple[int | None, ...]]) -> str:
-    """Medians so far, for the log."""
-    return " and ".join(str(middle(calls)) for calls in zip(*found, strict=True))
 
 
 def middle(counts: Sequence[int | None]) -> float | None:
