@@ -77,6 +77,11 @@ class Crop:
         linear = self.matrix[:, :2]  # a similarity: its inverse is its transpose over the squared scale
         return (points.double() - self.matrix[:, 2]) @ linear / (self.side_px / 2) ** 2
 
+    @property
+    def eye_distance(self) -> float | None:
+        """Between the outer eye corners, in crop coordinates; None without landmarks."""
+        return None if self.landmarks is None else float((self.landmarks[45] - self.landmarks[36]).norm())
+
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return (top, left, bottom, right): the pixels of a photo that touch the crop; empty if none
         does."""
@@ -192,6 +197,25 @@ def choose(photo: Photo, face: int | str) -> list[Crop]:
     return [face_crop(faces[index])]
 
 
+def reach(photo: Photo, crop: Crop, size: int) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right) of what `extract` reads of a photo: the crop, and two cells more on every side,
+    and at least one, since interpolation at the crop's border needs its neighbours."""
+    step = _step(crop, size)
+    top, left, bottom, right = crop.box(photo.height, photo.width)
+    top, left = min(max(top - 2 * step, 0), photo.height - 1), min(max(left - 2 * step, 0), photo.width - 1)
+    return (
+        top,
+        left,
+        min(max(bottom, top + 1) + 2 * step, photo.height),
+        min(max(right, left + 1) + 2 * step, photo.width),
+    )
+
+
+def _step(crop: Crop, size: int) -> int:
+    """Pixels along the side of a cell that is averaged before anything is read."""
+    return max(1, int(crop.side_px / size))
+
+
 def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
     """Sample a crop as a (1, 3, size, size) float32 image; border pixels of the photo repeat outside it.
 
@@ -199,16 +223,10 @@ def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
     aliases.
     """
     require(isinstance(size, int) and size >= 1, f"size must be a positive number of pixels; got {describe(size)}")
-    ratio = crop.side_px / size
-    step = max(1, int(ratio))
-    over = 2 if ratio > 1 + 1e-6 else 1  # what whole cells leave, 1 to 2 pixels per sample, is averaged after
-    top, left, bottom, right = crop.box(photo.height, photo.width)
-    # Two cells more on every side, and at least one: interpolation at the crop's border needs its neighbours.
-    top, left = min(max(top - 2 * step, 0), photo.height - 1), min(max(left - 2 * step, 0), photo.width - 1)
-    bottom, right = (
-        min(max(bottom, top + 1) + 2 * step, photo.height),
-        min(max(right, left + 1) + 2 * step, photo.width),
-    )
+    step = _step(crop, size)
+    # What whole cells leave, 1 to 2 pixels per sample, is averaged after.
+    over = 2 if crop.side_px / size > 1 + 1e-6 else 1
+    top, left, bottom, right = reach(photo, crop, size)
     source = _reduced(photo, (top, left, bottom, right), step)
     points = (crop.to_photo(pixel_centres(size * over)) - torch.tensor([left, top])) / step
     extent = torch.tensor([source.shape[3], source.shape[2]])

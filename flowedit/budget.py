@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import image as images
-from .align import descriptor, extract, landmarks
+from .align import Crop, descriptor, extract, landmarks, reach
 from .checks import require
 from .field import centres
 from .image import Photo
@@ -87,6 +87,24 @@ class CropEdit:
         return float(offsets.coord.square().sum(1).max().sqrt())
 
 
+def render_crop(photo: Photo, layers: Sequence[Layer], crop: Crop, size: int, strength: float, dtype: type) -> Tensor:
+    """Render what a crop shows, in the photo's pixels as they are saved, and extract it: (1, 3, size, size).
+
+    The same as from the whole picture, without rendering it.
+
+    Args:
+        photo: the original.
+        layers: all that is done to it.
+        crop: where to look.
+        size: pixels along a side.
+        strength: of all layers.
+        dtype: of a saved picture's numbers, as for `image.quantize`.
+    """
+    box = reach(photo, crop, size)
+    part = images.quantize(render(photo, layers, shape=strength, color=strength, box=box), dtype)
+    return extract(Photo(part), Crop(crop.matrix - torch.tensor([[0, 0, box[1]], [0, 0, box[0]]])), size)
+
+
 def bound_displacement(layers: Sequence[Layer], photo: Photo, limit: float) -> Bound:
     """Bound every face's longest movement, in percent of the distance between its outer eye corners.
 
@@ -95,10 +113,10 @@ def bound_displacement(layers: Sequence[Layer], photo: Photo, limit: float) -> B
     """
     crops = []
     for layer in layers:
-        points = layer.crop.landmarks
-        require(points is not None, "displacement must go with a detected face; got a whole picture")
-        assert points is not None  # for the type checker
-        crops.append((CropEdit(layer, photo, MEASURE_PX), float((points[45] - points[36]).norm())))
+        eyes = layer.crop.eye_distance
+        require(eyes is not None, "displacement must go with a detected face; got a whole picture")
+        assert eyes is not None  # for the type checker
+        crops.append((CropEdit(layer, photo, MEASURE_PX), eyes))
 
     def measure(strength: float) -> float:
         return max(100 * crop.largest_shift(strength) / eyes for crop, eyes in crops)
@@ -175,8 +193,7 @@ def _bound_identity(layers: Sequence[Layer], photo: Photo, limit: float | None) 
         return distance(crop.at(strength) for crop, _ in pairs)
 
     def as_saved(strength: float) -> float:
-        pixels = images.quantize(render(photo, layers, shape=strength, color=strength), np.uint8)
-        return distance(extract(images.load(pixels), layer.crop, MEASURE_PX) for layer in layers)
+        return distance(render_crop(photo, layers, layer.crop, MEASURE_PX, strength, np.uint8) for layer in layers)
 
     return _Identity(Bound("identity distance", limit, on_crops), as_saved), ""
 

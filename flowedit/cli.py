@@ -24,7 +24,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg, subcommand
 
 import flowedit
-from flowedit.config import Config
+from flowedit.config import STRENGTHS, Config
 from flowedit.console import complain, log_in_one_line, say, warnings_in_one_line
 from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, find_photos, name_targets
 
@@ -106,7 +106,7 @@ class SweepCommand:
     """As for `flowedit edit`."""
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
     """File for the strip. Default: PHOTO_sweep.png in the current folder."""
-    strengths: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+    strengths: tuple[float, ...] = STRENGTHS
     """0 is the photo, 1 the edit as optimized; the strength that the edit chose is shown among them."""
     animation: Annotated[Path | None, arg(metavar="PATH")] = None
     """Also write the edit coming and going: a .gif, or an .mp4 if imageio with ffmpeg is installed."""
@@ -116,24 +116,23 @@ class SweepCommand:
 
     def run(self) -> int:
         """Optimize once, draw many."""
-        from flowedit.sweep import check_animation, save_animation, save_strip
+        from flowedit.sweep import check_animation, check_strip, save_animation, save_strip
 
-        out = self.out or Path(f"{self.photo.stem}_sweep.png")
-        written = [out, *([] if self.animation is None else [self.animation])]
+        out = name_targets(self.out, [self.photo], False, "_sweep.png")[0]
+        animation = [] if self.animation is None else name_targets(self.animation, [self.photo], False, "_sweep.gif")
+        written = [out, *animation]
         if self.photo.resolve() in {path.resolve() for path in written}:
             raise WrongUsage(f"OUT and --animation must not replace the photo; got {self.photo}")
-        for path in written:  # said now, not after the work
-            if not path.parent.is_dir():
-                raise ValueError(f"{path} must be in a folder that exists; got {path.parent}")
-        if self.animation is not None:
-            check_animation(self.animation)
+        check_strip(out)  # said now, not after the work
+        for path in animation:
+            check_animation(path)
         prompts = parse_prompts([self.prompt, *self.also])
         edit = flowedit.optimize(
             self.photo, prompts, config=self.config, encoder=self.encoder, progress=False if self.quiet else None
         )
         save_strip(edit, out, self.strengths)
-        if self.animation is not None:
-            save_animation(edit, self.animation)
+        for path in animation:
+            save_animation(edit, path)
         if not self.quiet:
             say(
                 f"{self.photo} -> {', '.join(map(str, written))}: strength {edit.strength:.2f} ({edit.strength_reason})"

@@ -10,6 +10,8 @@ from typing import Literal
 from .checks import require
 from .region import REGIONS
 
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)  # of a sweep
+
 
 @dataclass(frozen=True)
 class HashConfig:
@@ -134,12 +136,21 @@ class Config:
             value = getattr(self, name)
             require(value is None or value > 0, f"{name} must be positive; got {value}")
         require(self.displacement is None or self.align, "displacement must go with align=True; got align=False")
-        named = [name for name in self.protect if name in REGIONS]
         for name in self.protect:
             known = name in REGIONS or Path(name).suffix != ""
             require(known, f"protect must be of {', '.join(REGIONS)} or a picture's file; got {name!r}")
-        for name, given in (("region", self.region), ("protect", named)):
+        for name, given in (("region", self.region), ("protect", self.protected_regions)):
             require(not given or self.align, f"{name} must go with align=True; got align=False (--no-align)")
+
+    @property
+    def protected_regions(self) -> tuple[str, ...]:
+        """The parts of the face in `protect`."""
+        return tuple(name for name in self.protect if name in REGIONS)
+
+    @property
+    def protected_files(self) -> tuple[Path, ...]:
+        """The pictures in `protect`."""
+        return tuple(Path(name) for name in self.protect if name not in REGIONS)
 
     @property
     def most_steps(self) -> int:

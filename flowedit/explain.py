@@ -14,13 +14,13 @@ from torch import Tensor
 
 from . import image as images
 from .align import REGIONS, Crop, extract, region_mask
-from .budget import layer_weight
+from .budget import layer_weight, render_crop
 from .checks import require
 from .field import centres
 from .image import Photo
 from .palette import PARTS
 from .points import say_points
-from .render import Layer, render
+from .render import Layer
 from .warp import count_folds, effective
 
 if TYPE_CHECKING:
@@ -159,9 +159,7 @@ def _tell(edit: Edit, layer: Layer, look: _Look) -> dict[str, Any]:
     distance = look.moved.norm(dim=0) * look.seen
     change = look.tint.abs() * look.seen
     side = crop.side_px
-    eyes = None
-    if crop.landmarks is not None:
-        eyes = float((crop.landmarks[45] - crop.landmarks[36]).norm()) * side / 2
+    eyes = None if crop.eye_distance is None else crop.eye_distance * side / 2
     movement: dict[str, float | None] = {}
     for name, value in (("largest", float(distance.max())), ("mean", _mean(distance, look.seen))):
         movement[f"{name}_px"] = round(value, 3)
@@ -181,7 +179,7 @@ def _tell(edit: Edit, layer: Layer, look: _Look) -> dict[str, Any]:
         },
         "parts": _parts(layer, edit.strength * layer.strength),
         "regions": _regions(look, crop),
-        "points": [] if crop.landmarks is None else say_points(look.moved, crop.landmarks, side),
+        "points": [] if crop.landmarks is None else say_points(look.moved, crop),
     }
 
 
@@ -254,13 +252,8 @@ def _draw(edit: Edit, photo: Photo, layer: Layer, axes: Sequence[Axes], label: s
     look, crop = _look(edit, layer), layer.crop
     facts = _tell(edit, layer, look)
     size = int(min(max(crop.side_px, 64), PLOT_PX))
-    box = crop.box(photo.height, photo.width)
-    edited = render(photo, edit.layers, shape=edit.strength, color=edit.strength, box=box)
-    shifted = crop.matrix - torch.tensor([[0, 0, box[1]], [0, 0, box[0]]])
-    pictures = [
-        images.quantize(extract(photo, crop, size), np.float32),
-        images.quantize(extract(Photo(images.quantize(edited, np.float32)), Crop(shifted), size), np.float32),
-    ]
+    edited = render_crop(photo, edit.layers, crop, size, edit.strength, np.float32)
+    pictures = [images.quantize(picture, np.float32) for picture in (extract(photo, crop, size), edited)]
     name, most = max(
         facts["regions"].items(), key=lambda item: item[1]["movement_px"], default=("", {"direction": "still"})
     )

@@ -29,13 +29,20 @@ class Gain(NamedTuple):
     chance: float
 
 
-@torch.no_grad()
-def measure_gain(encoder: Encoder, prompts: Mapping[str, float], before: Tensor, after: Tensor) -> Gain:
-    """Measure on two pictures (1, 3, S, S) of one crop, whatever S; text -> weight."""
-    asked = text_change(encoder, prompts)
-    moved = (encoder.image(after) - encoder.image(before))[0].to(asked)
-    share = float(moved @ asked / asked.square().sum())
-    return Gain(share, float(F.cosine_similarity(moved, asked, dim=0)), len(asked) ** -0.5)
+class GainMeter:
+    """Measures gains on pictures (1, 3, S, S) of one crop, whatever S, against the same one before; text -> weight."""
+
+    @torch.no_grad()
+    def __init__(self, encoder: Encoder, prompts: Mapping[str, float], before: Tensor) -> None:
+        self._encoder, self._asked = encoder, text_change(encoder, prompts)
+        self._before = encoder.image(before)
+
+    @torch.no_grad()
+    def __call__(self, after: Tensor) -> Gain:
+        """Measure one."""
+        asked, moved = self._asked, (self._encoder.image(after) - self._before)[0].to(self._asked)
+        share = float(moved @ asked / asked.square().sum())
+        return Gain(share, float(F.cosine_similarity(moved, asked, dim=0)), len(asked) ** -0.5)
 
 
 def is_fooled(guide: Gain, judge: Gain) -> bool:

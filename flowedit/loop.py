@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,9 @@ from .edit import Edit, make_mask
 from .encoder import Encoder, load_encoder
 from .field import Field, HashField, RasterField
 from .image import Photo, Source
-from .judge import is_fooled, measure_gain
+from .judge import GainMeter, is_fooled
 from .objective import POOL, check_prompts
 from .palette import PARTS, mix_paints, part_masks
-from .region import REGIONS
 from .render import Layer
 from .steps import Step, iterate
 
@@ -108,7 +106,7 @@ def optimize(
         stopped=stopped,
         history=history,
         region=config.region,
-        protect=protected_regions(config),
+        protect=config.protected_regions,
         facts={
             "encoder": guide.name,
             "target": config.target,
@@ -201,7 +199,7 @@ def begin(
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks)
         field.draw_parts(masks, mix_paints(pixels, masks))
-    layer = Layer(field, crop, make_mask(config.region, protected_regions(config), crop), hard_mask)
+    layer = Layer(field, crop, make_mask(config.region, config.protected_regions, crop), hard_mask)
     weight = layer_weight(layer, side).to(device)
     return replace(layer, field=field.to(device)), pixels.to(device), weight
 
@@ -248,9 +246,10 @@ def _bounds(edit: Edit, guide: Encoder, prompts: Mapping[str, float], config: Co
         bounds.append(bound_displacement(edit.layers, edit.photo, config.displacement))
     if config.effect is not None:
         crop = CropEdit(edit.layers[0], edit.photo, crop_side(guide))
+        meter = GainMeter(guide, prompts, crop.pixels)
 
         def measure(strength: float) -> float:
-            return measure_gain(guide, prompts, crop.at(0.0), crop.at(strength)).share
+            return meter(crop.at(strength)).share
 
         bounds.append(Bound("effect", config.effect, measure, " of the prompt's change"))
     return bounds
@@ -262,7 +261,7 @@ def _hear(edit: Edit, guide: Encoder, second: Encoder, prompts: Mapping[str, flo
     gains = []
     for encoder in (guide, second):
         crop = CropEdit(edit.layers[0], edit.photo, crop_side(encoder))
-        gains.append(measure_gain(encoder, prompts, crop.at(0.0), crop.at(edit.strength)))
+        gains.append(GainMeter(encoder, prompts, crop.pixels)(crop.at(edit.strength)))
     fooled = is_fooled(*gains)
     if fooled:
         warnings.warn(
@@ -279,20 +278,14 @@ def crop_side(guide: Encoder) -> int:
     return guide.size * (2 if guide.size <= 128 else 1)
 
 
-def protected_regions(config: Config) -> tuple[str, ...]:
-    """Return the names in `protect`; what else is there are files."""
-    return tuple(name for name in config.protect if name in REGIONS)
-
-
 def _read_masks(config: Config, photo: Photo) -> np.ndarray | None:
     """Where the user's pictures let the photo change: (H, W) float32 in [0, 1]; None without any."""
-    kept = [Path(name) for name in config.protect if name not in REGIONS]
-    if config.mask is None and not kept:
+    given = [("mask", config.mask)] if config.mask is not None else []
+    given += [("protect", path) for path in config.protected_files]
+    if not given:
         return None
     weight = np.ones((photo.height, photo.width), np.float32)
-    for name, path in [("mask", config.mask), *(("protect", path) for path in kept)]:
-        if path is None:
-            continue
+    for name, path in given:
         picture = images.load(path)
         require(
             (picture.height, picture.width) == (photo.height, photo.width),

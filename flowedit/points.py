@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .align import Crop
 from .kernels import sample
 
 LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
@@ -23,20 +24,20 @@ POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left si
 }
 
 
-def say_points(moved: Tensor, landmarks: Tensor, side_px: float) -> list[str]:
+def say_points(moved: Tensor, crop: Crop) -> list[str]:
     """Tell where the points of a face go, the longest way first.
 
     Args:
         moved: (2, n, n) over the crop: how far what is seen there has come, photo pixels along the crop's axes.
-        landmarks: (68, 2) crop coordinates, before the edit.
-        side_px: of the crop.
+        crop: of an aligned face, with its landmarks before the edit.
 
     Returns:
         Sentences: "mouth corners up 4.2 px and apart 1.5 px (3.1 % of the distance between the eyes)". "Apart" is
         what two sides do; one point goes left or right, as the viewer sees it.
     """
-    eyes = float((landmarks[45] - landmarks[36]).norm()) * side_px / 2
-    shift = _follow(moved.float(), landmarks.float(), side_px)
+    assert crop.landmarks is not None and crop.eye_distance is not None  # an aligned face has them
+    landmarks, eyes = crop.landmarks.float(), crop.eye_distance * crop.side_px / 2
+    shift = _follow(moved.float(), landmarks, crop.side_px)
     told = []
     for name, indices in POINTS.items():
         points = list(indices)

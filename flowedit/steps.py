@@ -184,8 +184,8 @@ def make_optimizers(field: Field, config: Config) -> list[torch.optim.Optimizer]
     """Adam for a neural field's weights, PlaceAdam for everything that is a place or a part."""
 
     def rate(lr: float) -> float | Tensor:
-        on_gpu = next(field.parameters()).is_cuda
-        return torch.tensor(lr, device="cuda") if on_gpu else lr  # what a CUDA graph reads must be a tensor
+        device = next(field.parameters()).device
+        return torch.tensor(lr, device=device) if device.type == "cuda" else lr  # a CUDA graph reads tensors only
 
     parts = [] if field.palette is None else [{"params": [field.palette], "lr": rate(PALETTE_RATE * config.lr)}]
     if isinstance(field, HashField):

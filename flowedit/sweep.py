@@ -12,15 +12,16 @@ import numpy as np
 
 from .budget import CropEdit
 from .checks import require
-from .image import write_atomically
+from .config import STRENGTHS
+from .image import quantize, write_atomically
 
 if TYPE_CHECKING:
     from .edit import Edit
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 SIDE_PX = 384  # of one picture; even, as video asks for
 HEAD_PX = 30  # for the strengths' names
 FRAMES, RATE = 24, 16  # one way, and a second
+STRIPS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 ANIMATIONS = (".gif", ".mp4")
 
 
@@ -38,11 +39,8 @@ def frames(edit: Edit, strengths: Sequence[float], side: int = SIDE_PX) -> list[
     """
     require(len(strengths) > 0, "strengths must be at least one number; got none")
     require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
-    require(edit.photo is not None, "an edit from a file must get a photo by apply(photo) first; got none")
-    assert edit.photo is not None  # for the type checker
-    crop = CropEdit(edit.layers[0], edit.photo, side)
-    pictures = (crop.at(strength)[0].permute(1, 2, 0) for strength in strengths)
-    return [(picture * 255).round().byte().numpy() for picture in pictures]
+    crop = CropEdit(edit.layers[0], edit._photo(), side)
+    return [quantize(crop.at(strength), np.uint8) for strength in strengths]
 
 
 def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENGTHS) -> Path:
@@ -60,8 +58,7 @@ def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENG
     from PIL import Image, ImageDraw, ImageFont
 
     path = Path(path)
-    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-    require(path.suffix.lower() in kinds, f"a strip must be a {', '.join(kinds)} file; got {path}")
+    check_strip(path)
     shown = sorted({*strengths, edit.strength})
     sheet = Image.new("RGB", (SIDE_PX * len(shown), HEAD_PX + SIDE_PX), "white")
     draw = ImageDraw.Draw(sheet)
@@ -69,7 +66,7 @@ def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENG
         own = " (its own)" if strength == edit.strength else ""
         draw.text((i * SIDE_PX + 8, 6), f"strength {strength:.3g}{own}", "black", ImageFont.load_default(16))
         sheet.paste(Image.fromarray(picture), (i * SIDE_PX, HEAD_PX))
-    return write_atomically(path, lambda file: sheet.save(file, format=kinds[path.suffix.lower()], quality=92))
+    return write_atomically(path, lambda file: sheet.save(file, format=STRIPS[path.suffix.lower()], quality=92))
 
 
 def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> Path:
@@ -101,6 +98,11 @@ def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> P
     memory = io.BytesIO()
     images[0].save(memory, "GIF", save_all=True, append_images=images[1:], duration=1000 // RATE, loop=0)
     return write_atomically(path, lambda file: file.writelines([memory.getvalue()]))
+
+
+def check_strip(path: Path) -> None:
+    """Refuse, before any work, a file that `save_strip` could not write."""
+    require(path.suffix.lower() in STRIPS, f"a strip must be a {', '.join(STRIPS)} file; got {path}")
 
 
 def check_animation(path: Path) -> None:

@@ -36,6 +36,11 @@ def problem() -> str | None:
     return loaded if isinstance(loaded, str) else None
 
 
+def plain(x: Tensor) -> Tensor:
+    """As the kernels take it: float32 and contiguous."""
+    return x.to(torch.float32).contiguous()
+
+
 def call(name: str, *arguments: Tensor | int | float | None) -> None:
     """Call a kernel: tensors become pointers to their first value, None a null pointer, numbers int64 or float.
 
@@ -43,10 +48,10 @@ def call(name: str, *arguments: Tensor | int | float | None) -> None:
     """
     kernels = _load()
     assert isinstance(kernels, ctypes.CDLL), kernels  # the dispatcher asked before
-    getattr(kernels, name)(*map(_plain, arguments), ctypes.c_int(torch.get_num_threads()))
+    getattr(kernels, name)(*map(_as_c, arguments), ctypes.c_int(torch.get_num_threads()))
 
 
-def _plain(argument: Tensor | int | float | None) -> ctypes.c_int64 | ctypes.c_float | ctypes.c_void_p:
+def _as_c(argument: Tensor | int | float | None) -> ctypes.c_int64 | ctypes.c_float | ctypes.c_void_p:
     if isinstance(argument, int):
         return ctypes.c_int64(argument)
     if isinstance(argument, float):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from flowedit import budget
-from flowedit.align import Crop, whole_crop
-from flowedit.budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight
+from flowedit import image as images
+from flowedit.align import Crop, extract, whole_crop
+from flowedit.budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight, render_crop
 from flowedit.field import RasterField
 from flowedit.image import load
-from flowedit.render import Layer
+from flowedit.render import Layer, render
 
 SIDE = 256
 PHOTO = load(0.3 + 0.02 * torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))  # rounds evenly
@@ -112,6 +114,17 @@ def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):
     assert "displacement 2.00 within 3 %" in whole.reason and "other 10.00 within 12 apples" in whole.reason
     alone = choose(1.0, 8.0, identity=None)
     assert alone.distance is None and alone.reason.endswith("; no identity budget was set")
+
+
+@pytest.mark.parametrize("size", [16, 40, 90])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("place", [(128, 100), (20, 240)])  # and one that hangs over the corner
+def test_a_crop_is_rendered_as_it_is_in_the_whole_picture(place, dtype, size):
+    turned = torch.tensor([[50.0, 9, place[0]], [-9, 50, place[1]]], dtype=torch.float64)
+    layers = [tinted(matrix=turned), tinted(-0.1)]
+    whole = load(images.quantize(render(PHOTO, layers, shape=0.7, color=0.7), dtype))
+    crop = layers[0].crop
+    assert torch.equal(render_crop(PHOTO, layers, crop, size, 0.7, dtype), extract(whole, crop, size))
 
 
 def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):

@@ -10,7 +10,7 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config
-from flowedit.judge import Gain, is_fooled, measure_gain
+from flowedit.judge import Gain, GainMeter, is_fooled
 
 QUICK = Config(align=False, steps=8, coord_size=4, color_size=4, tint=0.0, even=0.0)
 
@@ -27,12 +27,12 @@ class Blind(TinyEncoder):
 def test_a_gain_is_a_share_of_what_is_asked_for_and_has_a_sign():
     before = torch.full((1, 3, 16, 16), 0.4)
     redder = before + torch.tensor([0.2, 0, 0])[:, None, None]
-    there, back = (measure_gain(TinyEncoder(), {"red": 1.0}, *pair) for pair in ((before, redder), (redder, before)))
+    there, back = (GainMeter(TinyEncoder(), {"red": 1.0}, a)(b) for a, b in ((before, redder), (redder, before)))
     assert 0 < there.share < 1 and there.cosine > 0.5 and there.chance == 0.5  # of four dimensions
     assert back.share == pytest.approx(-there.share) and back.cosine == pytest.approx(-there.cosine)
-    half = measure_gain(TinyEncoder(), {"red": 2.0}, before, redder)
+    half = GainMeter(TinyEncoder(), {"red": 2.0}, before)(redder)
     assert half.share == pytest.approx(there.share / 2)
-    nothing = measure_gain(TinyEncoder(), {"red": 1.0}, before, before)
+    nothing = GainMeter(TinyEncoder(), {"red": 1.0}, before)(before)
     assert nothing.share == 0 == nothing.cosine
 
 

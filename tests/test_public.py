@@ -36,17 +36,17 @@ MAY_IMPORT = {
     "render": {"checks", "kernels", "image", "align", "field", "warp"},
     "budget": {"checks", "image", "align", "field", "warp", "render"},
     "descent": set(),
-    "points": {"kernels"},
     "capture": set(),
     "console": set(),
 }
+MAY_IMPORT["points"] = {"align", "kernels"}
 MAY_IMPORT["steps"] = {"config", "corpus", "encoder", "field", "kernels", "objective", "warp", "descent", "capture"}
 MAY_IMPORT["judge"] = {"encoder", "objective"}
 FINDING = {"corpus", "encoder", "objective", "descent", "capture", "steps", "judge"}  # an edit needs none of it
 MAY_IMPORT["explain"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["edit"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["machine"] = {"kernels", "__version__"}
-MAY_IMPORT["sweep"] = {"checks", "image", "budget", "edit"}
+MAY_IMPORT["sweep"] = {"checks", "config", "image", "budget", "edit"}
 SHELL = {"paths", "tower", "sweep", "machine", "console"}
 MAY_IMPORT["loop"] = set(MAY_IMPORT) - SHELL | {"__version__"}  # in the provenance
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}

@@ -101,4 +101,5 @@ def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, caps
     assert "face_sweep.png, red.gif: strength 1.00" in capsys.readouterr().out
     assert Image.open("face_sweep.png").size[0] == 3 * SIDE_PX  # and its own
     assert main([*command, "-o", "face.png"]) == 2 and "must not replace the photo" in capsys.readouterr().err
+    assert main([*command, "-o", "strip.gif"]) == 1 and "a strip must be a .png" in capsys.readouterr().err
     assert main([*command, "-o", "no/strip.png"]) == 1 and "a folder that exists" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from .. import native
 @torch.library.custom_op("flowedit::look", mutates_args=(), device_types="cpu")
 def look(image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor, size: int) -> Tensor:
     """Arguments as in `flowedit.kernels.look`; anything but float64."""
-    given = [_plain(x) for x in (image, coord, color, theta, gain)]
+    given = [native.plain(x) for x in (image, coord, color, theta, gain)]
     out = torch.empty(len(theta), 3, size, size)
     native.call("look_forward", *given, out, len(theta), *image.shape[2:], *coord.shape[2:], size)
     return out.to(image.dtype)
@@ -29,7 +29,7 @@ def look_backward(
     image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor, cotangent: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients to coord and color, float32."""
-    given = [_plain(x) for x in (image, coord, color, theta, gain, cotangent)]
+    given = [native.plain(x) for x in (image, coord, color, theta, gain, cotangent)]
     d_coord, d_color = torch.zeros_like(given[1]), torch.zeros_like(given[2])
     shape = (len(theta), *image.shape[2:], *coord.shape[2:], cotangent.shape[-1])
     native.call("look_backward", *given, d_coord, d_color, *shape)
@@ -41,10 +41,6 @@ def _(
     image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor, cotangent: Tensor
 ) -> tuple[Tensor, Tensor]:
     return coord.new_empty(coord.shape, dtype=torch.float32), color.new_empty(color.shape, dtype=torch.float32)
-
-
-def _plain(x: Tensor) -> Tensor:
-    return x.to(torch.float32).contiguous()
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -17,7 +17,7 @@ N = 5
 def penalties(coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor) -> Tensor:
     """Arguments as in `flowedit.kernels.penalties`; anything but float64."""
     out = torch.empty(N)
-    given = [_plain(x) for x in (coord, color, price, even_x, even_y)]
+    given = [native.plain(x) for x in (coord, color, price, even_x, even_y)]
     native.call("penalties_forward", *given, out, *coord.shape[2:], float(LEAST_AREA))
     return out.to(coord.dtype)
 
@@ -32,7 +32,7 @@ def penalties_backward(
     coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor, cotangent: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients to coord and color, float32."""
-    given = [_plain(x) for x in (coord, color, price, even_x, even_y, cotangent)]
+    given = [native.plain(x) for x in (coord, color, price, even_x, even_y, cotangent)]
     d_coord, d_color = torch.empty_like(given[0]), torch.empty_like(given[1])
     native.call("penalties_backward", *given, d_coord, d_color, *coord.shape[2:], float(LEAST_AREA))
     return d_coord, d_color
@@ -43,10 +43,6 @@ def _(
     coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor, cotangent: Tensor
 ) -> tuple[Tensor, Tensor]:
     return coord.new_empty(coord.shape, dtype=torch.float32), color.new_empty(color.shape, dtype=torch.float32)
-
-
-def _plain(x: Tensor) -> Tensor:
-    return x.to(torch.float32).contiguous()
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -13,7 +13,7 @@ from .. import native
 @torch.library.custom_op("flowedit::warp_color", mutates_args=(), device_types="cpu")
 def warp_color(image: Tensor, coord: Tensor, color: Tensor) -> Tensor:
     """Arguments as in `flowedit.kernels.warp_color`; anything but float64."""
-    source, at, tint = _plain(image), _plain(coord), _plain(color)
+    source, at, tint = native.plain(image), native.plain(coord), native.plain(color)
     out = torch.empty_like(tint)
     native.call("warp_color_forward", source, at, tint, out, *source.shape, *tint.shape[2:])
     return out.to(image.dtype)
@@ -36,7 +36,7 @@ def warp_color_backward(
     image: Tensor, coord: Tensor, cotangent: Tensor, to_image: bool, to_coord: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients to image and coord in float32; empty where not asked for."""
-    source, at, given = _plain(image), _plain(coord), _plain(cotangent)
+    source, at, given = native.plain(image), native.plain(coord), native.plain(cotangent)
     d_image = torch.zeros_like(source) if to_image else source.new_empty(0)
     d_coord = torch.zeros_like(at) if to_coord else at.new_empty(0)
     native.call(
@@ -58,10 +58,6 @@ def _(image: Tensor, coord: Tensor, cotangent: Tensor, to_image: bool, to_coord:
 def _(image: Tensor, coord: Tensor, cotangent: Tensor, to_image: bool, to_coord: bool) -> tuple[Tensor, Tensor]:
     d_image = image.new_empty(image.shape if to_image else 0, dtype=torch.float32)
     return d_image, coord.new_empty(coord.shape if to_coord else 0, dtype=torch.float32)
-
-
-def _plain(x: Tensor) -> Tensor:
-    return x.to(torch.float32).contiguous()
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
