@@ -32,16 +32,9 @@ def describe_machine() -> dict[str, Any]:
     return {
         "versions": versions,
         "devices": devices,
-        "backends": {name: _tell(name) for name in ("native", "triton", "tinycudann")},
+        "backends": {name: dispatch.problem(name) or "usable" for name in ("native", "triton", "tinycudann")},
         "encoders": {
             "shipped": shipped,
             "others": "open_clip's MODEL:PRETRAINED or MODEL:PATH",
         },
     }
-
-
-def _tell(backend: str) -> str:
-    problem = dispatch.problem(backend)
-    if problem is None and backend != "native" and not torch.cuda.is_available():
-        return "installed, for a GPU"
-    return problem or "usable"

@@ -30,9 +30,9 @@ def problem(backend: str) -> str | None:
             import tinycudann  # noqa: F401
         except (ImportError, OSError) as error:  # without a GPU its import raises OSError
             return f"cannot be imported: {error}"
-        return None
-    missing = importlib.util.find_spec(backend) is None
-    return "not installed" if missing else None
+    elif importlib.util.find_spec(backend) is None:
+        return "not installed"
+    return None if torch.cuda.is_available() else "installed, for a GPU"
 
 
 def available(device: torch.device | str = "cpu", operation: str | None = None) -> tuple[str, ...]:
