@@ -12,10 +12,10 @@ from torch import Tensor
 
 from flowedit import Edit
 from flowedit.align import Crop, Face, descriptor, extract, face_crop, find_faces, landmarks, region_mask
-from flowedit.budget import layer_weight
 from flowedit.field import centres
 from flowedit.image import Photo
-from flowedit.warp import count_folds, effective
+from flowedit.motion import find_crops, move_crop
+from flowedit.warp import count_folds
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
 INNER = slice(17, 68)  # landmarks without the jaw line, which dlib places loosely
@@ -141,13 +141,9 @@ def distance(after: Tensor | None, before: Tensor | None) -> float:
 def fold_share(edit: Edit) -> float:
     """Return the share of the crop's pixels, on a 256 x 256 grid, that the edit at its strength turns over."""
     assert edit.photo is not None  # optimize keeps it
-    folds = 0
-    for layer in edit.layers:
-        weight = layer_weight(layer, CROP_PX)
-        strength = edit.strength * layer.strength
-        raw, diffeomorphic = layer.field.lattice(CROP_PX), layer.field.diffeomorphic
-        folds += count_folds(effective(raw, weight, shape=strength, diffeomorphic=diffeomorphic).coord)
-    return folds / (CROP_PX**2 * len(edit.layers))
+    crops = find_crops(edit.moves)
+    folds = sum(count_folds(move_crop(edit.moves, crop, CROP_PX, edit.strength).coord) for crop in crops)
+    return folds / (CROP_PX**2 * len(crops))
 
 
 def lab(image: Tensor) -> Tensor:

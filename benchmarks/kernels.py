@@ -20,7 +20,8 @@ from benchmarks.common import ROOT, environment, time_calls, write_report
 from flowedit.align import Crop
 from flowedit.field import HashField, RasterField
 from flowedit.image import Photo
-from flowedit.render import Layer, render
+from flowedit.motion import Layer
+from flowedit.render import render
 
 GRID = {"n_levels": 16, "table_size": 2**15, "base_resolution": 16, "per_level_scale": 1.38}
 TESTS = {

@@ -52,7 +52,8 @@ def time_steps(encoder: Encoder, photo: Photo, config: Config) -> list[float]:
     """Seconds of each step of an edit: what happens between two of them, the caller apart."""
     generator = torch.Generator().manual_seed(config.seed)
     layer, pixels, weight = begin(photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator)
-    steps = iterate(layer.field, pixels, weight, encoder, {PROMPTS[0]: 1.0}, config, generator)
+    prompts, marks = {PROMPTS[0]: 1.0}, layer.crop.landmarks
+    steps = iterate(layer.field, pixels, weight, encoder, prompts, config, generator, landmarks=marks)
     seconds = []
     for _ in range(config.most_steps):
         with Timer() as timer:
@@ -126,7 +127,8 @@ def descend(
     target = make_targets(encoder, {prompt: 1.0}, look(), config.target, config.intensity)
     optimizers = None if make is None else make(field)
     similar, met = [], []
-    for step in iterate(field, pixels, weight, encoder, {prompt: 1.0}, config, generator, optimizers):
+    prompts, marks = {prompt: 1.0}, layer.crop.landmarks
+    for step in iterate(field, pixels, weight, encoder, prompts, config, generator, optimizers, marks):
         similar.append(float(look()[0] @ target[0]))
         met.append(similar[-1] - (step.total - step.terms["text"]))
     return similar, met

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowedit.config import Config
+    from flowedit.diversity import variants
     from flowedit.edit import Edit, load
     from flowedit.loop import optimize
 
 __version__ = "0.1.0"  # the one home of the version; pyproject.toml reads it here
-__all__ = ["Config", "Edit", "__version__", "load", "optimize"]
+__all__ = ["Config", "Edit", "__version__", "load", "optimize", "variants"]
 
-_HOMES = {"Config": "config", "Edit": "edit", "load": "edit", "optimize": "loop"}
+_HOMES = {"Config": "config", "Edit": "edit", "load": "edit", "optimize": "loop", "variants": "diversity"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,9 @@ from .align import Crop, descriptor, extract, landmarks, reach
 from .checks import require
 from .field import centres
 from .image import Photo
-from .render import Layer, render
-from .warp import effective, warp, window
+from .motion import Layer, Move, find_crops, move_crop
+from .render import render
+from .warp import warp, window
 
 MEASURE_PX = 256  # side of the crop that dlib measures
 BISECTIONS = 6
@@ -63,60 +64,52 @@ def layer_weight(layer: Layer, side: int) -> Tensor:
 
 
 class CropEdit:
-    """One layer on its own crop at a fixed size, for any strength: quick, whatever the photo's size."""
+    """Moves as one crop shows them, at a fixed size, for any strength: quick, whatever the photo's size."""
 
-    def __init__(self, layer: Layer, photo: Photo, side: int) -> None:
-        self.pixels = extract(photo, layer.crop, side)
-        self._weight = layer_weight(layer, side)
-        self._strength = layer.strength
-        self._diffeomorphic = layer.field.diffeomorphic
-        with torch.no_grad():
-            self._raw = layer.field.lattice(side)
+    def __init__(self, photo: Photo, moves: Sequence[Move], crop: Crop, side: int) -> None:
+        self.pixels = extract(photo, crop, side)
+        self._moves, self._crop, self._side = moves, crop, side
 
     @torch.no_grad()
     def at(self, strength: float) -> Tensor:
-        """The edited crop (1, 3, side, side) in [0, 1], at so much of the layer's strength; 0 is the crop."""
-        strength = strength * self._strength
-        offsets = effective(self._raw, self._weight, shape=strength, color=strength, diffeomorphic=self._diffeomorphic)
-        return warp(self.pixels, offsets).clamp(0, 1)
+        """The edited crop (1, 3, side, side) in [0, 1], at so much of the moves' strength; 0 is the crop."""
+        return warp(self.pixels, move_crop(self._moves, self._crop, self._side, strength)).clamp(0, 1)
 
     def largest_shift(self, strength: float) -> float:
         """The longest movement in the crop, in crop coordinates."""
-        strength = strength * self._strength
-        offsets = effective(self._raw, self._weight, shape=strength, color=0.0, diffeomorphic=self._diffeomorphic)
-        return float(offsets.coord.square().sum(1).max().sqrt())
+        return float(move_crop(self._moves, self._crop, self._side, strength).coord.square().sum(1).max().sqrt())
 
 
-def render_crop(photo: Photo, layers: Sequence[Layer], crop: Crop, size: int, strength: float, dtype: type) -> Tensor:
+def render_crop(photo: Photo, moves: Sequence[Move], crop: Crop, size: int, strength: float, dtype: type) -> Tensor:
     """Render what a crop shows, in the photo's pixels as they are saved, and extract it: (1, 3, size, size).
 
     The same as from the whole picture, without rendering it.
 
     Args:
         photo: the original.
-        layers: all that is done to it.
+        moves: all that is done to it.
         crop: where to look.
         size: pixels along a side.
-        strength: of all layers.
+        strength: of all moves.
         dtype: of a saved picture's numbers, as for `image.quantize`.
     """
     box = reach(photo, crop, size)
-    part = images.quantize(render(photo, layers, shape=strength, color=strength, box=box), dtype)
+    part = images.quantize(render(photo, moves, shape=strength, color=strength, box=box), dtype)
     return extract(Photo(part), Crop(crop.matrix - torch.tensor([[0, 0, box[1]], [0, 0, box[0]]])), size)
 
 
-def bound_displacement(layers: Sequence[Layer], photo: Photo, limit: float) -> Bound:
+def bound_displacement(moves: Sequence[Move], photo: Photo, limit: float) -> Bound:
     """Bound every face's longest movement, in percent of the distance between its outer eye corners.
 
     Raises:
-        ValueError: a layer has no landmarks.
+        ValueError: a crop has no landmarks.
     """
     crops = []
-    for layer in layers:
-        eyes = layer.crop.eye_distance
+    for crop in find_crops(moves):
+        eyes = crop.eye_distance
         require(eyes is not None, "displacement must go with a detected face; got a whole picture")
         assert eyes is not None  # for the type checker
-        crops.append((CropEdit(layer, photo, MEASURE_PX), eyes))
+        crops.append((CropEdit(photo, moves, crop, MEASURE_PX), eyes))
 
     def measure(strength: float) -> float:
         return max(100 * crop.largest_shift(strength) / eyes for crop, eyes in crops)
@@ -124,9 +117,7 @@ def bound_displacement(layers: Sequence[Layer], photo: Photo, limit: float) -> B
     return Bound("displacement", limit, measure, " % of the distance between the eyes")
 
 
-def choose_strength(
-    layers: Sequence[Layer], photo: Photo, limit: float | None, bounds: Sequence[Bound] = ()
-) -> Strength:
+def choose_strength(moves: Sequence[Move], photo: Photo, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:
     """Find the largest strength up to 1 that keeps every bound and every face within the identity budget.
 
     By bisection, for the identity on the crop, which is quick; and then on the picture as it is saved, a little less at
@@ -134,12 +125,12 @@ def choose_strength(
     found and its landmarks are placed afresh.
 
     Args:
-        layers: one for each face.
+        moves: what is done to the faces.
         photo: what they are over.
         limit: most that the descriptors may differ (Euclidean; dlib calls 0.6 another person); None is none.
         bounds: what else to keep. The reason names the one that holds the edit back.
     """
-    identity, excuse = _bound_identity(layers, photo, limit)
+    identity, excuse = bound_identity(moves, photo, limit)
     bounds = [*([] if identity is None else [identity.bound]), *bounds]
     low, held, far = 1.0, None, 0.0
     for bound in bounds:  # each by itself: the one that allows the least holds the edit back
@@ -161,24 +152,27 @@ def choose_strength(
     return Strength(low, None if identity is None else far, "; ".join(part for part in (reason, excuse) if part))
 
 
-class _Identity(NamedTuple):
+class Identity(NamedTuple):
+    """The identity budget: on the crops, which is quick, and on the picture as it is saved."""
+
     bound: Bound
     as_saved: Callable[[float], float]
 
 
-def _bound_identity(layers: Sequence[Layer], photo: Photo, limit: float | None) -> tuple[_Identity | None, str]:
+def bound_identity(moves: Sequence[Move], photo: Photo, limit: float | None) -> tuple[Identity | None, str]:
     """Return the identity budget, or None and why there is none."""
     if limit is None:
         return None, "no identity budget was set"
-    if any(layer.crop.landmarks is None for layer in layers):
+    crops = find_crops(moves)
+    if any(crop.landmarks is None for crop in crops):
         return None, "identity not measured: no aligned face"
     pairs = []
-    for layer in layers:
-        crop = CropEdit(layer, photo, MEASURE_PX)
-        before = _describe(crop.pixels)
+    for crop in crops:
+        face = CropEdit(photo, moves, crop, MEASURE_PX)
+        before = _describe(face.pixels)
         if before is None:
             return None, "identity not measured: dlib finds no face in the crop"
-        pairs.append((crop, before))
+        pairs.append((face, before))
 
     def distance(faces: Iterable[Tensor]) -> float:
         far = 0.0
@@ -190,12 +184,12 @@ def _bound_identity(layers: Sequence[Layer], photo: Photo, limit: float | None) 
         return far
 
     def on_crops(strength: float) -> float:
-        return distance(crop.at(strength) for crop, _ in pairs)
+        return distance(face.at(strength) for face, _ in pairs)
 
     def as_saved(strength: float) -> float:
-        return distance(render_crop(photo, layers, layer.crop, MEASURE_PX, strength, np.uint8) for layer in layers)
+        return distance(render_crop(photo, moves, crop, MEASURE_PX, strength, np.uint8) for crop in crops)
 
-    return _Identity(Bound("identity distance", limit, on_crops), as_saved), ""
+    return Identity(Bound("identity distance", limit, on_crops), as_saved), ""
 
 
 def _largest(bound: Bound, high: float) -> float:

@@ -13,49 +13,25 @@ import json
 import os
 import re
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg, subcommand
 
 import flowedit
+from flowedit.batch import Output, check_picture, run_each
 from flowedit.config import STRENGTHS, Config
-from flowedit.console import complain, log_in_one_line, say, warnings_in_one_line
-from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, find_photos, name_targets
+from flowedit.console import complain, log_in_one_line, one_line, say, warnings_in_one_line
+from flowedit.paths import EDIT_FILE, PICTURES, WrongUsage, name_targets, number
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
 
 Words = Positional[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where results go, and how much of the edit they show."""
-
-    out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
-    """File for one photo, folder for several. Default: PHOTO_edited.png in the current folder."""
-    strength: float | None = None
-    """0 is the photo, 1 the edit as optimized. Default: what the edit chose for itself."""
-    shape: float = 1.0
-    """Scale of the movement alone, times strength."""
-    color: float = 1.0
-    """Scale of the tint alone, times strength."""
-    save_edit: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also keep the edit itself, for `flowedit apply`: file for one photo, folder for several."""
-    plot: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also draw what was done and where: file for one photo, folder for several."""
-    sheet: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also put before and after side by side: file for one photo, folder for several."""
-    overwrite: Annotated[bool, FlagCreatePairsOff] = False
-    """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
-    quiet: Annotated[bool, FlagCreatePairsOff] = False
-    """Print errors and warnings only."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +117,61 @@ class SweepCommand:
 
 
 @dataclass(frozen=True)
+class VaryCommand:
+    """Find several different edits for one sentence: flowedit vary face.jpg "a smiling face" --sheet sheet.png"""
+
+    photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
+    """A photo."""
+    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
+    """TEXT or TEXT=WEIGHT."""
+    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
+    """One more prompt, as for `flowedit edit`."""
+    encoder: Annotated[str | None, arg(metavar="NAME")] = None
+    """As for `flowedit edit`."""
+    n: int = 4
+    """How many."""
+    out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
+    """File for the first; the others' names get a number. Default: PHOTO_variant.png in the current folder."""
+    save_edits: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also keep the edits themselves, for `flowedit apply`: file for the first, as OUT."""
+    sheet: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also put the face and its variants side by side."""
+    quiet: Annotated[bool, FlagCreatePairsOff] = False
+    """Print errors and warnings only."""
+    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
+
+    def run(self) -> int:
+        """Optimize a few times, each time away from what was found before."""
+        from flowedit.sweep import check_strip, save_variants
+
+        first = name_targets(self.out, [self.photo], False, "_variant.png")[0]
+        files = [] if self.save_edits is None else name_targets(self.save_edits, [self.photo], False, EDIT_FILE)
+        sheets = [] if self.sheet is None else name_targets(self.sheet, [self.photo], False, "_variants.png")
+        outs = number(first, self.n)
+        if self.photo.resolve() in {path.resolve() for path in (*outs, *sheets)}:
+            raise WrongUsage(f"OUT and --sheet must not replace the photo; got {self.photo}")
+        check_picture(first)  # said now, not after the work
+        for path in sheets:
+            check_strip(path)
+        prompts = parse_prompts([self.prompt, *self.also])
+        progress = False if self.quiet else None
+        edits = flowedit.variants(
+            self.photo, prompts, self.n, config=self.config, encoder=self.encoder, progress=progress
+        )
+        for path, edit in zip(outs, edits, strict=False):
+            edit.save(path)
+            if not self.quiet:
+                say(f"{self.photo} -> {path}: strength {edit.strength:.2f} ({edit.strength_reason})")
+        for path, edit in zip(number(files[0], self.n) if files else [], edits, strict=False):
+            edit.save_edit(path)
+        for path in sheets:
+            save_variants(edits, path)
+        if len(edits) < self.n:
+            complain(f"{len(edits)} of {self.n} found: others would do less than half as much")
+        return 0
+
+
+@dataclass(frozen=True)
 class ApplyCommand:
     """Put a saved edit on other photos: flowedit apply smile.flowedit other.jpg"""
 
@@ -148,13 +179,30 @@ class ApplyCommand:
     """File made by --save-edit."""
     photos: Annotated[Words, arg(metavar="PHOTO [PHOTO ...]", help_behavior_hint="(required)")]
     """Files, folders or quoted globs."""
+    face: int | Literal["largest", "all"] = "largest"
+    """Which face gets it: the largest, all, or an index counted from the left, from 0."""
+    by: Literal["landmarks", "frame"] = "landmarks"
+    """Bend the edit from feature to feature, or keep it in the same place of the square around the face."""
+    identity: float | None = 0.35
+    """Budget by which the strength is chosen anew for each face; None keeps the edit's own strength."""
+    undo: Annotated[bool, FlagCreatePairsOff] = False
+    """PHOTO is a picture that EDIT has made, of any size: take the edit back, at its own strength."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
 
     def run(self) -> int:
         """Carry the edit's movement to each photo, in face coordinates."""
         if not self.photos:
             raise WrongUsage("apply must be given EDIT and PHOTO; got no PHOTO")
-        return run_each(self.photos, self.output, flowedit.load(self.edit).apply)
+        edit = flowedit.load(self.edit)
+        if self.undo:
+            return run_each(self.photos, self.output, (~edit).apply)
+
+        def carry(photo: Path) -> Edit:
+            carried = edit.apply(photo, face=self.face, by=self.by)
+            asked = self.identity is None or self.output.strength is not None
+            return carried if asked else carried.within(identity=self.identity)
+
+        return run_each(self.photos, self.output, carry)
 
 
 @dataclass(frozen=True)
@@ -195,6 +243,7 @@ class InfoCommand:
 Command = (
     Annotated[EditCommand, subcommand("edit", prefix_name=False)]
     | Annotated[SweepCommand, subcommand("sweep", prefix_name=False)]
+    | Annotated[VaryCommand, subcommand("vary", prefix_name=False)]
     | Annotated[ApplyCommand, subcommand("apply", prefix_name=False)]
     | Annotated[ExplainCommand, subcommand("explain", prefix_name=False)]
     | Annotated[InfoCommand, subcommand("info", prefix_name=False)]
@@ -227,7 +276,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def parse(arguments: Sequence[str]) -> EditCommand | SweepCommand | ApplyCommand | ExplainCommand | InfoCommand:
+def parse(
+    arguments: Sequence[str],
+) -> EditCommand | SweepCommand | VaryCommand | ApplyCommand | ExplainCommand | InfoCommand:
     """Read the command line; tyro's boxed complaints become one line."""
     complaint = io.StringIO()
     try:
@@ -263,70 +314,6 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
     return texts[0] if weights == {texts[0]: 1.0} else weights
 
 
-def run_each(words: Sequence[str], output: Output, make: Callable[[Path], Edit]) -> int:
-    """Make and save an edit for each photo; one that fails is reported and does not stop the rest."""
-    from flowedit.codec import FORMATS
-
-    photos, several = find_photos(words)
-    targets = name_targets(output.out, photos, several, "_edited.png")
-    if not output.overwrite and (taken := {p.resolve() for p in photos} & {t.resolve() for t in targets}):
-        raise WrongUsage(f"OUT must not replace a photo being edited, short of --overwrite; got {min(taken)}")
-    if targets[0].suffix.lower() not in FORMATS:  # said now, not after the work
-        raise ValueError(f"OUT must end in one of {', '.join(FORMATS)}; got {targets[0]}")
-    extras: list[tuple[Callable[[Edit, Path], Any], list[Path]]] = [
-        (write, name_targets(option, photos, several, ending))
-        for option, ending, write in (
-            (output.save_edit, EDIT_FILE, lambda edit, path: edit.save_edit(path)),
-            (output.plot, "_plot.png", lambda edit, path: edit.plot(path)),
-            (output.sheet, "_sheet.png", lambda edit, path: save_sheet(edit, path, output)),
-        )
-        if option is not None
-    ]
-    done = failed = 0
-    for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
-        start = time.perf_counter()
-        try:
-            edit = make(photo)
-            edit.save(
-                target,
-                strength=output.strength,
-                shape=output.shape,
-                color=output.color,
-                overwrite=output.overwrite,
-            )
-            for write, paths in extras:
-                write(edit, paths[i])
-        except Exception as error:
-            if not several or isinstance(error, BrokenPipeError):
-                raise
-            failed += 1
-            complain(f"{photo}: {one_line(error)}")
-            continue
-        done += 1
-        if not output.quiet:
-            seconds = time.perf_counter() - start
-            given = edit.strength if output.strength is None else output.strength
-            reason = edit.strength_reason if output.strength is None else "as asked"
-            say(f"{photo} -> {target}: strength {given:.2f} ({reason}), {seconds:.1f} s")
-        if edit.stopped == "interrupted":
-            rest = f"; {len(photos) - i - 1} photos not edited" if several else ""
-            complain(f"interrupted: {target} has the best edit so far{rest}")
-            return 1
-    if several and not output.quiet:
-        say(f"{done} of {len(photos)} photos edited, {failed} failed")
-    return int(failed > 0)
-
-
-def save_sheet(edit: Edit, path: Path, output: Output) -> None:
-    """Write the photo and the edit side by side."""
-    import torch
-
-    from flowedit.image import save
-
-    after = edit.render(strength=output.strength, shape=output.shape, color=output.color)
-    save(path, torch.cat([edit.render(strength=0.0), after], dim=3))
-
-
 def format_facts(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
     """Print a nested dict as indented `key: value` lines, and a list of sentences as a line each."""
     for key, value in facts.items():
@@ -338,13 +325,3 @@ def format_facts(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield from (f"{indent}  {line}" for line in value)
         else:
             yield f"{indent}{key}: {f'{value:.4g}' if isinstance(value, float) else value}"
-
-
-def one_line(error: Exception) -> str:
-    """Say an error in one line: the user's as it is, a bug's with its type and the way to see more."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    text = " ".join(str(error).split())
-    if isinstance(error, (ValueError, TypeError, RuntimeError, OSError, ImportError)) and text:
-        return text
-    return f"{type(error).__name__} {text}".strip() + " (--debug shows where)"

@@ -87,6 +87,8 @@ class Config:
     """Weight of the tint's gradient energy where the photo itself is even."""
     small: float = 4.0
     """Weight of the movement's mean length: high, and only what pays is moved."""
+    around: float = 3.0
+    """How many times as much a movement off the face costs: more, and straight lines beside it stay straight."""
     tint: float = 4.0
     """Weight of the mean length of each pixel's own tint: high, and only what pays is tinted."""
     palette: float = 0.18
@@ -124,7 +126,7 @@ class Config:
         for name in ("intensity", "lr", "max_shift"):
             value = getattr(self, name)
             require(value > 0 and math.isfinite(value), f"{name} must be positive; got {value}")
-        for name in ("alpha", "max_tint", "smooth", "small", "tint", "palette", "even", "fold"):
+        for name in ("alpha", "max_tint", "smooth", "small", "tint", "palette", "even", "fold", "around"):
             value = getattr(self, name)
             require(value >= 0 and math.isfinite(value), f"{name} must be at least 0; got {value}")
         require(

@@ -65,3 +65,13 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Print what went wrong, or what is to be known, to standard error."""
     print(f"flowedit: {text}", file=sys.stderr, flush=True)
+
+
+def one_line(error: Exception) -> str:
+    """Say an error in one line: the user's as it is, a bug's with its type and the way to see more."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, (ValueError, TypeError, RuntimeError, OSError, ImportError)) and text:
+        return text
+    return f"{type(error).__name__} {text}".strip() + " (--debug shows where)"

@@ -2,63 +2,56 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
 import math
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from . import image as images
-from .align import Crop, choose, extract, region_mask, whole_crop
+from .align import Crop, choose, whole_crop
 from .checks import require
-from .field import Field, make_field
-from .palette import part_masks
-from .render import Layer, render
+from .editfile import read_edit, write_edit
+from .motion import Chain, Layer, Move, find_crops, map_layers, place_of, undo
+from .region import mask_regions
+from .render import render
+from .transfer import carry_layer, scale_layer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .image import Photo, Source
 
-FORMAT = 1  # of the edit file
-MASK_PX = 256  # side of a region's mask over the crop
-
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What `optimize` found.
+    """What `optimize` found, or what was made of such edits.
+
+    Edits of one photo add (`a + b`: offsets add, whatever the order), subtract, scale (`0.5 * a`), follow each other
+    (`a @ b` does b first, then a on what b made), and are undone (`~a`, see there).
 
     Attributes:
         photo: the original; None after `load`, until `apply`.
-        layers: one field and crop for each face edited.
-        prompts: text -> weight.
+        moves: what is done; from `optimize`, a `Layer` for each face edited.
+        prompts: text -> weight; what is undone has the contrary weight.
         strength: what `render` and `save` use if not told otherwise; 0 is the photo, 1 the edit as optimized.
         strength_reason: why that strength.
-        stopped: why the loop stopped: `steps`, `converged` or `interrupted`.
+        stopped: why the loop stopped: `steps`, `converged`, `budget` (a bound was reached) or `interrupted`.
         history: every term of the objective by step, `text` and so on; several faces follow each other.
         facts: JSON-able provenance: encoder, similarity before and after, identity distance, seed, versions.
-        region: name of the only part of the face that may change, or None.
-        protect: names of the parts that keep their bits.
     """
 
     photo: Photo | None
-    layers: tuple[Layer, ...]
+    moves: tuple[Move, ...]
     prompts: Mapping[str, float]
     strength: float = 1.0
     strength_reason: str = "as optimized"
     stopped: str = "steps"
     history: Mapping[str, list[float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
-    region: str | None = None
-    protect: tuple[str, ...] = ()
 
     def render(self, strength: float | None = None, *, shape: float = 1.0, color: float = 1.0) -> Tensor:
         """Render at the photo's own size.
@@ -76,7 +69,7 @@ class Edit:
         """
         strength = self.strength if strength is None else strength
         require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
-        return render(self._photo(), self.layers, shape=shape * strength, color=color * strength)
+        return render(self._photo(), self.moves, shape=shape * strength, color=color * strength)
 
     def save(
         self,
@@ -126,84 +119,75 @@ class Edit:
 
     def save_edit(self, path: str | Path) -> Path:
         """Write the edit itself, without the photo: fields, crops, prompts, provenance (safetensors)."""
-        from safetensors.torch import save
-
-        tensors: dict[str, Tensor] = {}
-        layers = []
-        for i, layer in enumerate(self.layers):
-            for name, value in layer.field.state_dict().items():
-                tensors[f"{i}.{name}"] = value.detach().cpu().contiguous().clone()
-            if layer.hard_mask is not None:
-                packed = zlib.compress(np.round(layer.hard_mask * 255).astype(np.uint8).tobytes(), 9)
-                tensors[f"{i}.hard_mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
-            layers.append(
-                {
-                    "field": layer.field.settings(),
-                    "crop": layer.crop.state(),
-                    "strength": layer.strength,
-                    "hard_mask": None if layer.hard_mask is None else list(layer.hard_mask.shape),
-                }
-            )
         head = {
-            "format": FORMAT,
-            "layers": layers,
             "prompts": dict(self.prompts),
             "strength": self.strength,
             "strength_reason": self.strength_reason,
             "stopped": self.stopped,
             "history": {name: list(values) for name, values in self.history.items()},
             "facts": dict(self.facts),
-            "region": self.region,
-            "protect": list(self.protect),
-            "photo_sha256": None if self.photo is None else self.photo.sha256,
+            "photo_sha256": self._origin(),
         }
-        text = json.dumps(head)
-        metadata = {"flowedit": text, "sha256": _digest(text, tensors)}
+        return write_edit(path, head, self.moves)
 
-        def write(file: BinaryIO) -> None:
-            file.write(save(tensors, metadata))
-
-        return images.write_atomically(path, write)
-
-    def apply(self, image: Source, *, face: int | str = "largest") -> Edit:
+    def apply(
+        self, image: Source, *, face: int | str = "largest", by: Literal["landmarks", "frame"] = "landmarks"
+    ) -> Edit:
         """Carry the edit to another photo, in face coordinates; the photo it was made on gives it back.
 
-        The colors of lips, skin, cheeks, brows and irises go to those of the other face.
+        The colors of lips, skin, cheeks, brows and irises go to those of the other face. The strength stays; `within`
+        finds the one that is right for the other face.
 
         Args:
-            image: anything `optimize` takes.
-            face: which face gets an edit that was made for one.
+            image: anything `optimize` takes. For an edit that undoes: the edited picture, of any size.
+            face: which face gets an edit that was made for one; "all" gives it to each.
+            by: "landmarks" bends the field from the features of the one face to the other's, "frame" keeps it in the
+                same place of the square around the face.
 
         Raises:
             ValueError: the photo has no such face.
         """
+        require(by in ("landmarks", "frame"), f'by must be "landmarks" or "frame"; got {by!r}')
         photo = images.load(image)
+        if self.facts.get("in_place"):
+            return replace(self, photo=photo, moves=self._resized(photo))
         if self.facts.get("photo_sha256") == photo.sha256:
             return replace(self, photo=photo)
-        if all(layer.crop.landmarks is None for layer in self.layers):
-            crops = [whole_crop(photo)] * len(self.layers)
-        elif len(self.layers) == 1:
-            crops = choose(photo, face)
-        else:
-            crops = choose(photo, "all")
-        layers = self.layers if len(self.layers) > 1 else self.layers * len(crops)
+        crops = find_crops(self.moves)
+        faces = [crop for crop in crops if crop.landmarks is not None]
+        found = choose(photo, face if len(faces) == 1 else "all") if faces else []
         require(
-            len(crops) >= len(layers),
-            f"the photo must have the {len(layers)} faces of the edit; got {len(crops)}",
+            len(found) >= len(faces),
+            f"the photo must have the {len(faces)} faces of the edit; got {len(found)}",
         )
-        moved = tuple(
-            replace(
-                layer,
-                field=_fit_parts(layer.field, photo, crop),
-                crop=crop,
-                mask=make_mask(self.region, self.protect, crop),
-                hard_mask=_carry(layer, crop, photo),
-            )
-            for layer, crop in zip(layers, crops, strict=False)
-        )
+        turns = [[crop] for crop in found] if len(faces) == 1 else [found]
+        moves: tuple[Move, ...] = ()
+        for turn in turns:
+            targets = iter(turn)
+            places = {place_of(crop): whole_crop(photo) if crop.landmarks is None else next(targets) for crop in crops}
+            moves += self._carried(photo, places, by)
         reason = f"{self.strength_reason} on the photo it was made for"
-        facts = {**self.facts, "photo_sha256": photo.sha256}
-        return replace(self, photo=photo, layers=moved, strength_reason=reason, facts=facts)
+        facts = {**self.facts, "photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
+        return replace(self, photo=photo, moves=moves, strength_reason=reason, facts=facts)
+
+    def within(self, *, identity: float | None = 0.35, displacement: float | None = None) -> Edit:
+        """Return the edit at the largest strength, up to 1, that keeps these bounds on its photo.
+
+        Args:
+            identity: see `Config.identity`.
+            displacement: see `Config.displacement`.
+
+        Raises:
+            ValueError: the edit has no photo yet.
+        """
+        from .budget import bound_displacement, choose_strength
+
+        photo = self._photo()
+        bounds = [] if displacement is None else [bound_displacement(self.moves, photo, displacement)]
+        chosen = choose_strength(self.moves, photo, identity, bounds)
+        distance = None if chosen.distance is None else round(chosen.distance, 4)
+        facts = {**self.facts, "identity_distance": distance}
+        return replace(self, strength=chosen.strength, strength_reason=chosen.reason, facts=facts)
 
     def __mul__(self, factor: float) -> Edit:
         """Return the same edit, so many times as strong: 0.5 * edit, or -1 * edit for the contrary."""
@@ -214,15 +198,58 @@ class Edit:
 
     __rmul__ = __mul__
 
+    def __neg__(self) -> Edit:
+        return -1 * self
+
+    def __add__(self, other: Edit) -> Edit:
+        """Do both at once, each at its own strength: their offsets add."""
+        _check_edit(other)
+        moves = self._own_moves() + other._own_moves()
+        return self._combined(other, moves, "the sum of two edits at their own strengths")
+
+    def __sub__(self, other: Edit) -> Edit:
+        _check_edit(other)
+        return self + -other
+
+    def __matmul__(self, other: Edit) -> Edit:
+        """Do `other` first, and then this on what it made; as one edit of the original, which is sampled once."""
+        _check_edit(other)
+        stages: tuple[tuple[Move, ...], ...] = ()
+        for edit in (other, self):
+            own = edit._own_moves()
+            # A chain's own stages, so that (a @ b) @ c is a @ (b @ c) to the bit.
+            alone = own[0] if len(own) == 1 else None
+            stages += alone.stages if isinstance(alone, Chain) and alone.strength == 1 else (own,)
+        return other._combined(self, (Chain(stages),), "two edits in turn, at their own strengths")
+
+    def __invert__(self) -> Edit:
+        """Undo this edit, as it is at its own strength: `(~edit).apply("edited.png").save("original.png")`.
+
+        What it gives is near the original and not the same: the edited picture has been interpolated, rounded to its
+        bits and cut to its range.
+        """
+        facts = {**self._shared_facts(), "made_of": [self._told()], "in_place": True}
+        prompts = {text: -weight for text, weight in self.prompts.items()}
+        return Edit(None, undo(self._own_moves()), prompts, 1.0, "undoes an edit", self.stopped, facts=facts)
+
+    def blend(self, other: Edit, share: float) -> Edit:
+        """Return the edit that is `share` of the way from this one to `other`: (1 - share) * self + share * other."""
+        return (1 - share) * self + share * other
+
     def only(self, region: str) -> Edit:
         """Return what the edit does in one part of the face; see `Config.region`.
 
         Raises:
             ValueError: no such part, no face, or an edit of another part alone.
         """
-        same = self.region in (None, region)
-        require(same, f"only must name the one part that the edit changes, {self.region}; got {region!r}")
-        return self._masked(region, self.protect)
+
+        def change(layer: Layer) -> Layer:
+            same = layer.region in (None, region)
+            require(same, f"only must name the one part that the edit changes, {layer.region}; got {region!r}")
+            mask = mask_regions(region, layer.protect, layer.crop.landmarks)
+            return replace(layer, mask=mask, region=region)
+
+        return replace(self, moves=map_layers(self.moves, change))
 
     def without(self, *regions: str) -> Edit:
         """Return what the edit does elsewhere: parts of the face that keep their bits; see `Config.protect`.
@@ -230,11 +257,12 @@ class Edit:
         Raises:
             ValueError: no such part, or no face.
         """
-        return self._masked(self.region, tuple(dict.fromkeys((*self.protect, *regions))))
 
-    def _masked(self, region: str | None, protect: tuple[str, ...]) -> Edit:
-        layers = tuple(replace(layer, mask=make_mask(region, protect, layer.crop)) for layer in self.layers)
-        return replace(self, layers=layers, region=region, protect=protect)
+        def change(layer: Layer) -> Layer:
+            protect = tuple(dict.fromkeys((*layer.protect, *regions)))
+            return replace(layer, mask=mask_regions(layer.region, protect, layer.crop.landmarks), protect=protect)
+
+        return replace(self, moves=map_layers(self.moves, change))
 
     def explain(self) -> dict[str, Any]:
         """Tell in numbers what the edit does: how far, where, folds, similarity, identity; JSON-able."""
@@ -243,27 +271,64 @@ class Edit:
         return explain(self)
 
     def plot(self, path: str | Path) -> Path:
-        """Draw before, after, arrows, a heat map of the movement and the tint into one picture."""
-        from .explain import plot
+        """Draw before, after, arrows, a heat map of the movement and the tint, and say it in words, on one page."""
+        from .figure import plot
 
         return plot(self, path)
 
     def _photo(self) -> Photo:
-        require(self.photo is not None, "an edit from a file must get a photo by apply(photo) first; got none")
+        require(self.photo is not None, "an edit without a photo must get one by apply(photo) first; got none")
         assert self.photo is not None  # for the type checker
         return self.photo
 
+    def _origin(self) -> str | None:
+        """SHA-256 of the photo whose pixels the moves are about."""
+        return self.facts.get("photo_sha256") if self.photo is None else self.photo.sha256
 
-def make_mask(region: str | None, protect: Sequence[str], crop: Crop) -> Tensor | None:
-    """Make a layer's mask: (1, 1, 256, 256), nothing but the region and nothing of what is protected; None for all."""
-    if region is None and not protect:
-        return None
-    require(crop.landmarks is not None, "region and protect must go with a detected face; got a whole picture")
-    assert crop.landmarks is not None  # for the type checker
-    mask = torch.ones(1, 1, MASK_PX, MASK_PX) if region is None else region_mask(region, crop.landmarks, MASK_PX)
-    for name in protect:
-        mask = mask * (1 - region_mask(name, crop.landmarks, MASK_PX))
-    return mask
+    def _own_moves(self) -> tuple[Move, ...]:
+        """The moves with the edit's strength in their own."""
+        return tuple(replace(move, strength=self.strength * move.strength) for move in self.moves)
+
+    def _told(self) -> dict[str, Any]:
+        """What one of several edits leaves in the facts of what is made of them."""
+        known = ("encoder", "target", "field", "seed", "made_of")
+        facts = {name: self.facts[name] for name in known if name in self.facts}
+        return {"prompts": dict(self.prompts), "strength": self.strength, **facts}
+
+    def _shared_facts(self) -> dict[str, Any]:
+        known = ("encoder", "versions", "photo_size")
+        facts = {name: self.facts[name] for name in known if name in self.facts}
+        return {**facts, "photo_sha256": self._origin()}
+
+    def _combined(self, other: Edit, moves: tuple[Move, ...], reason: str) -> Edit:
+        """Make an edit of this one's photo out of both."""
+        same = self._origin() is not None and self._origin() == other._origin()
+        require(same, "edits must be of one photo to be combined, by apply(photo) of each; got two photos")
+        prompts = dict(self.prompts)
+        for text, weight in other.prompts.items():
+            prompts[text] = prompts.get(text, 0.0) + weight
+        facts = {**self._shared_facts(), "made_of": [self._told(), other._told()]}
+        if self.facts.get("in_place"):
+            facts["in_place"] = True
+        names = {str(edit.facts["encoder"]) for edit in (self, other) if edit.facts.get("encoder")}
+        facts["encoder"] = ", ".join(sorted(names))
+        photo = self.photo if self.photo is not None or self.facts.get("in_place") else other.photo
+        return Edit(photo, moves, prompts, 1.0, reason, self.stopped, facts=facts)
+
+    def _carried(
+        self, photo: Photo, places: Mapping[tuple[float, ...], Crop], by: Literal["landmarks", "frame"]
+    ) -> tuple[Move, ...]:
+        return map_layers(self.moves, lambda layer: carry_layer(layer, photo, places[place_of(layer.crop)], by))
+
+    def _resized(self, photo: Photo) -> tuple[Move, ...]:
+        """The moves on a picture that is the edit's own, but for its size."""
+        width, height = self.facts.get("photo_size") or (photo.width, photo.height)
+        scale, got = photo.width / width, f"{photo.width} x {photo.height}"
+        require(
+            abs(photo.height - scale * height) <= 1,
+            f"what is undone must be the edited picture, {width} x {height} or scaled; got {got}",
+        )
+        return self.moves if scale == 1 else map_layers(self.moves, lambda layer: scale_layer(layer, scale, photo))
 
 
 def load(path: str | Path) -> Edit:
@@ -273,66 +338,11 @@ def load(path: str | Path) -> Edit:
         FileNotFoundError: no such file.
         ValueError: not an edit file, damaged, or tampered with.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load as read
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"cannot read {path}: {'a folder' if path.is_dir() else 'no such file'}")
-    data = path.read_bytes()
-    try:
-        tensors = read(data)
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-        text = metadata["flowedit"]
-        head = json.loads(text)
-        intact = _digest(text, tensors) == metadata["sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} must be a file made by save_edit; got something else, or a damaged one") from error
-    require(intact, f"{path} must be as save_edit wrote it; got changed content (SHA-256 differs)")
-    require(head["format"] == FORMAT, f"{path} must have format {FORMAT}; got {head['format']}: another version's")
-    layers, protect = [], tuple(head.get("protect", ()))
-    for i, saved in enumerate(head["layers"]):
-        made = make_field(saved["field"])
-        own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{i}.")}
-        packed = own.pop("hard_mask", None)
-        made.load_state_dict(own)
-        crop = Crop.from_state(saved["crop"])
-        hard = None
-        if packed is not None:
-            flat = np.frombuffer(zlib.decompress(packed.numpy().tobytes()), np.uint8)
-            hard = flat.reshape(saved["hard_mask"]).astype(np.float32) / 255
-        layers.append(Layer(made, crop, make_mask(head["region"], protect, crop), hard, saved["strength"]))
+    head, moves = read_edit(path)
     facts = {**head["facts"], "photo_sha256": head["photo_sha256"]}
-    names = ("prompts", "strength", "strength_reason", "stopped", "history", "region")
-    return Edit(None, tuple(layers), facts=facts, protect=protect, **{name: head[name] for name in names})
+    names = ("prompts", "strength", "strength_reason", "stopped", "history")
+    return Edit(None, moves, facts=facts, **{name: head[name] for name in names})
 
 
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the head and every tensor's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _fit_parts(field: Field, photo: Photo, crop: Crop) -> Field:
-    """Carry the parts' colors to another face's own lips, skin, cheeks, brows and irises."""
-    if field.palette is None or crop.landmarks is None:
-        return field
-    field = copy.deepcopy(field)
-    field.draw_parts(part_masks(extract(photo, crop, MASK_PX), crop.landmarks), field.paints)
-    return field
-
-
-def _carry(layer: Layer, crop: Crop, photo: Photo) -> np.ndarray | None:
-    """Carry a mask over one photo through both crops to another photo."""
-    if layer.hard_mask is None:
-        return None
-    mask = images.load(np.repeat(layer.hard_mask[:, :, None], 3, axis=2))
-    over_crop = extract(mask, layer.crop, MASK_PX)[:, :1]
-    rows, columns = torch.meshgrid(torch.arange(photo.height) + 0.5, torch.arange(photo.width) + 0.5, indexing="ij")
-    points = crop.to_crop(torch.stack([columns, rows], -1)).float()[None]
-    carried = torch.nn.functional.grid_sample(over_crop, points, align_corners=False)[0, 0]
-    return carried.clamp(0, 1).numpy()
+def _check_edit(value: object) -> None:
+    require(isinstance(value, Edit), f"an edit must be combined with an edit; got {value!r}", TypeError)

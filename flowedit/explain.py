@@ -1,10 +1,8 @@
-"""Edit -> what it does, in numbers and in one figure: how far, where, which way, folds, tint."""
+"""Edit -> what it does, in numbers and words: how far, where, which way, folds, color."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,28 +12,22 @@ from torch import Tensor
 
 from . import image as images
 from .align import REGIONS, Crop, extract, region_mask
-from .budget import layer_weight, render_crop
-from .checks import require
-from .field import centres
-from .image import Photo
-from .palette import PARTS
-from .points import say_points
-from .render import Layer
-from .warp import count_folds, effective
+from .field import Offsets, centres
+from .measure import rgb_to_lab
+from .motion import Chain, Layer, Move, find_crops, find_layers, move_crop, place_of
+from .palette import PARTS, part_masks
+from .region import face_outline, outline_distance
+from .render import render
+from .warp import count_folds, warp
+from .words import say_colors, say_points
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from .edit import Edit
 
 LATTICE = 256  # points along a side of the crop that are looked at
 VISIBLE_PX = 0.5  # what moves further counts as moved
 STILL_PX = 0.1  # a region whose mean movement is less stands still
-PLOT_PX = 512  # most pixels along a side of a crop in the figure
-ARROWS = 16  # arrows along a side of the crop
-FORMATS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")  # of the figure
-FACTORS = (1, 2, 3, 5, 10, 20, 50)  # by which the figure exaggerates
-OUTLINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60))  # of 68 landmarks
+OFF_FACE = 0.3  # eye distances from the face's outline on, all is background
 
 
 def explain(edit: Edit) -> dict[str, Any]:
@@ -47,25 +39,31 @@ def explain(edit: Edit) -> dict[str, Any]:
     from the middle of the part (each eye has its own) once the part's common movement is taken out.
 
     Returns:
-        `prompts`, `encoder`, `region`, `strength`, `strength_reason`, `stopped`;
+        `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`,
+        `strength_reason`, `stopped`;
         `similarity`: prompt -> {"before", "after"} cosines; `identity_distance` or None; and `faces`, which
-        holds for each layer
+        holds for each crop
         `crop_side_px`; `eye_distance_px` between the outer eye corners, or None;
         `movement`: `largest_` and `mean_` in `px`, `percent_of_crop` and, or None, `percent_of_eye_distance`;
-        `moved_share`: of the crop, moved over 0.5 px; `folds` and `folds_share` of 256 x 256 points;
+        `moved_share`: of the crop, moved over 0.5 px; `changed_share`: of the crop's pixels in the photo, not the
+        same in 8 bits, None without a photo; `folds` and `folds_share` of 256 x 256 points;
+        `background`: outside the face, or None, the `largest_px` movement, and `bend_px`: how far a straight level
+        or upright line there departs from the nearest straight line, at most;
         `tint`: `largest` and `mean` absolute change of a channel, image units;
         `parts`: lips, skin, cheeks, brows and irises -> the R, G, B added to the whole of it, image units;
-        `regions`: name -> `movement_px` (mean), `direction` and `tint` (mean change of R, G, B), if landmarks
-        are known;
-        `points`: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the eyes)".
-        Shares are fractions. `judge` is there if one was asked: its name, what it and the guide gained, as
-        shares of the prompt's change, and whether the guide was fooled.
+        `regions`: name -> `movement_px` (mean), `movement_percent_of_eye_distance`, `direction`, `tint` (mean change
+        of R, G, B), and with a photo `lab`, the mean change of L, a, b that the tint makes, if landmarks are known;
+        `points`: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the eyes)";
+        `colors`: what was colored, in words, with a photo: "lips redder by 12.0 and darker by 5.1" (CIELAB).
+        Shares are fractions. `judge` is there if one was asked: its name, its similarity, what it and the
+        guide gained, as shares of the prompt's change, and whether the guide was fooled.
     """
     facts = edit.facts
+    regions = {layer.region for layer in find_layers(edit.moves) if layer.region is not None}
     return {
         "prompts": dict(edit.prompts),
         "encoder": facts.get("encoder"),
-        "region": edit.region,
+        "region": ", ".join(sorted(regions)) or None,
         "strength": edit.strength,
         "strength_reason": edit.strength_reason,
         "stopped": edit.stopped,
@@ -75,87 +73,42 @@ def explain(edit: Edit) -> dict[str, Any]:
         },
         "identity_distance": facts.get("identity_distance"),
         **({"judge": facts["judge"]} if "judge" in facts else {}),
-        "faces": {f"face {i}": _tell(edit, layer, _look(edit, layer)) for i, layer in enumerate(edit.layers, 1)},
+        "faces": {f"face {i}": tell(edit, crop, look(edit, crop)) for i, crop in enumerate(find_crops(edit.moves), 1)},
     }
 
 
-def plot(edit: Edit, path: str | Path) -> Path:
-    """Draw photo, result, arrows, a map of the movement and the tint side by side, a row for each face.
+class Look(NamedTuple):
+    """What an edit does at LATTICE x LATTICE points of a crop."""
 
-    Args:
-        edit: has a photo.
-        path: ends in .png, .jpg, .pdf or .svg; written whole or not at all.
-
-    Raises:
-        ValueError: the edit has no photo, or path has another ending.
-        OSError: it cannot be written there.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    path = Path(path)
-    ending = path.suffix.lower()
-    require(ending in FORMATS, f"a plot must end in one of {', '.join(FORMATS)}; got {path}")
-    photo = edit._photo()
-    rows = len(edit.layers)
-    title = _title(edit)
-    head = 0.45 + 0.24 * title.count("\n")  # inches
-    height = 3.7 * rows + head
-    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
-    figure = Figure(figsize=(17, height), facecolor="white", layout=layout)
-    figure.text(
-        0.5,
-        1 - 0.12 / height,
-        title,
-        ha="center",
-        va="top",
-        fontsize=14,
-        color="black",
-        parse_math=False,
-    )
-    grid = figure.subplots(rows, 5, squeeze=False)
-    for i, (layer, axes) in enumerate(zip(edit.layers, grid, strict=True), 1):
-        _draw(edit, photo, layer, axes, f"Face {i} from the left" if rows > 1 else "")
-    return images.write_atomically(
-        path, lambda file: figure.savefig(file, format=ending[1:], dpi=120, facecolor="white")
-    )
-
-
-class _Look(NamedTuple):
-    """What a layer does at LATTICE x LATTICE points of its crop."""
-
-    coord: Tensor  # (1, 2, n, n) where each point is read, relative to itself, crop coordinates
+    offsets: Offsets  # crop coordinates and image units
     moved: Tensor  # (2, n, n) how far the content now seen there has come, photo pixels along the crop's axes
-    tint: Tensor  # (3, n, n) image units
     seen: Tensor  # (n, n) 1 inside the photo, 0 outside; all 1 where the photo is not known
+    lab: Tensor | None  # (3, n, n) what the tint changes, CIELAB; None where the photo is not known
+
+    @property
+    def tint(self) -> Tensor:
+        """(3, n, n) image units."""
+        return self.offsets.color[0]
 
 
 @torch.no_grad()
-def _look(edit: Edit, layer: Layer) -> _Look:
-    points = centres(LATTICE)
-    weight = layer_weight(layer, LATTICE)
-    strength = edit.strength * layer.strength
-    raw = layer.field.lattice(LATTICE)
-    coord, tint = effective(
-        raw,
-        weight.to(raw.coord.device),
-        shape=strength,
-        color=strength,
-        diffeomorphic=layer.field.diffeomorphic,
-    )
-    coord, tint = coord.cpu(), tint.cpu()
-    seen = torch.ones(LATTICE, LATTICE)
+def look(edit: Edit, crop: Crop) -> Look:
+    """Ask for an edit's offsets, at its own strength, over one of its crops."""
+    offsets = move_crop(edit.moves, crop, LATTICE, edit.strength)
+    seen, lab = torch.ones(LATTICE, LATTICE), None
     if edit.photo is not None:
         extent = torch.tensor([edit.photo.width, edit.photo.height])
-        place = layer.crop.to_photo(points)
+        place = crop.to_photo(centres(LATTICE))
         seen = ((place > 0) & (place < extent)).all(-1).float()
+        pixels = extract(edit.photo, crop, LATTICE)
+        moved = warp(pixels, offsets._replace(color=torch.zeros_like(offsets.color)))
+        lab = (rgb_to_lab((moved + offsets.color).clamp(0, 1)) - rgb_to_lab(moved))[0]
     # output(p) = image(p + coord(p)): what is seen at p has come from there, so it moved by minus coord.
-    return _Look(coord, coord[0] * (-layer.crop.side_px / 2), tint[0], seen)
+    return Look(offsets, offsets.coord[0] * (-crop.side_px / 2), seen, lab)
 
 
-def _tell(edit: Edit, layer: Layer, look: _Look) -> dict[str, Any]:
-    """Sum up one layer."""
-    crop = layer.crop
+def tell(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
+    """Sum up one crop; see `explain`."""
     distance = look.moved.norm(dim=0) * look.seen
     change = look.tint.abs() * look.seen
     side = crop.side_px
@@ -165,45 +118,112 @@ def _tell(edit: Edit, layer: Layer, look: _Look) -> dict[str, Any]:
         movement[f"{name}_px"] = round(value, 3)
         movement[f"{name}_percent_of_crop"] = round(100 * value / side, 3)
         movement[f"{name}_percent_of_eye_distance"] = round(100 * value / eyes, 3) if eyes else None
-    folds = count_folds(look.coord)
+    folds = count_folds(look.offsets.coord)
     return {
         "crop_side_px": round(side, 2),
         "eye_distance_px": None if eyes is None else round(eyes, 2),
         "movement": movement,
         "moved_share": round(_mean((distance > VISIBLE_PX).float(), look.seen), 4),
+        "changed_share": _changed_share(edit, crop),
         "folds": folds,
         "folds_share": folds / LATTICE**2,
+        "background": _background(look, crop),
         "tint": {
             "largest": round(float(change.max()), 4),
             "mean": round(_mean(change.mean(0), look.seen), 4),
         },
-        "parts": _parts(layer, edit.strength * layer.strength),
+        "parts": _parts(edit, crop),
         "regions": _regions(look, crop),
         "points": [] if crop.landmarks is None else say_points(look.moved, crop),
+        "colors": _colors(edit, look, crop),
     }
 
 
-def _parts(layer: Layer, strength: float) -> dict[str, list[float]]:
+def _changed_share(edit: Edit, crop: Crop) -> float | None:
+    """Share of a crop's pixels in the photo that a picture saved in 8 bits shows differently."""
+    if edit.photo is None:
+        return None
+    box = crop.box(edit.photo.height, edit.photo.width)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return 0.0
+    pictures = (render(edit.photo, edit.moves, shape=s, color=s, box=box) for s in (0.0, edit.strength))
+    before, after = (images.quantize(picture, np.uint8) for picture in pictures)
+    return round(float((before != after).any(-1).mean()), 4)
+
+
+def _background(look: Look, crop: Crop) -> dict[str, float] | None:
+    """Tell what happens outside the face: the longest movement, and the most that a straight line bends, pixels."""
+    if crop.landmarks is None:
+        return None
+    p = crop.landmarks.double()
+    eyes, mouth = p[36:48].mean(0), (p[48] + p[54]) / 2
+    unit = (p[42:48].mean(0) - p[36:42].mean(0)).norm()
+    off = outline_distance(centres(LATTICE, dtype=torch.float64), face_outline(p, 0.85 * (eyes - mouth)), True) / unit
+    weight = (off > OFF_FACE).float() * look.seen
+    # A level line's points go up and down by moved[1], an upright one's left and right by moved[0].
+    bends = (_bend(look.moved[1], weight), _bend(look.moved[0].T, weight.T))
+    return {
+        "largest_px": round(float((look.moved.norm(dim=0) * weight).max()), 3),
+        "bend_px": round(max(bends), 3),
+    }
+
+
+def _bend(moved: Tensor, weight: Tensor) -> float:
+    """How far (n, n) heights depart from the straight line of least squares in their row, at most."""
+    at = centres(moved.shape[-1])[0, :, 0].expand_as(moved)
+    total = weight.sum(1, keepdim=True).clamp_min(1e-9)
+    x, y = (v - (v * weight).sum(1, keepdim=True) / total for v in (at, moved))
+    slope = (x * y * weight).sum(1, keepdim=True) / (x * x * weight).sum(1, keepdim=True).clamp_min(1e-9)
+    return float(((y - slope * x) * weight).abs().max())
+
+
+def _parts(edit: Edit, crop: Crop) -> dict[str, list[float]]:
     """Tell the color added to each part of a face: R, G, B in image units."""
-    if layer.field.palette is None:
+    colors = edit.strength * _part_colors(edit.moves, crop)
+    if not colors.any() and all(layer.field.palette is None for layer in find_layers(edit.moves)):
         return {}
-    colors = strength * layer.field.part_colors().detach().cpu()
     return {
         name: [round(value, 4) + 0.0 for value in color] for name, color in zip(PARTS, colors.tolist(), strict=True)
     }
 
 
-def _regions(look: _Look, crop: Crop) -> dict[str, dict[str, Any]]:
+def _part_colors(moves: Sequence[Move], crop: Crop) -> Tensor:
+    """Add up the colors of a face's parts, (5, 3); what is undone counts against."""
+    total = torch.zeros(len(PARTS), 3)
+    for move in moves:
+        if isinstance(move, Layer):
+            if move.field.palette is not None and place_of(move.crop) == place_of(crop):
+                total += move.strength * move.field.part_colors().detach().cpu()
+        elif isinstance(move, Chain):
+            total += move.strength * sum(_part_colors(stage, crop) for stage in move.stages)
+        else:
+            total -= move.strength * _part_colors(move.moves, crop)
+    return total
+
+
+def _colors(edit: Edit, look: Look, crop: Crop) -> list[str]:
+    if edit.photo is None or look.lab is None or crop.landmarks is None:
+        return []
+    masks = part_masks(extract(edit.photo, crop, LATTICE), crop.landmarks).float()[None]
+    weights = F.interpolate(masks, (LATTICE, LATTICE), mode="bilinear")[0] * look.seen
+    parts = zip(PARTS, weights, strict=True)
+    return say_colors({name: [_mean(axis, weight) for axis in look.lab] for name, weight in parts})
+
+
+def _regions(look: Look, crop: Crop) -> dict[str, dict[str, Any]]:
     """Sum up each part of a face: mean movement in pixels, direction in words, mean change of R, G, B."""
     if crop.landmarks is None:
         return {}
-    told = {}
+    told, eyes = {}, float(crop.eye_distance or 0) * crop.side_px / 2
     for name in REGIONS:
         weight = region_mask(name, crop.landmarks, LATTICE)[0, 0] * look.seen
+        distance = _mean(look.moved.norm(dim=0), weight)
         told[name] = {
-            "movement_px": round(_mean(look.moved.norm(dim=0), weight), 3),
+            "movement_px": round(distance, 3),
+            "movement_percent_of_eye_distance": round(100 * distance / eyes, 3),
             "direction": _direction(look.moved, weight, crop.landmarks if name == "eyes" else None),
             "tint": [round(_mean(channel, weight), 4) + 0.0 for channel in look.tint],  # no -0.0
+            **({} if look.lab is None else {"lab": [round(_mean(axis, weight), 2) + 0.0 for axis in look.lab]}),
         }
     return told
 
@@ -238,97 +258,3 @@ def _spread(moved: Tensor, weight: Tensor) -> float:
 def _mean(values: Tensor, weight: Tensor) -> float:
     """Average (n, n) values; 0 where nothing has weight."""
     return float((values * weight).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64).clamp_min(1e-9))
-
-
-def _title(edit: Edit) -> str:
-    """Say what was asked for and, on a line of its own, strength and reason."""
-    texts = [f"“{text}”" + (f" × {weight:g}" if weight != 1 else "") for text, weight in edit.prompts.items()]
-    strength = f"strength {edit.strength:.2f} ({edit.strength_reason})"
-    return "\n".join(textwrap.fill(part, 130) for part in (" + ".join(texts), strength))
-
-
-def _draw(edit: Edit, photo: Photo, layer: Layer, axes: Sequence[Axes], label: str) -> None:
-    """Fill one row of the figure."""
-    look, crop = _look(edit, layer), layer.crop
-    facts = _tell(edit, layer, look)
-    size = int(min(max(crop.side_px, 64), PLOT_PX))
-    edited = render_crop(photo, edit.layers, crop, size, edit.strength, np.float32)
-    pictures = [images.quantize(picture, np.float32) for picture in (extract(photo, crop, size), edited)]
-    name, most = max(
-        facts["regions"].items(), key=lambda item: item[1]["movement_px"], default=("", {"direction": "still"})
-    )
-    _show(axes[0], "Photo", pictures[0])
-    note = "" if most["direction"] == "still" else f"moved most: {name}, {most['direction']}"
-    _show(axes[1], "Edited", pictures[1], note)
-    axes[0].set_ylabel(label, fontsize=12, color="black")
-
-    largest = facts["movement"]["largest_px"]
-    gray = pictures[1].mean(-1, keepdims=True).repeat(3, axis=-1)
-    note = _draw_arrows(axes[2], look, crop.side_px)
-    _show(axes[2], "Which way it moved", 0.45 * gray + 0.3 * pictures[1] + 0.25, note)
-
-    distance = (look.moved.norm(dim=0) * look.seen).numpy()
-    share = f"{100 * facts['moved_share']:.0f} % of the area moved over {VISIBLE_PX:g} px"
-    top = largest or 1.0
-    heat = _show(axes[3], "How far it moved", distance, share, cmap="inferno", vmin=0, vmax=top)
-    beside = axes[3].inset_axes((1.03, 0, 0.05, 1))  # so that the map is as large as the pictures
-    bar = axes[3].figure.colorbar(heat, cax=beside)
-    bar.set_label("pixels of the photo", fontsize=10, color="black")
-    bar.ax.tick_params(labelsize=9, colors="black")
-
-    strongest = facts["tint"]["largest"]
-    factor = _factor(0.45, strongest)
-    tint = 0.5 + factor * (look.tint * look.seen).permute(1, 2, 0).numpy()
-    note = f"gray: no change; shown {factor} × as strong" if strongest else "none"
-    _show(axes[4], "Color added", tint.clip(0, 1), note)
-    if crop.landmarks is not None:
-        for ax, color in ((axes[3], "white"), (axes[4], "black")):
-            for first, last in OUTLINES:
-                points = crop.landmarks[first:last]
-                closed = torch.cat([points, points[:1]]) if first >= 36 else points
-                ax.plot(*closed.T.numpy(), color=color, linewidth=0.8, alpha=0.5)
-
-
-def _show(ax: Axes, title: str, picture: np.ndarray, note: str = "", **how: Any) -> Any:
-    """Show an (n, n[, 3]) picture over the crop's [-1, 1] x [-1, 1], y down, with a title above and a note below."""
-    ax.set_title(title, fontsize=13, color="black", pad=6)
-    ax.set_xlabel(note, fontsize=10, color="black")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    return ax.imshow(picture, extent=(-1, 1, 1, -1), interpolation="bilinear", zorder=0, **how)
-
-
-def _draw_arrows(ax: Axes, look: _Look, side_px: float) -> str:
-    """Draw where content has come from and gone to, averaged over the cells of a coarse grid; return a note."""
-    cell = LATTICE // ARROWS
-    moved = F.avg_pool2d((look.moved * look.seen)[None], cell)[0].reshape(2, -1) * (2 / side_px)
-    length = moved.norm(dim=0)
-    longest = float(length.max())
-    largest = float((look.moved.norm(dim=0) * look.seen).max())
-    if largest < STILL_PX:
-        return "nothing moved"
-    factor = _factor(1.6 * 2 / ARROWS, longest)
-    kept = length > 0.08 * longest
-    x, y = centres(ARROWS).reshape(-1, 2)[kept].T
-    dx, dy = factor * moved[:, kept]
-    ax.quiver(
-        *(v.numpy() for v in (x, y, dx, dy)),
-        pivot="tip",  # an arrow ends where its content is now
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.009,
-        headwidth=4,
-        headlength=4,
-        headaxislength=3.6,
-        color="#ffd60a",
-        edgecolor="black",
-        linewidth=0.5,
-        zorder=3,
-    )
-    return f"at most {largest:.1f} px" + (f"; arrows {factor} × as long" if factor > 1 else "")
-
-
-def _factor(room: float, value: float) -> int:
-    """Return the largest round factor by which `value` still fits."""
-    return max((f for f in FACTORS if f * value <= room), default=1)

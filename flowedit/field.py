@@ -126,11 +126,11 @@ class Field(nn.Module, ABC):
         return masks[0] if size == PARTS_PX else F.interpolate(masks, (size, size), mode="bilinear")[0]
 
     @final
-    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate the same function at (N, 2) crop coordinates: coord (N, 2) and color (N, 3)."""
+    def at(self, points: Tensor, parts: bool = True) -> tuple[Tensor, Tensor]:
+        """Evaluate the same function at (N, 2) crop coordinates: coord (N, 2), color (N, 3); `parts` with theirs."""
         _check_points(points)
         coord, color = self._at(points)
-        if self.palette is not None:
+        if parts and self.palette is not None:
             x, y = (points.T.to(color).clamp(-1, 1) + 1) * (PARTS_PX / 2) - 0.5
             masks = sample(self.parts.to(color) / 255, x, y, "linear")
             for one, where in zip(self.part_colors(), masks, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,22 +15,25 @@ from torch import Tensor
 
 from . import image as images
 from .align import Crop, choose, extract, whole_crop
-from .budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight
+from .budget import Bound, CropEdit, bound_displacement, bound_identity, choose_strength, layer_weight
 from .checks import require
 from .config import Config
 from .corpus import find_corpus, read_corpus
-from .edit import Edit, make_mask
+from .edit import Edit
 from .encoder import Encoder, load_encoder
 from .field import Field, HashField, RasterField
 from .image import Photo, Source
 from .judge import GainMeter, is_fooled
+from .motion import Layer, Move, find_crops, move_crop
 from .objective import POOL, check_prompts
 from .palette import PARTS, mix_paints, part_masks
-from .render import Layer
-from .steps import Step, iterate
+from .region import mask_regions
+from .steps import Step, flatten, iterate, lattice_size
 
 PATIENCE = 15  # steps without a gain before the loop has converged
 LEAST_GAIN = 1e-4  # of the objective
+CHECK = 20  # steps between two looks at the bounds
+BEYOND = 1.25  # of the identity budget: what goes so far would have to be scaled back much
 
 
 def optimize(
@@ -40,6 +43,7 @@ def optimize(
     config: Config | None = None,
     encoder: Encoder | str | None = None,
     judge: Encoder | str | None = None,
+    unlike: Sequence[Edit] = (),
     callback: Callable[[Step], object] | None = None,
     progress: bool | None = None,
 ) -> Edit:
@@ -53,12 +57,13 @@ def optimize(
         encoder: guides the edit: name (see `load_encoder`) or object; None is the shipped faceclip.
         judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
             sees next to nothing of it, a warning says that the guide was fooled.
+        unlike: edits of this photo that the new one shall differ from; `variants` makes several in a row.
         callback: called with every `Step`; an exception ends the loop.
         progress: show a bar; None shows it on a terminal only.
 
     Returns:
-        The edit, at the strength that the config's bounds allow: identity, displacement, effect. Ctrl-C keeps the best
-        so far and says so in `stopped`.
+        The edit, at the strength that the config's bounds allow: identity, displacement, effect. The loop ends early
+        where they are exceeded. Ctrl-C keeps the best so far and says so in `stopped`.
 
     Raises:
         TypeError, ValueError: bad input, no face (then `align=False` edits the whole picture), or an unknown
@@ -71,9 +76,8 @@ def optimize(
     photo = images.load(image)
     crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     hard_mask = _read_masks(config, photo)
-    device = _device(config.device)
-    guide = encoder if encoder is not None and not isinstance(encoder, str) else load_encoder(encoder, device)
-    second = load_encoder(judge, device) if isinstance(judge, str) else judge
+    guide = load_guide(encoder, config)
+    second = None if judge is None else load_guide(judge, config)
     for text in prompts:
         if not guide.knows(text):
             warnings.warn(
@@ -90,7 +94,7 @@ def optimize(
     start = time.perf_counter()
     found: list[tuple[Layer, dict[str, list[float]], str]] = []
     for crop in crops:
-        found.append(_search(photo, crop, hard_mask, guide, prompts, config, generator, callback, progress))
+        found.append(_search(photo, crop, hard_mask, guide, prompts, config, generator, unlike, callback, progress))
         if found[-1][2] == "interrupted":  # the faces not reached stay as they are
             break
     layers = tuple(layer for layer, _, _ in found)
@@ -105,8 +109,6 @@ def optimize(
         prompts,
         stopped=stopped,
         history=history,
-        region=config.region,
-        protect=config.protected_regions,
         facts={
             "encoder": guide.name,
             "target": config.target,
@@ -117,14 +119,15 @@ def optimize(
             "encoder_calls": len(history["text"]) * config.views + POOL * len(found),
             "versions": _versions(),
             "photo_sha256": photo.sha256,
+            "photo_size": [photo.width, photo.height],
         },
     )
-    chosen = choose_strength(layers, photo, config.identity, _bounds(edit, guide, prompts, config))
+    chosen = choose_strength(layers, photo, config.identity, _bounds(photo, layers, guide, prompts, config))
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     facts = {
         **edit.facts,
         "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
-        "similarity": _similarity(edit, guide, prompts),
+        "similarity": measure_similarity(edit, guide, prompts),
         **({} if second is None else {"judge": _hear(edit, guide, second, prompts)}),
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -139,6 +142,7 @@ def _search(
     prompts: Mapping[str, float],
     config: Config,
     generator: torch.Generator,
+    unlike: Sequence[Edit],
     callback: Callable[[Step], object] | None,
     progress: bool | None,
 ) -> tuple[Layer, dict[str, list[float]], str]:
@@ -147,13 +151,21 @@ def _search(
 
     layer, pixels, weight = begin(photo, crop, hard_mask, crop_side(guide), config, generator)
     field = layer.field
+    size = lattice_size(field, pixels.shape[-1])
+    avoid = torch.stack([flatten(move_crop(each.moves, crop, size), config) for each in unlike]) if unlike else None
+    # Of the bounds, movement's is the field's own; these two are looked at now and then.
+    bounds = _bound_effect(photo, (layer,), guide, prompts, config)
+    identity, _ = bound_identity((layer,), photo, config.identity and BEYOND * config.identity)
+    bounds += [] if identity is None else [identity.bound]
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
     smoothed: float | None = None
     shown = sys.stderr.isatty() if progress is None else progress
     bar = tqdm(total=config.most_steps, desc="editing", unit="step", disable=not shown, leave=False)
     try:
-        for step in iterate(field, pixels, weight, guide, prompts, config, generator):
+        for step in iterate(
+            field, pixels, weight, guide, prompts, config, generator, landmarks=crop.landmarks, avoid=avoid
+        ):
             for name, value in {**step.terms, "total": step.total}.items():
                 history.setdefault(name, []).append(value)
             # Views differ from step to step: a running mean says whether anything is still gained.
@@ -169,12 +181,20 @@ def _search(
             if since >= PATIENCE and 2 * step.number >= config.most_steps:  # a neural field starts slowly
                 stopped = "converged"
                 break
+            if step.number % CHECK == CHECK - 1 and any(bound.measure(1.0) > bound.limit for bound in bounds):
+                stopped, kept = "budget", _copy(field)
+                break
     except KeyboardInterrupt:
         stopped = "interrupted"
     finally:
         bar.close()
     field.load_state_dict(kept)
     return replace(layer, field=field.cpu()), history, stopped
+
+
+def load_guide(encoder: Encoder | str | None, config: Config) -> Encoder:
+    """Return an encoder object as it is; load a name, or the shipped one for None, to the config's device."""
+    return load_encoder(encoder, _device(config.device)) if encoder is None or isinstance(encoder, str) else encoder
 
 
 def begin(
@@ -195,21 +215,25 @@ def begin(
     """
     device = _device(config.device)
     pixels = extract(photo, crop, side)
-    field = _make_field(config, generator, n_parts=0 if crop.landmarks is None else len(PARTS))
+    field = _make_field(config, crop, generator)
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks)
         field.draw_parts(masks, mix_paints(pixels, masks))
-    layer = Layer(field, crop, make_mask(config.region, config.protected_regions, crop), hard_mask)
+    region, protect = config.region, config.protected_regions
+    layer = Layer(field, crop, mask_regions(region, protect, crop.landmarks), hard_mask, region=region, protect=protect)
     weight = layer_weight(layer, side).to(device)
     return replace(layer, field=field.to(device)), pixels.to(device), weight
 
 
-def _make_field(config: Config, generator: torch.Generator, n_parts: int) -> Field:
+def _make_field(config: Config, crop: Crop, generator: torch.Generator) -> Field:
+    max_shift = config.max_shift
+    if config.displacement is not None and crop.eye_distance is not None:  # crop coordinates, of which a side has two
+        max_shift = min(max_shift, config.displacement / 100 * crop.eye_distance / 2)
     limits: dict[str, Any] = {
-        "max_shift": config.max_shift,
+        "max_shift": max_shift,
         "max_tint": config.max_tint,
         "diffeomorphic": config.diffeomorphic,
-        "n_parts": n_parts,
+        "n_parts": 0 if crop.landmarks is None else len(PARTS),
     }
     if config.field == "raster":
         return RasterField(config.coord_size, config.color_size, **limits)
@@ -227,40 +251,46 @@ def _make_field(config: Config, generator: torch.Generator, n_parts: int) -> Fie
     )
 
 
-def _similarity(edit: Edit, guide: Encoder, prompts: Mapping[str, float]) -> dict[str, list[float]]:
+def measure_similarity(edit: Edit, guide: Encoder, prompts: Mapping[str, float]) -> dict[str, list[float]]:
     """Cosine of the first face to each prompt before and after, at the edit's strength."""
-    assert edit.photo is not None
     texts = guide.text(list(prompts))
-    crop = CropEdit(edit.layers[0], edit.photo, crop_side(guide))
+    crop = _first_face(edit, guide)
     with torch.no_grad():
         seen = torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device)
         cosines = guide.image(seen) @ texts.T
     return {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(prompts)}
 
 
-def _bounds(edit: Edit, guide: Encoder, prompts: Mapping[str, float], config: Config) -> list[Bound]:
+def _bounds(
+    photo: Photo, moves: Sequence[Move], guide: Encoder, prompts: Mapping[str, float], config: Config
+) -> list[Bound]:
     """Make the bounds that the config sets beside the identity budget."""
-    assert edit.photo is not None
-    bounds = []
+    bounds = _bound_effect(photo, moves, guide, prompts, config)
     if config.displacement is not None:
-        bounds.append(bound_displacement(edit.layers, edit.photo, config.displacement))
-    if config.effect is not None:
-        crop = CropEdit(edit.layers[0], edit.photo, crop_side(guide))
-        meter = GainMeter(guide, prompts, crop.pixels)
-
-        def measure(strength: float) -> float:
-            return meter(crop.at(strength)).share
-
-        bounds.append(Bound("effect", config.effect, measure, " of the prompt's change"))
+        bounds.append(bound_displacement(moves, photo, config.displacement))
     return bounds
+
+
+def _bound_effect(
+    photo: Photo, moves: Sequence[Move], guide: Encoder, prompts: Mapping[str, float], config: Config
+) -> list[Bound]:
+    """Make the bound of what the guide sees in the first face, if the config sets it."""
+    if config.effect is None:
+        return []
+    return [bound_effect(guide, prompts, CropEdit(photo, moves, find_crops(moves)[0], crop_side(guide)), config.effect)]
+
+
+def bound_effect(guide: Encoder, prompts: Mapping[str, float], crop: CropEdit, limit: float) -> Bound:
+    """Bound how much of the prompts' change the guide sees in a crop."""
+    meter = GainMeter(guide, prompts, crop.pixels)
+    return Bound("effect", limit, lambda strength: meter(crop.at(strength)).share, " of the prompt's change")
 
 
 def _hear(edit: Edit, guide: Encoder, second: Encoder, prompts: Mapping[str, float]) -> dict[str, Any]:
     """Let a judge look at the first face, and warn if it sees nothing of the guide's gain."""
-    assert edit.photo is not None
     gains = []
     for encoder in (guide, second):
-        crop = CropEdit(edit.layers[0], edit.photo, crop_side(encoder))
+        crop = _first_face(edit, encoder)
         gains.append(GainMeter(encoder, prompts, crop.pixels)(crop.at(edit.strength)))
     fooled = is_fooled(*gains)
     if fooled:
@@ -270,7 +300,13 @@ def _hear(edit: Edit, guide: Encoder, second: Encoder, prompts: Mapping[str, flo
             stacklevel=3,
         )
     guided, judged = (round(gain.share, 4) for gain in gains)
-    return {"name": second.name, "gain": judged, "guide_gain": guided, "fooled": fooled}
+    similarity = measure_similarity(edit, second, prompts)
+    return {"name": second.name, "similarity": similarity, "gain": judged, "guide_gain": guided, "fooled": fooled}
+
+
+def _first_face(edit: Edit, encoder: Encoder) -> CropEdit:
+    assert edit.photo is not None
+    return CropEdit(edit.photo, edit.moves, find_crops(edit.moves)[0], crop_side(encoder))
 
 
 def crop_side(guide: Encoder) -> int:

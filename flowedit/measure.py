@@ -1,4 +1,4 @@
-"""Measure a face's geometry from its 68 landmarks, in numbers that do not depend on pose in the plane or on size."""
+"""A face's geometry from its 68 landmarks, in numbers free of pose in the plane and of size; colors in CIELAB."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from .checks import require
+
+TO_XYZ = torch.tensor([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+WHITE = torch.tensor([0.95047, 1.0, 1.08883])  # D65
 
 
 def measure(landmarks: Tensor) -> dict[str, Tensor]:
@@ -61,3 +64,12 @@ def polygon_area(points: Tensor) -> Tensor:
     """Area of closed polygons (..., n, 2) by the shoelace formula; (...), in squared units of the points."""
     ahead = points.roll(-1, dims=-2)
     return (points[..., 0] * ahead[..., 1] - points[..., 1] * ahead[..., 0]).sum(-1).abs() / 2
+
+
+def rgb_to_lab(image: Tensor) -> Tensor:
+    """Turn (B, 3, H, W) sRGB in [0, 1] into CIELAB (D65): L in [0, 100], a and b about +-100."""
+    linear = torch.where(image > 0.04045, ((image + 0.055) / 1.055) ** 2.4, image / 12.92)
+    xyz = torch.einsum("ij,bjhw->bihw", TO_XYZ / WHITE[:, None], linear)
+    root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = root.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)

@@ -14,8 +14,10 @@ from .corpus import embed_changes
 from .encoder import Encoder, check_prompt
 from .field import Offsets
 from .kernels import look
+from .region import face_outline, fall, outline_distance, pixel_centres
 
 POOL = 8  # views made before the loop, each with its target
+NEAR = (0.05, 0.4)  # from a face's outline, in distances between the eyes: still on it, and off it
 COVERED = 10.0
 LEAST_SHARE = 0.05  # of a prompt's change, that must lie in its corpus' subspace
 AXIS = 1e-3  # of a prompt's change: an axis that holds less is not about it
@@ -216,6 +218,24 @@ def tint_price(parts: Tensor, size: int) -> Tensor:
     """
     most = F.interpolate(parts.amax(0)[None, None].float() / 255, (size, size), mode="bilinear")
     return 1 + (COVERED - 1) * most[0]
+
+
+def movement_price(landmarks: Tensor, size: int, around: float) -> Tensor:
+    """Price of a pixel's movement: 1 on the face, rising smoothly to `around` off it, where straight lines show.
+
+    Args:
+        landmarks: (68, 2) crop coordinates.
+        size: S.
+        around: see `Config.around`.
+
+    Returns:
+        (1, S, S).
+    """
+    p = landmarks.double().cpu()
+    eyes, mouth = p[36:48].mean(0), (p[48] + p[54]) / 2
+    unit = (p[42:48].mean(0) - p[36:42].mean(0)).norm()
+    away = outline_distance(pixel_centres(size), face_outline(p, 0.85 * (eyes - mouth)), True) / unit
+    return (around + (1 - around) * fall(away, *NEAR)).float()[None]
 
 
 def palette_term(palette: Tensor) -> Tensor:

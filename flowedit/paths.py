@@ -60,3 +60,8 @@ def name_targets(option: Path | None, photos: Sequence[Path], several: bool, end
             name, number = f"{photo.stem}_{number}{ending}", number + 1
         names[name] = None
     return [folder / name for name in names]
+
+
+def number(first: Path, n: int) -> list[Path]:
+    """Name n files: `first`, and the same with _2, _3, ... before its ending."""
+    return [first, *(first.with_name(f"{first.stem}_{k}{first.suffix}") for k in range(2, n + 1))]

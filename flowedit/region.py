@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from .checks import describe, require
 
 REGIONS = ("mouth", "eyes", "brows", "nose", "jaw", "skin")
+MASK_PX = 256  # side of a mask of several regions
 
 
 def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
@@ -59,6 +61,22 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
         mask = mask * (1 - both(*brow, 0.07, 0.16, closed=False))
         mask = mask * (1 - soft(lips, 0.03, 0.12))
     return mask.float()[None, None]
+
+
+def mask_regions(region: str | None, protect: Sequence[str], landmarks: Tensor | None) -> Tensor | None:
+    """Draw what may change: nothing but `region`, if that is not None, and nothing of the regions in `protect`.
+
+    Returns:
+        (1, 1, 256, 256) as of `region_mask`; None where all may change.
+    """
+    if region is None and not protect:
+        return None
+    require(landmarks is not None, "region and protect must go with a detected face; got a whole picture")
+    assert landmarks is not None  # for the type checker
+    mask = torch.ones(1, 1, MASK_PX, MASK_PX) if region is None else region_mask(region, landmarks, MASK_PX)
+    for name in protect:
+        mask = mask * (1 - region_mask(name, landmarks, MASK_PX))
+    return mask
 
 
 def check_landmarks(landmarks: Tensor) -> None:

@@ -1,79 +1,37 @@
-"""Photo x layers -> photo: the field carried into the photo's frame, the original sampled once, tile by
-tile."""
+"""Photo x moves -> photo: offsets asked for in the photo's frame, the original sampled once, tile by tile."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import describe, require
-from .field import Field, centres
+from .checks import require
 from .kernels import sample
-from .warp import integrate, window
+from .motion import Box, Move, Placed, bounding_box, find_layers, place
 
 if TYPE_CHECKING:
-    from .align import Crop
     from .image import Photo
 
-Box = tuple[int, int, int, int]  # top, left, bottom, right in photo pixels; bottom and right exclusive
-
-_LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
 _BLOCK = 1 << 16  # points handled at a time: what fits the processor's cache
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One field over one crop of a photo.
-
-    Attributes:
-        field: what is done, in the crop's frame.
-        crop: where the crop lies in the photo.
-        mask: (1, 1, m, m) weights in [0, 1] over the crop, or None for all ones.
-        hard_mask: (H, W) float32 weights in [0, 1] over the photo, or None; pixels with 0 keep their bits.
-        strength: scales shape and color; 0 is the photo.
-
-    Raises:
-        ValueError: a mask has another shape or range.
-    """
-
-    field: Field
-    crop: Crop
-    mask: Tensor | None = None
-    hard_mask: np.ndarray | None = None
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(math.isfinite(self.strength), f"strength must be finite; got {self.strength!r}")
-        if (mask := self.mask) is not None:
-            square = mask.ndim == 4 and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] > 0
-            require(square, f"mask must have shape (1, 1, m, m); got {describe(mask)}")
-            require(bool(((mask >= 0) & (mask <= 1)).all()), "mask must be in [0, 1]; got values outside or NaN")
-        if (hard := self.hard_mask) is not None:
-            plane = hard.ndim == 2 and hard.dtype == np.float32
-            require(plane, f"hard_mask must be an (H, W) float32 array; got {describe(hard)}")
-            inside = bool(hard.size) and bool(hard.min() >= 0) and bool(hard.max() <= 1)
-            require(inside, "hard_mask must be in [0, 1]; got values outside or NaN")
 
 
 @torch.no_grad()
 def render(
     photo: Photo,
-    layers: Sequence[Layer],
+    moves: Sequence[Move],
     *,
     shape: float = 1.0,
     color: float = 1.0,
     box: Box | None = None,
     tile: int = 1024,
 ) -> Tensor:
-    """Apply layers to a photo at its own size.
+    """Apply moves to a photo at its own size.
 
-    Offsets of all layers add; the original is sampled once, with an interpolating cubic whose border repeats,
+    Offsets of all moves add; the original is sampled once, with an interpolating cubic whose border repeats,
     and the result is clamped to [0, 1]. A pixel with no shift is not interpolated, and one with no shift and
     no tint keeps its bits; so does everything outside the crops, where a hard mask is 0, and everything at
     strength 0.
@@ -84,8 +42,8 @@ def render(
 
     Args:
         photo: the original.
-        layers: what to do; none gives the photo.
-        shape: strength of the shifts of all layers, times each layer's own.
+        moves: what to do; none gives the photo.
+        shape: strength of the shifts of all moves, times each move's own.
         color: strength of the tints, likewise.
         box: the part wanted, in photo pixels; None is the whole photo.
         tile: side in pixels of the tiles worked on, a matter of memory only: the bits do not depend on it
@@ -108,16 +66,19 @@ def render(
     area = (0, 0, height, width) if box is None else box
     inside = 0 <= area[0] < area[2] <= height and 0 <= area[1] < area[3] <= width
     require(inside, f"box (top, left, bottom, right) must lie in the {height} x {width} photo; got {area}")
-    for layer in layers:
+    for layer in find_layers(moves):
         if (hard := layer.hard_mask) is not None:
             fits = hard.shape == (height, width)
             require(fits, f"hard_mask must have the photo's shape ({height}, {width}); got {hard.shape}")
 
     result = photo.tensor(area)
-    placed = [_Placed(layer, height, width, shape, color) for layer in layers]
-    placed = [layer for layer in placed if layer.shape or layer.color]
+    placed = [
+        (place(move, shape, color), bounding_box(move, height, width))
+        for move in moves
+        if move.strength * shape or move.strength * color
+    ]
     for part in _tiles(area, tile):
-        touching = [layer for layer in placed if _overlap(part, layer.box)]
+        touching = [(move, box) for move, box in placed if _overlap(part, box)]
         if touching:
             rows = slice(part[0] - area[0], part[2] - area[0])
             columns = slice(part[1] - area[1], part[3] - area[1])
@@ -125,97 +86,15 @@ def render(
     return result
 
 
-class _Placed:
-    """A layer ready to be asked for its offsets at photo pixels."""
-
-    def __init__(self, layer: Layer, height: int, width: int, shape: float, color: float) -> None:
-        self.field, self.mask = layer.field, layer.mask
-        self.hard = None if layer.hard_mask is None else torch.from_numpy(np.ascontiguousarray(layer.hard_mask))
-        self.shape, self.color = shape * layer.strength, color * layer.strength
-        (self.a, self.b, self.x0), (self.c, self.d, self.y0) = layer.crop.matrix.tolist()
-        self.box = layer.crop.box(height, width)
-        self.device = next(layer.field.parameters()).device
-        self.coord: Tensor | None = None  # (2, n, n) the integrated shift, where the field is a velocity
-        if self.field.diffeomorphic and self.shape:
-            points = centres(_LATTICE)
-            x, y = points.reshape(-1, 2).T
-            weight = self._weight(x, y)
-            if self.hard is not None:
-                px, py = self.a * x + self.b * y + self.x0 - 0.5, self.c * x + self.d * y + self.y0 - 0.5
-                weight = weight * sample(self.hard[None], px, py, "linear")[0]
-            velocity = self.field.lattice(_LATTICE).coord.float().cpu() * weight.reshape(_LATTICE, _LATTICE)
-            self.coord = integrate(velocity, self.shape)[0]
-
-    def offsets(self, box: Box) -> tuple[Tensor, Tensor]:
-        """Evaluate at the photo pixels (h, w) of a box.
-
-        Returns:
-            Their shift (2, h, w) in photo pixels, x before y, and their tint (3, h, w); exactly 0 where nothing may
-            change.
-        """
-        # Written out, not as a matrix product: every pixel's bits depend on that pixel alone.
-        u = torch.arange(box[1], box[3]).double() + (0.5 - self.x0)
-        v = torch.arange(box[0], box[2]).double()[:, None] + (0.5 - self.y0)
-        scale = 1 / (self.a * self.d - self.b * self.c)
-        x, y = ((self.d * u - self.b * v) * scale).float(), ((self.a * v - self.c * u) * scale).float()
-        inside = (x.abs() < 1) & (y.abs() < 1)
-        hard = None if self.hard is None else self.hard[box[0] : box[2], box[1] : box[3]]
-        if hard is not None:
-            inside &= hard > 0
-        shape = inside.shape
-        kept = inside.flatten().nonzero()[:, 0]
-        everything = 2 * len(kept) > inside.numel()  # cheaper than to pick them out
-        if not len(kept):
-            return torch.zeros(2, *shape), torch.zeros(3, *shape)
-        x, y = (axis.flatten() if everything else axis.flatten()[kept] for axis in (x, y))
-        weight = self._weight(x, y)
-        if hard is not None:
-            weight = weight * (hard.flatten() if everything else hard.flatten()[kept])
-        if self.coord is None or self.color:
-            coord, color = self._evaluate(x, y)
-        else:
-            coord, color = x.new_zeros(2, len(x)), x.new_zeros(3, len(x))
-        if self.coord is None:
-            dx, dy = coord * (weight * self.shape)
-        else:
-            px, py = ((axis + 1) * (_LATTICE / 2) - 0.5 for axis in (x, y))
-            dx, dy = sample(self.coord, px, py, "catmull_rom")
-        found = torch.cat(
-            [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
-        )
-        found = found.where(weight != 0, found.new_zeros(()))  # a smooth movement ends short of what must not change
-        if everything:
-            found = found.where(inside.flatten(), found.new_zeros(()))
-        else:
-            found = found.new_zeros(5, inside.numel()).index_copy_(1, kept, found)
-        return found[:2].reshape(2, *shape), found[2:].reshape(3, *shape)
-
-    def _weight(self, x: Tensor, y: Tensor) -> Tensor:
-        weight = window(torch.stack([x, y], dim=-1))
-        if self.mask is None:
-            return weight
-        half = self.mask.shape[-1] / 2
-        mask = self.mask[0].to("cpu", torch.float32)
-        return weight * sample(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "linear")[0]
-
-    def _evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        # Filled up to a multiple of 64: a product of a few rows may round differently from one of many.
-        points = torch.stack([x, y], dim=-1)
-        points = torch.cat([points, points.new_zeros(-len(x) % 64, 2)]).to(self.device)
-        coord, color = self.field.at(points)
-        return coord[: len(x)].T.float().cpu(), color[: len(x)].T.float().cpu()
-
-
-def _edit_tile(out: Tensor, part: Box, photo: Photo, layers: list[_Placed]) -> None:
+def _edit_tile(out: Tensor, part: Box, photo: Photo, moves: Sequence[tuple[Placed, Box]]) -> None:
     """Write the edited pixels of one tile into `out` (3, h, w), which holds the originals."""
     top, left, bottom, right = part
-    shift, tint = torch.zeros(2, bottom - top, right - left), torch.zeros(3, bottom - top, right - left)
-    for layer in layers:
-        for y0, x0, y1, x1 in _bands(_intersection(part, layer.box)):
-            where = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-            d_shift, d_tint = layer.offsets((y0, x0, y1, x1))
-            shift[(slice(None), *where)] += d_shift
-            tint[(slice(None), *where)] += d_tint
+    offsets = torch.zeros(5, bottom - top, right - left)
+    for move, box in moves:
+        for y0, x0, y1, x1 in _bands(_intersection(part, box)):
+            px, py = torch.arange(x0, x1).double() + 0.5, torch.arange(y0, y1).double()[:, None] + 0.5
+            offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += move(px, py)
+    shift, tint = offsets[:2], offsets[2:]
 
     # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's
     # reach.

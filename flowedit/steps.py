@@ -17,9 +17,21 @@ from .descent import PlaceAdam
 from .encoder import Encoder
 from .field import Field, HashField, Offsets, RasterField
 from .kernels import PENALTIES, penalties
-from .objective import POOL, Views, evenness, make_targets, palette_term, soften, text_change, text_term, tint_price
+from .objective import (
+    POOL,
+    Views,
+    evenness,
+    make_targets,
+    movement_price,
+    palette_term,
+    soften,
+    text_change,
+    text_term,
+    tint_price,
+)
 from .warp import effective
 
+ALIKE, BEGUN = 0.06, 0.3  # weight of the likeness to other fields; share of their size from which on it counts
 PALETTE_RATE, COLOR_RATE = 2.0, 0.25  # of lr: the parts' colors go first, each pixel's own tint corrects
 
 
@@ -42,6 +54,8 @@ def iterate(
     config: Config,
     generator: torch.Generator,
     optimizers: list[torch.optim.Optimizer] | None = None,
+    landmarks: Tensor | None = None,
+    avoid: Tensor | None = None,
 ) -> Iterator[Step]:
     """Improve `field` in place, a step at a time.
 
@@ -56,6 +70,8 @@ def iterate(
         config: the loop's numbers.
         generator: source of the views.
         optimizers: of the field's parameters; None makes the ones that config asks for.
+        landmarks: (68, 2) of the face, crop coordinates; without them movement costs the same everywhere.
+        avoid: (k, n) fields to differ from, as of `flatten` at `lattice_size`; None is none.
 
     Yields:
         Each step, before the parameters move: its values belong to the parameters as they are at the yield.
@@ -63,7 +79,7 @@ def iterate(
     Raises:
         FloatingPointError: a term is not finite; it and the step are named.
     """
-    objective = Objective(field, crop, weight, encoder, prompts, config, generator)
+    objective = Objective(field, crop, weight, encoder, prompts, config, generator, landmarks, avoid)
     optimizers = optimizers or make_optimizers(field, config)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     rates = [float(group["lr"]) for group in groups]
@@ -111,6 +127,8 @@ class Objective:
         prompts: Mapping[str, float],
         config: Config,
         generator: torch.Generator,
+        landmarks: Tensor | None = None,
+        avoid: Tensor | None = None,
     ) -> None:
         self._field, self._encoder, self._soft = field, encoder, soften(crop, encoder.size)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
@@ -132,10 +150,15 @@ class Objective:
         self._even = evenness(F.interpolate(crop, (size, size), mode="area"))
         self._masks = None if field.palette is None else field.masks(size)
         free = torch.ones_like(self._light[0])
-        self._price = free if field.palette is None else tint_price(field.parts, size)
+        moved = free if landmarks is None else movement_price(landmarks, size, config.around).to(free)
+        self._price = torch.cat([moved, free if field.palette is None else tint_price(field.parts, size)])
         priced = [*PENALTIES, *([] if field.palette is None else ["palette"])]
+        self._config, self._avoid = config, None if avoid is None else avoid.to(crop)
+        weights = [float(getattr(config, name)) for name in priced]
+        if avoid is not None:
+            priced, weights = [*priced, "alike"], [*weights, ALIKE]
         self.names = (*priced, "text", "total")
-        self._weights = torch.tensor([*(getattr(config, name) for name in priced), 1.0], device=crop.device)
+        self._weights = torch.tensor([*weights, 1.0], device=crop.device)
 
     def __call__(self, chosen: Tensor, number: int) -> Tensor:
         """Measure the field in some of the views, and set its parameters' gradients.
@@ -157,6 +180,8 @@ class Objective:
         terms = [penalties(offsets.coord, own, self._price, *self._even)]
         if self._field.palette is not None:
             terms.append(palette_term(self._field.palette)[None])
+        if self._avoid is not None:
+            terms.append(alike_term(flatten(offsets, self._config), self._avoid)[None])
         if self._early:
             found = torch.cat([term.detach() for term in terms]).tolist()
             check_finite(dict(zip(self.names, found, strict=False)), number)
@@ -166,6 +191,32 @@ class Objective:
         self._field.zero_grad()
         total.backward()
         return torch.cat([values.detach(), total.detach()[None]])
+
+
+def flatten(offsets: Offsets, config: Config) -> Tensor:
+    """Put an (1, ·, h, w) field into one vector, (5 h w), in shares of the largest movement and tint."""
+    coord, color = offsets.coord / (2 * config.max_shift), offsets.color / max(config.max_tint, 1e-6)
+    return torch.cat([coord.flatten(), color.flatten()])
+
+
+def alike_term(field: Tensor, others: Tensor) -> Tensor:
+    """Mean likeness of a field to others, (n) and (k, n) as of `flatten`: 1 is the same, 0 across or against.
+
+    The cosine of the movements and that of the tints, each as far as the other field consists of it: so a smile is made
+    different by another movement, and not by a tan.
+
+    After AnyFace's diverse triplet loss (Sun et al. 2022), where dividing by the distance from the mean result keeps a
+    predictor from giving everyone the average; a cosine is as free of the fields' size, and needs no wrong prompts.
+    """
+    parts = [2 * len(field) // 5, 3 * len(field) // 5]
+    total = others.square().sum(1).clamp_min(1e-12)
+    found = []
+    for own, other in zip(field.split(parts), others.split(parts, dim=1), strict=True):
+        square = other.square().sum(1)
+        # A field that has hardly begun is like nothing yet: it shall first find where the prompt leads.
+        length = (square * (own.square().sum() + (BEGUN * BEGUN) * square)).sqrt()
+        found.append(F.relu(other @ own / length.clamp_min(1e-9)) * square / total)
+    return torch.stack(found).sum(0).mean()
 
 
 def check_finite(values: Mapping[str, float], step: int) -> None:

@@ -14,6 +14,7 @@ from .budget import CropEdit
 from .checks import require
 from .config import STRENGTHS
 from .image import quantize, write_atomically
+from .motion import find_crops
 
 if TYPE_CHECKING:
     from .edit import Edit
@@ -39,7 +40,7 @@ def frames(edit: Edit, strengths: Sequence[float], side: int = SIDE_PX) -> list[
     """
     require(len(strengths) > 0, "strengths must be at least one number; got none")
     require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
-    crop = CropEdit(edit.layers[0], edit._photo(), side)
+    crop = CropEdit(edit._photo(), edit.moves, find_crops(edit.moves)[0], side)
     return [quantize(crop.at(strength), np.uint8) for strength in strengths]
 
 
@@ -55,18 +56,24 @@ def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENG
         ValueError: see `frames`, or another kind of file.
         OSError: it cannot be written.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
-    path = Path(path)
-    check_strip(path)
     shown = sorted({*strengths, edit.strength})
-    sheet = Image.new("RGB", (SIDE_PX * len(shown), HEAD_PX + SIDE_PX), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (strength, picture) in enumerate(zip(shown, frames(edit, shown), strict=True)):
-        own = " (its own)" if strength == edit.strength else ""
-        draw.text((i * SIDE_PX + 8, 6), f"strength {strength:.3g}{own}", "black", ImageFont.load_default(16))
-        sheet.paste(Image.fromarray(picture), (i * SIDE_PX, HEAD_PX))
-    return write_atomically(path, lambda file: sheet.save(file, format=STRIPS[path.suffix.lower()], quality=92))
+    names = [f"strength {each:.3g}{' (its own)' if each == edit.strength else ''}" for each in shown]
+    return _draw_strip(Path(path), names, frames(edit, shown))
+
+
+def save_variants(edits: Sequence[Edit], path: str | Path) -> Path:
+    """Write a row of pictures: the face, and what each edit of it makes at its own strength.
+
+    Args:
+        edits: of one photo, at least one.
+        path: ends in .png or .jpg.
+
+    Raises:
+        ValueError, OSError: see `save_strip`.
+    """
+    names = ["photo", *(f"variant {i}" for i in range(1, len(edits) + 1))]
+    pictures = [*frames(edits[0], [0.0]), *(frames(edit, [edit.strength])[0] for edit in edits)]
+    return _draw_strip(Path(path), names, pictures)
 
 
 def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> Path:
@@ -98,6 +105,18 @@ def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> P
     memory = io.BytesIO()
     images[0].save(memory, "GIF", save_all=True, append_images=images[1:], duration=1000 // RATE, loop=0)
     return write_atomically(path, lambda file: file.writelines([memory.getvalue()]))
+
+
+def _draw_strip(path: Path, names: Sequence[str], pictures: Sequence[np.ndarray]) -> Path:
+    from PIL import Image, ImageDraw, ImageFont
+
+    check_strip(path)
+    sheet = Image.new("RGB", (SIDE_PX * len(names), HEAD_PX + SIDE_PX), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
+        draw.text((i * SIDE_PX + 8, 6), name, "black", ImageFont.load_default(16))
+        sheet.paste(Image.fromarray(picture), (i * SIDE_PX, HEAD_PX))
+    return write_atomically(path, lambda file: sheet.save(file, format=STRIPS[path.suffix.lower()], quality=92))
 
 
 def check_strip(path: Path) -> None:

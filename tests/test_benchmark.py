@@ -20,7 +20,7 @@ from flowedit.config import Config
 from flowedit.encoder import load_encoder
 from flowedit.field import RasterField
 from flowedit.image import load
-from flowedit.render import Layer
+from flowedit.motion import Layer
 
 
 def upright_face() -> torch.Tensor:

@@ -12,7 +12,8 @@ from flowedit.align import Crop, extract, whole_crop
 from flowedit.budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight, render_crop
 from flowedit.field import RasterField
 from flowedit.image import load
-from flowedit.render import Layer, render
+from flowedit.motion import Layer
+from flowedit.render import render
 
 SIDE = 256
 PHOTO = load(0.3 + 0.02 * torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))  # rounds evenly
@@ -33,7 +34,7 @@ def brightness(monkeypatch):
 
 
 def whole_distance(layer):
-    crop = CropEdit(layer, PHOTO, budget.MEASURE_PX)
+    crop = CropEdit(PHOTO, [layer], layer.crop, budget.MEASURE_PX)
     return (crop.at(1.0).mean() - crop.at(0.0).mean()).item()
 
 
@@ -91,7 +92,8 @@ def moved(by=0.02):
 def test_displacement_is_told_in_percent_of_the_distance_between_the_eyes():
     bound = bound_displacement([moved()], PHOTO, 1.0)
     assert bound.measure(1.0) == pytest.approx(2.0, rel=0.01) and bound.measure(0.25) == pytest.approx(0.5, rel=0.01)
-    assert bound_displacement([moved(0.01), moved(0.03)], PHOTO, 1.0).measure(1.0) == pytest.approx(3.0, rel=0.02)
+    both = bound_displacement([moved(0.01), moved(0.03)], PHOTO, 1.0)  # on one crop they add
+    assert both.measure(1.0) == pytest.approx(4.0, rel=0.02)
     with pytest.raises(ValueError, match="displacement must go with a detected face"):
         bound_displacement([Layer(RasterField(4, 4), whole_crop(PHOTO))], PHOTO, 1.0)
 
@@ -128,7 +130,7 @@ def test_a_crop_is_rendered_as_it_is_in_the_whole_picture(place, dtype, size):
 
 
 def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):
-    before = float(CropEdit(tinted(), PHOTO, budget.MEASURE_PX).at(0.0).mean())
+    before = float(CropEdit(PHOTO, [], tinted().crop, budget.MEASURE_PX).at(0.0).mean())
     monkeypatch.setattr(budget, "_describe", lambda face: torch.zeros(1) if face.mean() < before + 0.02 else None)
     chosen = choose_strength([tinted()], PHOTO, 0.35)
     assert 0 < chosen.strength < 0.5 and chosen.distance == 0
@@ -160,7 +162,8 @@ def test_weight_is_window_times_masks():
 
 
 def test_crop_edit_at_nothing_is_the_crop_and_in_range():
-    crop = CropEdit(tinted(0.15), PHOTO, 16)
+    layer = tinted(0.15)
+    crop = CropEdit(PHOTO, [layer], layer.crop, 16)
     assert torch.equal(crop.at(0.0), crop.pixels)
     assert crop.at(100.0).max() == 1 and crop.at(-100.0).min() == 0
     middle = crop.at(0.5)[0, 0, 8, 8] - crop.pixels[0, 0, 8, 8]

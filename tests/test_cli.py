@@ -44,7 +44,16 @@ class StubEdit:
     def explain(self):
         return {"prompt": "a smiling face", "moved": {"mouth": 0.123456, "eyes": 0.0}, "folds": 0}
 
-    def apply(self, photo):
+    def apply(self, photo, **how):
+        self.done = [*getattr(self, "done", []), ("apply", str(photo), how)]
+        return self
+
+    def within(self, **bounds):
+        self.done.append(("within", bounds))
+        return self
+
+    def __invert__(self):
+        self.done = ["undo"]
         return self
 
 
@@ -266,6 +275,26 @@ def test_apply_takes_a_folder(calls):
     touch("in/a.jpg", "in/b.jpg")
     assert main(["apply", "smile.flowedit", "in", "-o", "out"]) == 0
     assert sorted(p.name for p in Path("out").iterdir()) == ["a_edited.png", "b_edited.png"]
+
+
+def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypatch):
+    touch("a.jpg")
+    edit = StubEdit()
+    monkeypatch.setattr(flowedit, "load", lambda path: edit)
+
+    def done(*options):
+        edit.done = []
+        assert main(["apply", "smile.flowedit", "a.jpg", "-o", "b.png", *options]) == 0
+        return edit.done
+
+    how = {"face": "largest", "by": "landmarks"}
+    assert done() == [("apply", "a.jpg", how), ("within", {"identity": 0.35})]
+    assert done("--identity", "0.2", "--face", "1", "--by", "frame") == [
+        ("apply", "a.jpg", {"face": 1, "by": "frame"}),
+        ("within", {"identity": 0.2}),
+    ]
+    assert done("--identity", "None") == done("--strength", "0.5") == [("apply", "a.jpg", how)]
+    assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
 
 
 def test_explain_prints_facts(calls, capsys):

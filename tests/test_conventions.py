@@ -11,7 +11,8 @@ import torch
 from flowedit.align import Crop
 from flowedit.field import HashField, Offsets, RasterField, centres
 from flowedit.image import load
-from flowedit.render import Layer, render
+from flowedit.motion import Layer
+from flowedit.render import render
 from flowedit.warp import warp
 
 

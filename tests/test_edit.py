@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,11 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config
+from flowedit.edit import Edit
+from flowedit.editfile import write_edit
+from flowedit.image import load as load_photo
+from flowedit.image import quantize
+from flowedit.motion import find_layers
 
 QUICK = Config(align=False, steps=3, coord_size=4, color_size=4)
 
@@ -46,3 +53,139 @@ def test_a_flipped_byte_is_refused(edit, tmp_path, where):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"red\.flowedit must be"):
         flowedit.load(path)
+
+
+# --- what is made of edits
+
+SMOOTH = np.stack(
+    [np.outer(np.sin(np.arange(64) / a) + 1, np.cos(np.arange(80) / b) + 1) for a, b in ((5, 9), (8, 6), (11, 7))], -1
+)
+SMOOTH = quantize(torch.from_numpy(40 + 45 * SMOOTH).permute(2, 0, 1)[None].float() / 255, np.uint8)
+
+
+def wavy(seed, photo=SMOOTH):
+    """An edit of a smooth picture that moves it by some pixels, without folds, and tints it."""
+    made = flowedit.optimize(photo, "red", config=QUICK, encoder=TinyEncoder())
+    source = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        made.moves[0].field.coord.copy_(0.04 * torch.randn(2, 4, 4, generator=source))
+        made.moves[0].field.color.copy_(0.05 * torch.randn(3, 4, 4, generator=source))
+    return replace(made, prompts={f"prompt {seed}": 1.0})
+
+
+A, B, C = wavy(1), wavy(2), wavy(3)
+PHOTO = load_photo(SMOOTH)
+
+
+def apart(one, other):
+    """The largest difference of two renderings."""
+    return float((one.render() - other.render()).abs().max())
+
+
+def test_laws_that_hold_to_the_bit():
+    assert apart(A, B) > 0.05
+    for one, other in (
+        (A + B, B + A),
+        (A + 0 * B, A),
+        ((A @ B) @ C, A @ (B @ C)),
+        (~~(0.5 * A), 0.5 * A),
+        (A.blend(B, 0), A),
+        (A.blend(B, 1), B),
+        (2 * (0.5 * A), A),
+        (0.5 * (A + B), 0.5 * A + 0.5 * B),
+    ):
+        other = other if other.photo is not None else replace(other, photo=PHOTO)
+        one = one if one.photo is not None else replace(one, photo=PHOTO)
+        assert torch.equal(one.render(), other.render())
+    assert torch.equal((A - A).render(), PHOTO.tensor())
+    assert torch.equal((0 * (A @ B)).render(), PHOTO.tensor())
+
+
+def test_laws_that_hold_nearly():
+    assert apart((A + B) + C, A + (B + C)) < 1e-5
+    assert apart(~A @ A, 0 * A) < 2e-3 and apart(~(A @ B) @ (A @ B), 0 * A) < 2e-3
+    assert apart(A @ B, B @ A) > 0.01  # order matters, and a sum is neither
+    assert apart(A @ B, A + B) > 0.01
+
+
+def test_half_a_blend_lies_between():
+    half = A.blend(B, 0.5)
+    assert torch.allclose(half.render(), (0.5 * A + 0.5 * B).render())
+    assert half.prompts == {"prompt 1": 1.0, "prompt 2": 1.0} and half.strength == 1
+
+
+@pytest.mark.parametrize("size", [(80, 64), (160, 128)], ids=["own size", "twice"])
+def test_an_edit_is_undone_on_the_saved_picture(tmp_path, size):
+    from PIL import Image
+
+    saved = A.save(tmp_path / "edited.png")
+    seen, wanted = (np.asarray(Image.fromarray(p).resize(size, 3)) for p in (np.asarray(Image.open(saved)), SMOOTH))
+    undo = flowedit.load((~A).save_edit(tmp_path / "undo.flowedit"))
+    back = np.asarray(undo.apply(seen).to_pil()).astype(int)
+    error = np.abs(back - wanted)
+    assert np.abs(seen.astype(int) - wanted).mean() > 4 and error.mean() < 0.6
+    with pytest.raises(ValueError, match="what is undone must be the edited picture, 80 x 64 or scaled; got 64 x 80"):
+        undo.apply(SMOOTH.transpose(1, 0, 2))
+
+
+def test_undoing_takes_the_edits_strength():
+    undone = (~(0.5 * A)).apply((0.5 * A).to_pil())
+    assert (undone.render() - PHOTO.tensor()).abs().mean() < 0.004
+    assert undone.prompts == {"prompt 1": -1.0}
+    assert (~A).photo is None
+
+
+def test_what_is_made_of_edits_is_saved(tmp_path):
+    for k, made in enumerate((A + 0.5 * B, A @ B, ~A @ (B + C))):
+        loaded = flowedit.load(made.save_edit(tmp_path / f"{k}.flowedit"))
+        again = loaded.apply(SMOOTH)
+        assert torch.equal(again.render(), made.render())
+        assert again.prompts == made.prompts and again.facts["made_of"] == made.facts["made_of"]
+    assert [layer.strength for layer in find_layers((A + 0.5 * B).moves)] == [1.0, 0.5]
+
+
+def test_what_is_made_of_edits_is_told():
+    made = A + 0.5 * B
+    told = made.provenance()
+    assert told["prompts"] == {"prompt 1": 1.0, "prompt 2": 1.0} and told["encoder"] == "tiny"
+    assert [part["strength"] for part in told["made_of"]] == [1.0, 0.5]
+    assert made.explain()["faces"]["face 1"]["movement"]["largest_px"] > 1
+    assert (-A).strength == -1
+
+
+def test_only_edits_of_one_photo_are_combined():
+    other = wavy(1, picture())
+    for combine in (lambda: A + other, lambda: A @ other, lambda: A.blend(other, 0.5)):
+        with pytest.raises(ValueError, match="edits must be of one photo to be combined"):
+            combine()
+    for combine in (lambda: A + 1, lambda: A @ "smile", lambda: A - None):
+        with pytest.raises(TypeError, match="an edit must be combined with an edit; got"):
+            combine()
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path, monkeypatch):
+    """As it was written before edits could be made of edits."""
+    layer = A.moves[0]
+    names = ("strength", "strength_reason", "stopped")
+    head = {**{name: getattr(A, name) for name in names}, "prompts": A.prompts, "history": {}, "facts": {}}
+    old = {"field": layer.field.settings(), "crop": layer.crop.state(), "strength": 1.0, "hard_mask": None}
+    rest = {"photo_sha256": PHOTO.sha256, "layers": [old], "region": None, "protect": []}
+    monkeypatch.setattr("flowedit.editfile.FORMAT", 1)
+    path = write_edit(tmp_path / "old.flowedit", {**head, **rest}, A.moves)
+    monkeypatch.undo()
+    assert torch.equal(flowedit.load(path).apply(SMOOTH).render(), A.render())
+    monkeypatch.setattr("flowedit.editfile.FORMAT", 3)
+    write_edit(path, head, A.moves)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="must have format 1 or 2; got 3: another version's"):
+        flowedit.load(path)
+
+
+def test_without_a_face_within_says_so_and_a_photo_is_needed():
+    told = A.within(identity=0.35)
+    assert told.strength == 1 and "identity not measured: no aligned face" in told.strength_reason
+    with pytest.raises(ValueError, match="displacement must go with a detected face"):
+        A.within(displacement=3.0)
+    with pytest.raises(ValueError, match="must get one by apply"):
+        replace(A, photo=None).within()
+    assert isinstance(told, Edit)

@@ -35,14 +35,14 @@ def shape_of(image, crop):
 
 
 def change(made, name):
-    crop = made.layers[0].crop
+    crop = made.moves[0].crop
     return float(shape_of(made.render(1.0), crop)[name] - shape_of(PORTRAIT, crop)[name])
 
 
 def outside(made, height, width):
     """True where no crop's box reaches."""
     away = np.ones((height, width), bool)
-    for layer in made.layers:
+    for layer in made.moves:
         top, left, bottom, right = layer.crop.box(height, width)
         away[top:bottom, left:right] = False
     return away
@@ -73,7 +73,7 @@ def lipstick():
 
 def color_change(made, picture, name):
     """Mean change of L, a, b in one part of the first face of a picture."""
-    crop = made.layers[0].crop
+    crop = made.moves[0].crop
     masks = part_masks(extract(load(picture), crop, 256), crop.landmarks)
     mask = torch.nn.functional.interpolate(masks[None].float() / 255, 256, mode="bilinear")[0, PARTS.index(name)]
     before, after = (
@@ -122,7 +122,7 @@ def test_outside_a_hard_mask_every_bit_stays(tmp_path):
 
 def coverage(made, name):
     """How much of a part of the face covers each pixel of the portrait: (H, W) in [0, 1]."""
-    crop = made.layers[0].crop
+    crop = made.moves[0].crop
     height, width = PORTRAIT.shape[:2]
     rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     points = crop.to_crop(torch.stack([columns, rows], -1).double()).float()[None]
@@ -161,14 +161,14 @@ def test_a_region_and_what_is_protected_in_it_combine():
 def test_all_faces_are_edited():
     twice = np.concatenate([PORTRAIT, PORTRAIT], axis=1)
     made = edit("a sad face", image=twice, face="all", steps=6)
-    assert len(made.layers) == 2
+    assert len(made.moves) == 2
     after, half = pixels(made), PORTRAIT.shape[1]
     assert not np.array_equal(after[:, :half], PORTRAIT) and not np.array_equal(after[:, half:], PORTRAIT)
 
 
 def test_without_alignment_the_whole_picture_is_edited():
     made = edit("a sad face", align=False, steps=3)
-    assert made.layers[0].crop.landmarks is None and not np.array_equal(pixels(made), PORTRAIT)
+    assert made.moves[0].crop.landmarks is None and not np.array_equal(pixels(made), PORTRAIT)
 
 
 def test_no_face_names_the_way_out():
@@ -219,7 +219,7 @@ def test_an_edit_is_multiplied(sad):
     assert torch.equal((0.5 * (0.5 * sad)).render(), (0.25 * sad).render())
     assert np.array_equal(np.asarray((0 * sad).to_pil()), PORTRAIT)
     assert (0.5 * sad).strength_reason.startswith("0.5 times: ") and sad.strength == 1
-    up, down = (change(replace(sad, layers=(replace(sad.layers[0], strength=s),)), "mouth_curvature") for s in (-1, 1))
+    up, down = (change(replace(sad, moves=(replace(sad.moves[0], strength=s),)), "mouth_curvature") for s in (-1, 1))
     assert down < 0 < up and torch.equal((-1 * sad).render(), sad.render(-1.0))
     with pytest.raises(TypeError, match="must be multiplied by a finite number; got 'two'"):
         "two" * sad
@@ -238,7 +238,7 @@ def test_parts_are_taken_and_left_out(sad, tmp_path):
     assert (pixels(rest) != PORTRAIT).any()
     assert torch.equal(sad.without("brows").without("mouth").render(), rest.render())
     loaded = flowedit.load(rest.save_edit(tmp_path / "rest.flowedit")).apply(PORTRAIT)
-    assert loaded.protect == ("mouth", "brows") and torch.equal(loaded.render(), rest.render())
+    assert loaded.moves[0].protect == ("mouth", "brows") and torch.equal(loaded.render(), rest.render())
     with pytest.raises(ValueError, match="only must name the one part that the edit changes, mouth; got 'eyes'"):
         mouth.only("eyes")
     with pytest.raises(ValueError, match="region must be one of"):

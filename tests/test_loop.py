@@ -40,7 +40,7 @@ def test_ctrl_c_keeps_the_best_so_far():
 
 
 def test_ctrl_c_before_the_first_step_keeps_nothing(monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flowedit.loop.iterate", interrupted)

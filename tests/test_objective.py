@@ -14,6 +14,7 @@ from flowedit.objective import (
     Views,
     check_prompts,
     make_targets,
+    movement_price,
     redistribute,
     soften,
     text_change,
@@ -188,3 +189,19 @@ def test_a_picture_is_softened_for_smaller_views_only():
     assert soft.shape == stripes.shape and torch.allclose(soft[..., 1:-1], torch.tensor(0.5))
     flat = torch.full_like(stripes, 0.3)
     assert torch.allclose(soften(flat, 16), flat)
+
+
+def test_movement_off_the_face_is_dear():
+    angle = torch.linspace(0, math.pi, 17)  # a round jaw; eyes 0.5 apart, a mouth below them
+    marks = torch.zeros(68, 2)
+    marks[:17] = 0.5 * torch.stack([-angle.cos(), angle.sin()], -1)
+    marks[36:42], marks[42:48] = torch.tensor([-0.25, 0.0]), torch.tensor([0.25, 0.0])
+    marks[48:68] = torch.tensor([0.0, 0.3])
+    price = movement_price(marks, 64, 3.0)[0]
+    at = {name: float(price[int(32 * (y + 1)), int(32 * (x + 1))]) for name, (x, y) in PLACES.items()}
+    assert at["nose"] == at["chin"] == 1 and at["corner"] == at["beside"] == 3
+    assert 1 < at["near"] < 3
+    assert torch.equal(movement_price(marks, 8, 1.0), torch.ones(1, 8, 8))
+
+
+PLACES = {"nose": (0.0, 0.1), "chin": (0.0, 0.45), "corner": (-0.95, -0.95), "beside": (0.8, 0.0), "near": (0.6, 0.0)}

@@ -24,7 +24,7 @@ native = pytest.mark.skipif("native" not in BACKENDS, reason="no compiled kernel
 def cost(name, *, coord=None, color=NO_TINT, price=None, even=None, backend=None):
     coord = torch.zeros_like(color[:, :2]) if coord is None else coord
     h, w = coord.shape[2:]
-    price = torch.ones(1, h, w) if price is None else price
+    price = torch.ones(2, h, w) if price is None else price
     even = even or (torch.ones(1, 1, h, w - 1), torch.ones(1, 1, h - 1, w))
     found = penalties(coord, color, price, *even, backend=backend)
     return dict(zip(PENALTIES, found.tolist(), strict=True))[name]
@@ -52,9 +52,11 @@ def test_movement_and_tint_cost_their_mean_length(backend):
     few = torch.zeros(1, 3, 4, 4)
     few[..., 0, 0] = 0.1 * 4  # as much square as a sixteenth of it everywhere
     assert cost("tint", color=few, backend=backend) < one
-    price = torch.ones(1, 4, 4)
-    price[..., :2] = 3
+    price = torch.ones(2, 4, 4)
+    price[0, :, :2], price[1, :, :2] = 5, 3
     assert cost("tint", color=tinted, price=price, backend=backend) == pytest.approx(2 * one, rel=1e-4)
+    dear = cost("small", coord=moved, color=tinted, price=price, backend=backend)
+    assert dear == pytest.approx(3 * (math.sqrt(0.5) - 1e-3), rel=1e-4)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -86,7 +88,7 @@ def test_penalties_are_as_exact_as_their_reference(backend, term, size):
     coord = torch.randn(1, 2, w, h, generator=generator()).transpose(2, 3)
     coord = coord * (1.5 / max(h, w))  # folded in some places and not in others
     color = torch.randn(1, 3, h, w, generator=generator(1)) * 0.1
-    fixed = [torch.rand(shape, generator=generator(2)) for shape in ((1, h, w), (1, 1, h, w - 1), (1, 1, h - 1, w))]
+    fixed = [torch.rand(shape, generator=generator(2)) for shape in ((2, h, w), (1, 1, h, w - 1), (1, 1, h - 1, w))]
     fixed[0] = fixed[0].transpose(1, 2).contiguous().transpose(1, 2)
     wanted = slice(None) if term == "all" else PENALTIES.index(term)
 
@@ -102,7 +104,7 @@ def test_penalties_are_as_exact_as_their_reference(backend, term, size):
 @native
 def test_the_number_of_threads_changes_no_bit_and_a_half_is_computed_in_float32():
     coord, color = (torch.randn(1, n, 40, 37, generator=generator(n)) * 0.1 for n in (2, 3))
-    fixed = [torch.rand(shape, generator=generator(2)) for shape in ((1, 40, 37), (1, 1, 40, 36), (1, 1, 39, 37))]
+    fixed = [torch.rand(shape, generator=generator(2)) for shape in ((2, 40, 37), (1, 1, 40, 36), (1, 1, 39, 37))]
 
     def run(dtype=torch.float32):
         leaves = [x.to(dtype).requires_grad_() for x in (coord, color)]
@@ -120,7 +122,7 @@ def test_the_number_of_threads_changes_no_bit_and_a_half_is_computed_in_float32(
 @native
 def test_penalties_are_a_sound_torch_operator():
     leaves = [torch.randn(1, n, 5, 6, generator=generator(n)).requires_grad_() for n in (2, 3)]
-    torch.library.opcheck(operator, (*leaves, torch.ones(1, 5, 6), torch.ones(1, 1, 5, 5), torch.ones(1, 1, 4, 6)))
+    torch.library.opcheck(operator, (*leaves, torch.ones(2, 5, 6), torch.ones(1, 1, 5, 5), torch.ones(1, 1, 4, 6)))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -32,26 +32,32 @@ MAY_IMPORT = {
     "field": {"checks", "config", "kernels"},
     "palette": {"checks", "region", "field"},
     "warp": {"checks", "kernels", "field"},
-    "objective": {"checks", "corpus", "encoder", "field", "kernels"},
-    "render": {"checks", "kernels", "image", "align", "field", "warp"},
-    "budget": {"checks", "image", "align", "field", "warp", "render"},
+    "objective": {"checks", "corpus", "encoder", "field", "kernels", "region"},
+    "motion": {"checks", "kernels", "align", "field", "warp"},
+    "render": {"checks", "kernels", "image", "motion"},
+    "budget": {"checks", "image", "align", "field", "warp", "motion", "render"},
+    "editfile": {"checks", "image", "align", "field", "motion", "region"},
+    "transfer": {"image", "align", "field", "motion", "palette", "region"},
     "descent": set(),
     "capture": set(),
     "console": set(),
 }
-MAY_IMPORT["points"] = {"align", "kernels"}
+MAY_IMPORT["words"] = {"align", "kernels"}
 MAY_IMPORT["steps"] = {"config", "corpus", "encoder", "field", "kernels", "objective", "warp", "descent", "capture"}
 MAY_IMPORT["judge"] = {"encoder", "objective"}
 FINDING = {"corpus", "encoder", "objective", "descent", "capture", "steps", "judge"}  # an edit needs none of it
 MAY_IMPORT["explain"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
+MAY_IMPORT["figure"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["edit"] = set(MAY_IMPORT) - FINDING - {"paths", "tower"}
 MAY_IMPORT["machine"] = {"kernels", "__version__"}
-MAY_IMPORT["sweep"] = {"checks", "config", "image", "budget", "edit"}
-SHELL = {"paths", "tower", "sweep", "machine", "console"}
+MAY_IMPORT["sweep"] = {"checks", "config", "image", "budget", "motion", "edit"}
+MAY_IMPORT["batch"] = {"checks", "codec", "console", "paths", "image", "edit"}
+SHELL = {"paths", "tower", "sweep", "machine", "console", "batch"}
 MAY_IMPORT["loop"] = set(MAY_IMPORT) - SHELL | {"__version__"}  # in the provenance
+MAY_IMPORT["diversity"] = set(MAY_IMPORT) - SHELL
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"flowedit"}
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = {"config", "edit", "loop"}
+MAY_IMPORT["__init__"] = {"config", "edit", "loop", "diversity"}
 
 OPTIONAL = {  # read when first used
     "triton_kernel": {"triton"},
@@ -120,7 +126,7 @@ def test_the_import_table_has_no_cycle():
 
 
 def test_all_is_the_whole_promise():
-    assert set(flowedit.__all__) == {"Config", "Edit", "__version__", "load", "optimize"}
+    assert set(flowedit.__all__) == {"Config", "Edit", "__version__", "load", "optimize", "variants"}
     for name in flowedit.__all__:
         assert getattr(flowedit, name) is getattr(flowedit, name)
     assert set(flowedit.__all__) <= set(dir(flowedit))

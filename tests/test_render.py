@@ -14,7 +14,8 @@ import torch
 from flowedit.align import Crop, whole_crop
 from flowedit.field import HashField, RasterField
 from flowedit.image import load, quantize
-from flowedit.render import Layer, render
+from flowedit.motion import Layer
+from flowedit.render import render
 
 
 def photo_of(height, width, dtype=np.uint8, seed=0):
@@ -260,7 +261,8 @@ def test_a_24_megapixel_photo_renders_within_one_and_a_half_gigabytes(tmp_path):
         from flowedit.align import Crop
         from flowedit.field import HashField
         from flowedit.image import load, quantize
-        from flowedit.render import Layer, render
+        from flowedit.motion import Layer
+        from flowedit.render import render
 
         pixels = np.arange(4000 * 6000 * 3, dtype=np.uint32).astype(np.uint8).reshape(4000, 6000, 3)
         photo = load(pixels)

@@ -18,7 +18,7 @@ from flowedit.cli import main
 from flowedit.edit import Edit
 from flowedit.field import RasterField
 from flowedit.image import load
-from flowedit.render import Layer
+from flowedit.motion import Layer
 from flowedit.sweep import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
 
 
@@ -43,7 +43,7 @@ def test_frames_grow_with_the_strength_and_begin_with_the_photo():
 def test_frames_say_what_is_wrong(strengths):
     with pytest.raises(ValueError, match="strengths must be"):
         frames(tinted(), strengths)
-    with pytest.raises(ValueError, match=r"must get a photo by apply\(photo\) first"):
+    with pytest.raises(ValueError, match=r"must get one by apply\(photo\) first"):
         frames(replace(tinted(), photo=None), (1.0,))
 
 

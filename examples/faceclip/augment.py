@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .color import lab_to_rgb, rgb_to_lab
+from flowedit.measure import rgb_to_lab
+
+from .color import lab_to_rgb
 
 MOUTH, JAW, CHIN = slice(48, 68), slice(2, 15), slice(6, 11)
 NOSE, BROWS = slice(31, 36), slice(17, 27)

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.encoder import Encoder, load_encoder
+from flowedit.measure import rgb_to_lab
 
 from . import attributes as attr
 from .augment import recolor
-from .color import rgb_to_lab
 from .train_image import Faces, auc
 
 DATA = Path(__file__).parent / "data"

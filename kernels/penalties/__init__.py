@@ -22,7 +22,7 @@ def penalties(
     Args:
         coord: (1, 2, h, w) floating, with h and w at least 3.
         color: (1, 3, h, w).
-        price: (1, h, w) of each pixel's tint.
+        price: (2, h, w) of each pixel's movement, and of its tint.
         even_x: (1, 1, h, w - 1) how much neighbours along x should be tinted alike.
         even_y: (1, 1, h - 1, w) along y.
         backend: a name out of `available()`, or None for the best one here.
@@ -37,7 +37,7 @@ def penalties(
     if coord.ndim != 4 or coord.shape[:2] != (1, 2) or min(coord.shape[2:]) < 3:
         raise ValueError(f"coord must have shape (1, 2, h, w) with sides of at least 3; got {tuple(coord.shape)}")
     h, w = coord.shape[2:]
-    wanted = {"color": (1, 3, h, w), "price": (1, h, w), "even_x": (1, 1, h, w - 1), "even_y": (1, 1, h - 1, w)}
+    wanted = {"color": (1, 3, h, w), "price": (2, h, w), "even_x": (1, 1, h, w - 1), "even_y": (1, 1, h - 1, w)}
     for (name, shape), given in zip(wanted.items(), (color, price, even_x, even_y), strict=True):
         if given.shape != shape:
             raise ValueError(f"{name} must have shape {shape}; got {tuple(given.shape)}")

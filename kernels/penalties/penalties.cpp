@@ -56,10 +56,11 @@ VECTORIZED double rough(const float* __restrict a, const float* __restrict b, co
     return sum;
 }
 
-VECTORIZED double length(const float* __restrict x, const float* __restrict y, int64_t n) {
+VECTORIZED double length(const float* __restrict x, const float* __restrict y, const float* __restrict price,
+                         int64_t n) {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) sum += std::sqrt(x[i] * x[i] + y[i] * y[i] + 1e-6f) - 1e-3f;
+    for (int64_t i = 0; i < n; ++i) sum += price[i] * (std::sqrt(x[i] * x[i] + y[i] * y[i] + 1e-6f) - 1e-3f);
     return sum;
 }
 
@@ -122,10 +123,10 @@ VECTORIZED void uneven(const float* __restrict a, const float* __restrict b, con
     for (int64_t i = 0; i < n; ++i) out[i] = (b[i] - a[i]) * weight[i];
 }
 
-VECTORIZED void shorten(const float* __restrict x, const float* __restrict y, int64_t n, float factor,
-                        float* __restrict dx, float* __restrict dy) {
+VECTORIZED void shorten(const float* __restrict x, const float* __restrict y, const float* __restrict price, int64_t n,
+                        float factor, float* __restrict dx, float* __restrict dy) {
     for (int64_t i = 0; i < n; ++i) {
-        const float pull = factor / std::sqrt(x[i] * x[i] + y[i] * y[i] + 1e-6f);
+        const float pull = factor * price[i] / std::sqrt(x[i] * x[i] + y[i] * y[i] + 1e-6f);
         dx[i] = pull * x[i], dy[i] = pull * y[i];
     }
 }
@@ -184,7 +185,7 @@ void add_bend(const float* plane, int64_t y, int64_t h, int64_t w, float xx, flo
 
 }  // namespace
 
-// coord (2, h, w), color (3, h, w), price (h, w), even_x (h, w - 1), even_y (h - 1, w) -> out (5).
+// coord (2, h, w), color (3, h, w), price (2, h, w), even_x (h, w - 1), even_y (h - 1, w) -> out (5).
 EXPORT void penalties_forward(const float* coord, const float* color, const float* price, const float* even_x,
                               const float* even_y, float* out, int64_t h, int64_t w, float least, int threads) {
     const Scale scale(h, w);
@@ -209,9 +210,9 @@ EXPORT void penalties_forward(const float* coord, const float* color, const floa
                     sum[0] += scale.xy * squares(buffer.data(), w - 1);
                 }
             }
-            sum[1] = scale.area * length(coord + y * w, coord + (h + y) * w, w);
+            sum[1] = scale.area * length(coord + y * w, coord + (h + y) * w, price + y * w, w);
             const float *r = color + y * w, *g = r + h * w, *b = g + h * w;
-            sum[2] = scale.area * paint(r, g, b, price + y * w, w);
+            sum[2] = scale.area * paint(r, g, b, price + (h + y) * w, w);
             for (const float* row : {r, g, b}) {
                 sum[3] += scale.even_x * rough(row, row + 1, even_x + y * (w - 1), w - 1);
                 if (y < h - 1) sum[3] += scale.even_y * rough(row, row + w, even_y + y * w, w);
@@ -254,7 +255,7 @@ EXPORT void penalties_backward(const float* coord, const float* color, const flo
 #pragma omp for schedule(static)
         for (int64_t y = 0; y < h; ++y) {
             float *dx = d_coord + y * w, *dy = dx + h * w;
-            shorten(coord + y * w, coord + (h + y) * w, w, small, dx, dy);
+            shorten(coord + y * w, coord + (h + y) * w, price + y * w, w, small, dx, dy);
             for (int64_t c = 0; c < 2; ++c) {
                 float* out = c == 0 ? dx : dy;
                 add_bend(coord + c * h * w, y, h, w, xx, yy, xy, buffer.data(), out);
@@ -263,7 +264,7 @@ EXPORT void penalties_backward(const float* coord, const float* color, const flo
             }
             const float *r = color + y * w, *g = r + h * w, *b = g + h * w;
             float* d = d_color + y * w;
-            bleach(r, g, b, price + y * w, w, tint, d, d + h * w, d + 2 * h * w);
+            bleach(r, g, b, price + (h + y) * w, w, tint, d, d + h * w, d + 2 * h * w);
             for (int64_t c = 0; c < 3; ++c) {
                 const float* row = color + (c * h + y) * w;
                 float* out = d + c * h * w;

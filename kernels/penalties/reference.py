@@ -13,7 +13,9 @@ LEAST_AREA = 0.2  # of its own size; a fold is 0
 
 def penalties(coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor) -> Tensor:
     """Price a field; arguments as in `flowedit.kernels.penalties`."""
-    return torch.stack([smooth(coord), small(coord), tint(color, price), even(color, even_x, even_y), fold(coord)])
+    return torch.stack(
+        [smooth(coord), small(coord, price[:1]), tint(color, price[1:]), even(color, even_x, even_y), fold(coord)]
+    )
 
 
 def smooth(coord: Tensor) -> Tensor:
@@ -26,9 +28,9 @@ def smooth(coord: Tensor) -> Tensor:
     return (xx.square().mean() + yy.square().mean() + 2 * xy.square().mean()) / step**4
 
 
-def small(coord: Tensor) -> Tensor:
-    """Mean length, rounded off below a thousandth: what is not asked for stays exactly where it is."""
-    return ((coord.square().sum(1) + 1e-6).sqrt() - 1e-3).mean()
+def small(coord: Tensor, price: Tensor) -> Tensor:
+    """Mean length times price, rounded off below a thousandth: what is not asked for stays exactly where it is."""
+    return (price * ((coord.square().sum(1) + 1e-6).sqrt() - 1e-3)).mean()
 
 
 def tint(color: Tensor, price: Tensor) -> Tensor:

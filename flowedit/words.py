@@ -1,6 +1,8 @@
-"""What an edit moves, point by point, in words."""
+"""What an edit does to a face, in words: which points it moves, which parts it colors."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +11,8 @@ from .align import Crop
 from .kernels import sample
 
 LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
+LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
+AXES = (("L", "lighter", "darker"), ("a", "redder", "greener"), ("b", "yellower", "bluer"))  # of CIELAB
 POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left side first where there are two
     "mouth corners": (48, 54),
     "upper lip": (50, 51, 52),
@@ -53,6 +57,26 @@ def say_points(moved: Tensor, crop: Crop) -> list[str]:
         words = [f"{plus if v > 0 else minus} {abs(v):.1f} px" for v, plus, minus in ways if abs(v) >= length / 3]
         text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of the distance between the eyes)"
         told.append((length, text))
+    return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
+
+
+def say_colors(changes: Mapping[str, Sequence[float]]) -> list[str]:
+    """Tell how the colors of parts change, the largest change first.
+
+    Args:
+        changes: part -> how far L, a and b of its mean color go, CIELAB.
+
+    Returns:
+        Sentences: "lips redder by 12.0 and darker by 5.1".
+    """
+    told = []
+    for name, change in changes.items():
+        size = sum(value**2 for value in change) ** 0.5
+        if size < LEAST_DELTA_E:
+            continue
+        ways = sorted(zip(change, AXES, strict=True), key=lambda way: -abs(way[0]))
+        words = [f"{up if v > 0 else down} by {abs(v):.1f}" for v, (_, up, down) in ways if abs(v) >= size / 3]
+        told.append((size, f"{name} {' and '.join(words)}"))
     return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
 
 

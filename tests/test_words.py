@@ -6,7 +6,7 @@ import torch
 
 from flowedit.align import Crop
 from flowedit.field import centres
-from flowedit.points import say_points
+from flowedit.words import say_points
 from tests.test_benchmark import upright_face
 
 SIDE = 200.0  # px of the crop; the eyes' outer corners are 83 px apart

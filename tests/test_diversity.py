@@ -1,0 +1,128 @@
+"""Variants: different fields for one prompt, brought to the same effect."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from stand_in import TinyEncoder, picture
+
+import flowedit
+from flowedit import diversity, steps
+from flowedit.cli import main
+from flowedit.config import Config
+from flowedit.diversity import spread
+from flowedit.field import Offsets
+from flowedit.steps import alike_term, flatten
+from flowedit.sweep import SIDE_PX
+
+QUICK = Config(align=False, steps=12, coord_size=6, color_size=6, small=0.1, tint=0.1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def gently():
+    """A stand-in sees nothing but means: there are fewer ways to please it than there are to please faceclip."""
+    before, steps.ALIKE = steps.ALIKE, 0.03
+    yield
+    steps.ALIKE = before
+
+
+def test_likeness_is_of_what_the_other_consists_of():
+    moved, tinted = torch.zeros(2, 10)
+    moved[:4], tinted[4:] = 1.0, 1.0
+
+    def alike(field, *others):
+        return float(alike_term(field, torch.stack(others)))
+
+    assert alike(moved, moved) == pytest.approx(1 / math.sqrt(1.09), rel=1e-4)  # but for what has hardly begun
+    assert alike(9 * moved, moved) == pytest.approx(1, rel=1e-2) and alike(0 * moved, moved) == 0
+    assert alike(-moved, moved) == 0 == alike(tinted, moved)
+    assert alike(moved + 5 * tinted, moved) == alike(moved, moved)  # another tint makes no other movement
+    across = torch.tensor([1.0, -1, 1, -1] + [0] * 6)
+    assert alike(across, moved) == pytest.approx(0, abs=1e-6)
+    assert alike(moved, moved, tinted) == pytest.approx(alike(moved, moved) / 2)
+
+
+def test_fields_are_compared_in_shares_of_what_is_allowed():
+    offsets = Offsets(torch.full((1, 2, 2, 2), 0.09), torch.full((1, 3, 2, 2), 0.3))
+    flat = flatten(offsets, Config(max_shift=0.045, max_tint=0.15))
+    assert flat.shape == (20,) and torch.allclose(flat, torch.tensor([1.0] * 8 + [2.0] * 12))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
+
+
+def test_variants_differ_and_do_as_much(found):
+    assert len(found) == 3 and spread(found) > 0.1
+    gains = [after - before for before, after in (edit.facts["similarity"]["red"] for edit in found)]
+    assert min(gains) > 0.02 and max(gains) < 1.1 * min(gains)
+    assert [edit.facts["seed"] for edit in found] == [0, 1, 2]
+    assert spread([found[0]] * 4) == pytest.approx(0, abs=1e-6)
+
+
+def test_unlike_adds_a_term_and_keeps_away(found):
+    again, other = (
+        flowedit.optimize(picture(), "red", config=replace(QUICK, seed=1), encoder=TinyEncoder(), unlike=unlike)
+        for unlike in ((), found[:1])
+    )
+    assert "alike" in other.history and "alike" not in again.history
+    assert spread([found[0], other]) > spread([found[0], again])
+
+
+def test_what_does_too_little_is_tried_anew(monkeypatch):
+    seeds, real = [], diversity.optimize
+
+    def weak(photo, prompts, *, config, **rest):
+        seeds.append(config.seed)
+        made = real(photo, prompts, config=config, **rest)
+        return replace(made, strength=0.1) if config.seed == 1 else made
+
+    monkeypatch.setattr(diversity, "optimize", weak)
+    made = flowedit.variants(picture(), "red", 2, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert seeds == [0, 1, 2] and [edit.facts["seed"] for edit in made] == [0, 2]
+
+
+def test_variants_say_what_is_wrong():
+    with pytest.raises(ValueError, match="n must be a whole number from 1; got 0"):
+        flowedit.variants(picture(), "red", 0)
+    with pytest.raises(ValueError, match="variants must be of one face; got face='all'"):
+        flowedit.variants(picture(), "red", config=Config(face="all"))
+
+
+def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture()).save("face.png")
+    command = [
+        "vary",
+        "face.png",
+        "red",
+        "--no-align",
+        "--n",
+        "2",
+        "--steps",
+        "12",
+        "--coord-size",
+        "6",
+        "--color-size",
+        "6",
+        "--small",
+        "0.1",
+        "--tint",
+        "0.1",
+    ]
+    assert main([*command, "-o", "red.png", "--sheet", "sheet.png", "--save-edits", "red.flowedit"]) == 0
+    names = ["face.png", "red.flowedit", "red.png", "red_2.flowedit", "red_2.png", "sheet.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert Image.open("sheet.png").size[0] == 3 * SIDE_PX
+    assert "face.png -> red_2.png: strength" in capsys.readouterr().out
+    one, two = (np.asarray(Image.open(name)) for name in ("red.png", "red_2.png"))
+    assert (one != two).any() and (one != picture()).any()
+    assert main([*command, "-o", "face.png"]) == 2 and "must not replace the photo" in capsys.readouterr().err
+    assert main([*command, "-o", "red.doc"]) == 1 and "OUT must end in one of" in capsys.readouterr().err

@@ -1,0 +1,187 @@
+"""Motion: what moves mean alone, added, one after another, undone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flowedit.align import Crop, whole_crop
+from flowedit.field import HashField, RasterField, centres
+from flowedit.image import load
+from flowedit.motion import (
+    Chain,
+    Layer,
+    Undo,
+    bounding_box,
+    find_crops,
+    find_layers,
+    map_layers,
+    move_crop,
+    place,
+    undo,
+)
+from flowedit.render import render
+
+HEIGHT, WIDTH = 120, 150
+
+
+def smooth_photo():
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32) / 12
+    return load(np.stack([np.sin(x + y), np.cos(x - 2 * y), np.sin(x)], -1) * 0.3 + 0.5)
+
+
+def crop_at(x, y, half_px, degrees=17.0):
+    c, s = half_px * math.cos(math.radians(degrees)), half_px * math.sin(math.radians(degrees))
+    return Crop(torch.tensor([[c, -s, x], [s, c, y]], dtype=torch.float64), None)
+
+
+def layer_of(seed, crop=None, kind=RasterField, size=0.02, **rest):
+    """A gentle random field, without folds."""
+    field = kind(6, 6, max_tint=0.2) if kind is RasterField else HashField(max_tint=0.2, n_levels=3, n_coord_levels=2)
+    source = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter += size * torch.randn(parameter.shape, generator=source)
+    return Layer(field, crop or crop_at(70, 60, 50), **rest)
+
+
+A, B, C = layer_of(1), layer_of(2, crop_at(85, 55, 45, -10.0)), layer_of(3, kind=HashField, size=0.15)
+PHOTO = smooth_photo()
+
+
+def points(n=400):
+    source = torch.Generator().manual_seed(0)
+    low = torch.rand(2, n, generator=source, dtype=torch.float64)
+    return low[0] * WIDTH, low[1] * HEIGHT
+
+
+def test_offsets_at_places_are_those_of_the_grid():
+    x, y = torch.arange(20, 90).double() + 0.5, torch.arange(30, 80).double()[:, None] + 0.5
+    for move in (A, C, Chain(((A,), (B, C))), Undo((A,))):
+        placed = place(move)
+        grid = placed(x, y)
+        assert grid.shape == (5, 50, 70) and grid[:2].abs().max() > 0.5
+        spread_y, spread_x = torch.broadcast_tensors(y, x)
+        assert torch.equal(placed(spread_x.flatten(), spread_y.flatten()).reshape(5, 50, 70), grid)
+        one = placed(x[7:8], y[9])
+        assert torch.equal(one, grid[:, 9, 7:8])
+
+
+def test_a_chain_reads_what_was_moved_before():
+    # Photo, then A, then B: result(p) = once(p + shift_b(p)) + tint_b(p), with once(q) = photo(q + shift_a(q)) + ...
+    x, y = points()
+    b = place(B)(x, y)
+    a = place(A)(x + b[0], y + b[1])
+    both = place(Chain(((A,), (B,))))(x, y)
+    assert torch.allclose(both, a + b, atol=1e-5) and not torch.allclose(both, place(A)(x, y) + b, atol=1e-2)
+    other = place(Chain(((B,), (A,))))(x, y)
+    assert (other - both).abs().max() > 0.01  # order matters
+    assert torch.allclose(place(Chain(((A,), (B,)), 0.5))(x, y), 0.5 * both, atol=1e-6)
+
+
+def test_a_chain_renders_as_two_renderings_do():
+    once = render(PHOTO, [A])
+    twice = render(load(once.clamp(0, 1)), [B])
+    inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
+    error = (render(PHOTO, [Chain(((A,), (B,)))]) - twice)[inner].abs()
+    assert error.max() < 0.03 and error.mean() < 5e-4  # what the second interpolation blurs
+
+
+@pytest.mark.parametrize("moves", [(A,), (A, B), (C,), (Chain(((A,), (B,))),)], ids=["one", "sum", "hash", "chain"])
+def test_undoing_leads_back(moves):
+    x, y = points()
+    there = sum(place(move)(x, y) for move in moves)
+    back = place(Undo(moves))(x + there[0], y + there[1])
+    # The content at p + shift is seen at p, so at q = p + shift the way back is the contrary.
+    assert torch.allclose(back, -there, atol=3e-3) and there[:2].abs().max() > 0.3
+    unmade = place(Chain((moves, (Undo(moves),))))(x, y)
+    assert unmade[:2].abs().max() < 5e-3 and unmade[2:].abs().max() < 1e-3
+
+
+def test_undoing_a_diffeomorphic_field_leads_back():
+    field = RasterField(6, 6, diffeomorphic=True)
+    with torch.no_grad():
+        field.coord += 0.04 * torch.randn(field.coord.shape, generator=torch.Generator().manual_seed(1))
+    layer = Layer(field, A.crop)
+    x, y = points()
+    assert place(Chain(((layer,), (Undo((layer,)),))))(x, y).abs().max() < 5e-3
+
+
+def test_a_steep_field_is_undone_too():
+    field = RasterField(24, 24, max_shift=0.3)
+    x, y = centres(24).unbind(-1)
+    with torch.no_grad():
+        field.coord[0] = 1.6 * x * torch.exp(-(x**2 + y**2) / 0.18)  # a step further right reads 2.6 further
+    layer = Layer(field, whole_crop(PHOTO))
+    at = points()
+    assert move_crop([layer], layer.crop, 64).coord.diff(dim=-1).max() > 1.4 * 2 / 64
+    assert place(Chain(((layer,), undo((layer,)))))(*at)[:2].abs().max() < 5e-3
+
+
+def test_what_is_undone_twice_is_itself():
+    chain = Chain(((A,), (B, C)))
+    assert undo(undo((chain,)))[0].stages == chain.stages
+    assert undo(undo((A, B))) == (A, B)
+
+
+def test_where_nothing_may_change_nothing_does():
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[40:80, 40:100] = 1
+    masked = [replace(layer, hard_mask=mask) for layer in (A, B)]
+    kept = torch.from_numpy(mask == 0)
+    for moves in ([Chain(((masked[0],), (masked[1],)))], [Undo((masked[0],))], masked):
+        out = render(PHOTO, moves)
+        assert torch.equal(out[..., kept], PHOTO.tensor()[..., kept])
+        assert not torch.equal(out, PHOTO.tensor())
+        assert torch.equal(render(PHOTO, moves, shape=0.0, color=0.0), PHOTO.tensor())
+
+
+@pytest.mark.parametrize("tile", [17, 64])
+def test_tiles_change_no_bit(tile):
+    moves = [Chain(((A,), (B,))), Undo((C,), 0.5)]
+    assert torch.equal(render(PHOTO, moves, tile=tile), render(PHOTO, moves))
+
+
+def test_what_is_done_over_a_crop_is_told_in_its_coordinates():
+    crop = crop_at(70, 60, 50, 25.0)
+    coord, color = move_crop([A, B], crop, 16)
+    px, py = crop.to_photo(centres(16, dtype=torch.float64)).unbind(-1)
+    found = place(A)(px, py) + place(B)(px, py)
+    linear = crop.matrix[:, :2].float()
+    assert torch.allclose(torch.einsum("ij,jhw->ihw", linear, coord[0]), found[:2], atol=1e-5)
+    assert torch.allclose(color[0], found[2:], atol=1e-6)
+    assert torch.allclose(move_crop([A, B], crop, 16, 0.25).coord, 0.25 * coord, atol=1e-7)
+
+
+def test_layers_and_crops_are_found_and_changed():
+    tree = [Chain(((A,), (B, Undo((C,))))), A]
+    assert list(find_layers(tree)) == [A, B, C, A]
+    assert find_crops(tree) == [A.crop, B.crop]  # C lies over A's
+    doubled = map_layers(tree, lambda layer: replace(layer, strength=2.0))
+    assert [layer.strength for layer in find_layers(doubled)] == [2.0] * 4
+    assert bounding_box(tree[0], HEIGHT, WIDTH) == tuple(
+        f(a, b)
+        for f, a, b in zip((min, min, max, max), A.crop.box(HEIGHT, WIDTH), B.crop.box(HEIGHT, WIDTH), strict=True)
+    )
+
+
+MAKE = {
+    "chain": lambda s: Chain(((A,),), s),
+    "undo": lambda s: Undo((A,), s),
+    "layer": lambda s: layer_of(1, strength=s),
+}
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_a_strength_must_be_finite(make):
+    with pytest.raises(ValueError, match="strength must be finite; got nan"):
+        make(math.nan)
+
+
+def test_a_whole_crop_serves_too():
+    layer = Layer(A.field, whole_crop(PHOTO))
+    assert render(PHOTO, [Chain(((layer,), (Undo((layer,)),)))]).sub(PHOTO.tensor()).abs().max() < 2e-3

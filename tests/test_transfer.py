@@ -1,0 +1,128 @@
+"""Transfer: what is done at a landmark is done at the other face's."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from flowedit.align import Crop
+from flowedit.field import HashField, RasterField, centres
+from flowedit.image import load
+from flowedit.motion import Layer
+from flowedit.transfer import carry_field, carry_layer, scale_layer
+
+
+def face(mouth_y=0.4, mouth_half=0.2):
+    """68 landmarks, symmetric, with the mouth where it is asked for."""
+    marks = torch.zeros(68, 2)
+    angle = torch.linspace(0, math.pi, 17)
+    marks[:17] = torch.stack([-0.55 * angle.cos(), 0.1 + 0.6 * angle.sin()], -1)
+    for sign, brow, eye in ((-1, slice(17, 22), slice(36, 42)), (1, slice(22, 27), slice(42, 48))):
+        marks[brow] = torch.stack([sign * torch.linspace(0.15, 0.4, 5), torch.full((5,), -0.35)], -1)
+        turn = torch.linspace(0, 2 * math.pi, 7)[:-1]
+        marks[eye] = torch.stack([sign * 0.27 + 0.08 * turn.cos(), -0.2 + 0.03 * turn.sin()], -1)
+    marks[27:31] = torch.stack([torch.zeros(4), torch.linspace(-0.2, 0.1, 4)], -1)
+    marks[31:36] = torch.stack([torch.linspace(-0.1, 0.1, 5), torch.full((5,), 0.15)], -1)
+    turn = torch.linspace(math.pi, 3 * math.pi, 13)[:-1]
+    marks[48:60] = torch.stack([mouth_half * turn.cos(), mouth_y + 0.06 * turn.sin()], -1)
+    marks[60:68] = marks[[48, 50, 51, 52, 54, 56, 57, 58]]
+    return marks
+
+
+def bump(place, size=0.1, **rest):
+    """Move by (0.02, -0.04), and redden by 0.05, what lies around a place."""
+    field = RasterField(32, 32, max_shift=0.1, max_tint=0.2, **rest)
+    weight = torch.exp(-(centres(32) - place).square().sum(-1) / (2 * size**2))
+    with torch.no_grad():
+        field.coord.copy_(torch.stack([0.02 * weight, -0.04 * weight]))
+        field.color[0] = 0.05 * weight
+    return field
+
+
+def strongest(field):
+    coord, _ = field.lattice(128)
+    k = coord[0].norm(dim=0).flatten().argmax()
+    return centres(128).reshape(-1, 2)[k], coord[0].flatten(1)[:, k]
+
+
+HERE, THERE = face(), face(mouth_y=0.5, mouth_half=0.28)
+
+
+def test_a_field_follows_the_landmarks():
+    corner = HERE[54]
+    carried = carry_field(bump(corner), HERE, THERE)
+    place, move = strongest(carried)
+    assert torch.allclose(place, THERE[54], atol=0.04) and (place - corner).norm() > 0.08
+    assert move[0] > 0 > move[1]
+    color = carried.at(THERE[54][None])[1][0]
+    assert color[0] > 0.035 and color[1:].abs().max() < 1e-3
+    still = carried.at(THERE[[0, 8, 16]])[0]
+    assert still.abs().max() < 1e-3
+
+
+def test_a_shift_turns_and_stretches_with_the_face():
+    wide = carry_field(bump(HERE[51], size=0.3), HERE, face(mouth_half=0.3))
+    narrow = carry_field(bump(HERE[51], size=0.3), HERE, face(mouth_half=0.12))
+    at = torch.tensor([[0.0, 0.4]])
+    assert wide.at(at)[0][0, 0] > 1.1 * 0.02 > 0.02 > 1.1 * narrow.at(at)[0][0, 0]
+
+
+@pytest.mark.parametrize("diffeomorphic", [False, True])
+@pytest.mark.parametrize("kind", ["raster", "hash"])
+def test_the_same_face_gives_the_same_field(kind, diffeomorphic):
+    if kind == "raster":
+        field = bump(torch.tensor([0.1, 0.2]), diffeomorphic=diffeomorphic)
+    else:
+        field = HashField(n_levels=3, n_coord_levels=2, diffeomorphic=diffeomorphic)
+        with torch.no_grad():
+            for parameter in field.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    same = carry_field(field, HERE, HERE)
+    assert same.diffeomorphic == diffeomorphic
+    inner = (centres(32).reshape(-1, 2) * 0.8).contiguous()
+    for a, b in zip(field.at(inner), same.at(inner), strict=True):
+        most = float(a.detach().abs().max())
+        assert most > 0.01 and torch.allclose(a, b, atol=0.03 * most)
+
+
+def test_colors_of_the_parts_come_along_and_masks_are_drawn_anew():
+    field = RasterField(8, 8, n_parts=5)
+    with torch.no_grad():
+        field.palette[0] = torch.tensor([0.05, 0.0, 0.0])
+    matrix = torch.tensor([[60.0, 0, 64], [0, 60.0, 64]], dtype=torch.float64)
+    photo = load(torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0)))
+    carried = carry_layer(Layer(field, Crop(matrix, HERE)), photo, Crop(matrix, THERE), "landmarks").field
+    lips = carried.parts[0].float()
+    middle = (centres(128) * lips[..., None]).sum((0, 1)) / lips.sum()
+    assert middle[1] == pytest.approx(0.5, abs=0.05)
+    assert torch.allclose(carried.part_colors(), field.part_colors())
+
+
+def test_by_frame_the_field_stays_where_it_is_in_the_crop():
+    matrix = torch.tensor([[60.0, 0, 64], [0, 60.0, 64]], dtype=torch.float64)
+    photo = load(torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0)))
+    layer = Layer(bump(HERE[54]), Crop(matrix, HERE), region="mouth")
+    carried = carry_layer(layer, photo, Crop(matrix, THERE), "frame")
+    assert carried.field is layer.field and carried.mask is not None
+    bent = carry_layer(layer, photo, Crop(matrix, THERE), "landmarks")
+    assert (strongest(bent.field)[0] - strongest(layer.field)[0]).norm() > 0.08
+
+
+def test_a_tearing_map_is_stiffened():
+    torn = THERE.clone()
+    torn[48:68] -= torch.tensor([0.0, 0.9])  # a mouth on the forehead
+    carried = carry_field(bump(HERE[54]), HERE, torn)
+    assert all(bool(torch.isfinite(value).all()) for value in carried.state_dict().values())
+    assert carried.lattice(64).coord.abs().max() < 0.2
+
+
+def test_a_layer_is_scaled_with_its_picture():
+    matrix = torch.tensor([[30.0, 0, 40], [0, 30.0, 25]], dtype=torch.float64)
+    mask = torch.zeros(50, 80)
+    mask[:, 40:] = 1
+    photo = load(torch.zeros(3, 100, 160))
+    scaled = scale_layer(Layer(bump(HERE[54]), Crop(matrix), hard_mask=mask.numpy()), 2.0, photo)
+    assert torch.equal(scaled.crop.matrix, 2 * matrix)
+    assert scaled.hard_mask.shape == (100, 160) and scaled.hard_mask[:, :78].max() == 0 < scaled.hard_mask[:, 82:].min()
