@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -84,6 +85,15 @@ def environment() -> dict[str, Any]:
         },
         "commit": _commit(),
     }
+
+
+def finite(value: Any) -> Any:
+    """Return JSON-able data with None for what JSON cannot say: infinities and not-a-numbers."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

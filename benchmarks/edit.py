@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,7 +16,7 @@ from torch import Tensor
 
 import flowedit
 from benchmarks import judge
-from benchmarks.common import Timer, environment, find_portraits, write_report
+from benchmarks.common import Timer, environment, find_portraits, finite, write_report
 from benchmarks.sheet import CELL_PX, save_sheets
 from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
@@ -214,23 +213,37 @@ def run(
     return {"rows": rows, "population_sd": sd, "population": len(population), "edits": records}
 
 
-def finite(value: Any) -> Any:
-    """Return JSON-able data with None for what JSON cannot say: infinities and not-a-numbers."""
-    if isinstance(value, Mapping):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def shared_options(name: str, about: str | None, prompts: Sequence[str], limit: int | None) -> argparse.ArgumentParser:
+    """Make a parser of what every benchmark of edits is asked: portraits, prompts and encoder."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
+    parser.add_argument("folder", type=Path, help="portraits; NAME_smiling beside NAME_neutral gives the truth")
+    parser.add_argument("--prompts", nargs="+", default=list(prompts))
+    parser.add_argument("--match", default="", help="text that a file's name must contain, such as neutral")
+    parser.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
+    parser.add_argument("--limit", type=int, default=limit, help="edit this many portraits; the population stays whole")
+    parser.add_argument("--encoder", help="as for flowedit edit; default: the shipped one")
+    return parser
+
+
+def find_asked(options: argparse.Namespace) -> None:
+    """Add the portraits that the options ask for: `everyone`, whose spread is the unit, and `paths` to edit.
+
+    Raises:
+        ValueError: as `find_portraits`, or a limit below 1.
+    """
+    require(options.limit is None or options.limit >= 1, f"--limit must be at least 1; got {options.limit}")
+    options.everyone = find_portraits(options.folder, match=options.match)
+    options.paths = find_portraits(options.folder, match=options.match, people=options.people)
+
+
+def faces_of(options: argparse.Namespace) -> tuple[dict[Path, Face], list[Path]]:
+    """Find the faces of those portraits: the population, and which of it to edit."""
+    population = find_population(options.everyone)
+    return population, [path for path in options.paths if path in population][: options.limit]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.edit", description=__doc__)
-    parser.add_argument("folder", type=Path, help="portraits; NAME_smiling beside NAME_neutral gives the truth")
-    parser.add_argument("--prompts", nargs="+", default=[*judge.GEOMETRY, *judge.COLORS])
-    parser.add_argument("--match", default="", help="text that a file's name must contain, such as neutral")
-    parser.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
-    parser.add_argument("--limit", type=int, help="edit this many portraits; the population stays whole")
-    parser.add_argument("--encoder", help="as for flowedit edit; default: the shipped one")
+    parser = shared_options("edit", __doc__, [*judge.GEOMETRY, *judge.COLORS], None)
     parser.add_argument("--field", choices=("raster", "hash"))
     parser.add_argument("--diffeomorphic", action="store_true")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other fields of Config")
@@ -239,24 +252,30 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     settings = [*options.set, *([f"field={options.field}"] if options.field else [])]
     try:
-        require(options.limit is None or options.limit >= 1, f"--limit must be at least 1; got {options.limit}")
         options.config = make_config([*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])])
-        options.everyone = find_portraits(options.folder, match=options.match)
-        options.paths = find_portraits(options.folder, match=options.match, people=options.people)
+        find_asked(options)
     except ValueError as error:
         parser.error(str(error))
     return options
 
 
+def load_guide(name: str | None, device: str) -> Encoder:
+    """Load the encoder that guides the edits onto the device that Config names; `auto` takes CUDA if there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_encoder(name, device)
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Return a Config as JSON can say it."""
+    return {**asdict(config), "mask": str(config.mask or "") or None}
+
+
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
     options = parse(arguments)
     about = environment()
-    device = options.config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoder = encoder or load_encoder(options.encoder, device)
-    population = find_population(options.everyone)
-    paths = [path for path in options.paths if path in population][: options.limit]
+    encoder = encoder or load_guide(options.encoder, options.config.device)
+    population, paths = faces_of(options)
     report = run(population, paths, options.prompts, options.config, encoder, options.sheet)
     setup = {"encoder": encoder.name, "people": options.people, "match": options.match}
     print(f"{len(paths)} portraits ({options.people}), units from {len(population)}; field {options.config.field}")
@@ -264,9 +283,7 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
     alone = mean(row["identity_alone_kept"] for row in report["rows"])
     print(f"identity within {IDENTITY} when each picture is aligned on its own: {alone:.0%}")
     if options.json is not None:
-        config = {**asdict(options.config), "mask": str(options.config.mask or "") or None}
-        data = finite({**about, **setup, "config": config, **report})
-        write_report(options.json, data)
+        write_report(options.json, finite({**about, **setup, "config": settings_of(options.config), **report}))
 
 
 if __name__ == "__main__":

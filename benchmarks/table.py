@@ -131,8 +131,13 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [[heading for _, heading, _ in COLUMNS]]
     for row in shown:
         lines.append([form.format(row[k]) if row.get(k) is not None else "-" for k, _, form in COLUMNS])
+    return "\n".join(align(lines, 2))
+
+
+def align(lines: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Pad cells to columns, the first `left` of them to the left; a line for each."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True)))
+    return [
+        "  ".join(t.ljust(w) if i < left else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True)))
         for line in lines
-    )
+    ]

@@ -10,8 +10,8 @@ import skimage.data
 import torch
 
 from benchmarks import judge
-from benchmarks.common import Timer, environment, find_portraits
-from benchmarks.edit import finite, make_config, values_of
+from benchmarks.common import Timer, environment, find_portraits, finite
+from benchmarks.edit import make_config, values_of
 from benchmarks.loop import count_calls, descend, middle, ways
 from benchmarks.sheet import CELL_PX, HEAD_PX, save_sheets
 from benchmarks.table import format_table, summarize
