@@ -32,12 +32,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "views": ("views=1", "views=2", "views=4"),
     "smoothness": ("smooth=0", "smooth=0.03", "smooth=0.3"),
     "small": ("small=0", "small=4", "small=8"),
+    "around": ("around=1", "around=3", "around=8"),
     "diffeomorphic": ("diffeomorphic=False", "diffeomorphic=True"),
     "max_shift": ("max_shift=0.02", "max_shift=0.045", "max_shift=0.09"),
     "lattice": ("coord_size=8", "coord_size=16", "coord_size=32"),
 }
 CHANGES = {"effect": "{:+.2f}", "elsewhere": "{:+.2f}", "identity_median": "{:+.3f}"}  # told against the default too
-SHOWN = ("n", "right", *CHANGES, "strength", "folds", "seconds", "encoder_calls")
+SHOWN = ("n", "right", *CHANGES, "strength", "folds", "bend", "seconds", "encoder_calls")
 MARKS = (("v", "tab:blue"), ("^", "tab:red"))  # of a panel's variants, in their order, the default left out
 
 

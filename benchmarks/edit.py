@@ -132,6 +132,7 @@ def compare(portrait: Portrait, edit: Edit, sd: Mapping[str, float]) -> tuple[di
         "identity": judge.distance(judge.describe(photo, portrait.crop), portrait.identity),
         "identity_alone": judge.distance(alone, portrait.identity_alone),
         "folds": judge.fold_share(edit),
+        "bend": judge.bend(edit),
         "colors": {name: asdict(change) for name, change in colors.items()},
         "strength": edit.strength,
         "strength_reason": edit.strength_reason,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flowedit import Edit
 from flowedit.align import Crop, Face, descriptor, extract, face_crop, find_faces, landmarks, region_mask
+from flowedit.explain import look, tell_background
 from flowedit.field import centres
 from flowedit.image import Photo
 from flowedit.motion import find_crops, move_crop
@@ -144,6 +145,15 @@ def fold_share(edit: Edit) -> float:
     crops = find_crops(edit.moves)
     folds = sum(count_folds(move_crop(edit.moves, crop, CROP_PX, edit.strength).coord) for crop in crops)
     return folds / (CROP_PX**2 * len(crops))
+
+
+def bend(edit: Edit) -> float | None:
+    """Return how far a straight line beside the face bends at most, in percent of the distance between the eyes."""
+    crop = find_crops(edit.moves)[0]
+    told = tell_background(look(edit, crop), crop)
+    if told is None or crop.eye_distance is None:
+        return None
+    return 100 * told["bend_px"] / (crop.eye_distance * crop.side_px / 2)
 
 
 def lab(image: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ def summarize(prompt: str, records: Sequence[Mapping[str, Any]]) -> dict[str, An
         "identity_alone_median": median(r["identity_alone"] for r in records),
         "identity_alone_kept": fmean(r["identity_alone"] <= IDENTITY for r in records),
         "folds": fmean(r["folds"] for r in records),
+        "bend": middle(r["bend"] for r in records),
         "strength": fmean(r["strength"] for r in records),
         "seconds": median(r["seconds"] for r in records),
         "seconds_worst": max(r["seconds"] for r in records),
@@ -105,6 +106,7 @@ COLUMNS = (  # key of a row, heading, how it is written
     ("identity_99", "id 99 %", "{:.3f}"),
     ("identity_kept", f"id<={IDENTITY}", "{:.0%}"),
     ("folds", "folds", "{:.3%}"),
+    ("bend", "bend %", "{:.2f}"),
     ("strength", "strength", "{:.2f}"),
     ("seconds", "s", "{:.1f}"),
     ("encoder_calls", "calls", "{:.0f}"),
@@ -114,7 +116,7 @@ COLUMNS = (  # key of a row, heading, how it is written
 
 def average(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Average rows, prompt by prompt; what is no number stays empty, and effects of unlike units do too."""
-    keys = {"right", "effect", "elsewhere", "identity_median", "identity_kept", "folds", "strength", "seconds"}
+    keys = {"right", "effect", "elsewhere", "identity_median", "identity_kept", "folds", "bend", "strength", "seconds"}
     result: dict[str, Any] = {key: mean(row[key] for row in rows) for key in keys | {"encoder_calls"}}
     result |= {"prompt": name, "encoder_images": mean(row["encoder_images"] for row in rows)}
     result |= {"n": sum(row["n"] for row in rows), "identity_99": max(row["identity_99"] for row in rows)}

@@ -127,7 +127,7 @@ def tell(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
         "changed_share": _changed_share(edit, crop),
         "folds": folds,
         "folds_share": folds / LATTICE**2,
-        "background": _background(look, crop),
+        "background": tell_background(look, crop),
         "tint": {
             "largest": round(float(change.max()), 4),
             "mean": round(_mean(change.mean(0), look.seen), 4),
@@ -151,7 +151,7 @@ def _changed_share(edit: Edit, crop: Crop) -> float | None:
     return round(float((before != after).any(-1).mean()), 4)
 
 
-def _background(look: Look, crop: Crop) -> dict[str, float] | None:
+def tell_background(look: Look, crop: Crop) -> dict[str, float] | None:
     """Tell what happens outside the face: the longest movement, and the most that a straight line bends, pixels."""
     if crop.landmarks is None:
         return None

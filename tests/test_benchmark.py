@@ -199,6 +199,7 @@ def record(effect: float | None, **others: object) -> dict[str, object]:
         "identity": 0.3,
         "identity_alone": 0.3,
         "folds": 0.0,
+        "bend": 0.5,
         "colors": {},
         "strength": 1.0,
         "seconds": 2.0,

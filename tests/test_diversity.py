@@ -99,24 +99,8 @@ def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
-    command = [
-        "vary",
-        "face.png",
-        "red",
-        "--no-align",
-        "--n",
-        "2",
-        "--steps",
-        "12",
-        "--coord-size",
-        "6",
-        "--color-size",
-        "6",
-        "--small",
-        "0.1",
-        "--tint",
-        "0.1",
-    ]
+    small = ["--steps", "12", "--coord-size", "6", "--color-size", "6", "--small", "0.1", "--tint", "0.1"]
+    command = ["vary", "face.png", "red", "--no-align", "--n", "2", *small]
     assert main([*command, "-o", "red.png", "--sheet", "sheet.png", "--save-edits", "red.flowedit"]) == 0
     names = ["face.png", "red.flowedit", "red.png", "red_2.flowedit", "red_2.png", "sheet.png"]
     assert sorted(p.name for p in tmp_path.iterdir()) == names

@@ -1,0 +1,246 @@
+"""What can be done with an edit: undo it, carry it to others, do two at once, several ways, and have it judged."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+
+import flowedit
+from benchmarks import judge
+from benchmarks.common import environment, finite, write_report
+from benchmarks.edit import Portrait, compare, faces_of, find_asked, load_guide, look_at, shared_options, values_of
+from benchmarks.table import RIGHT_SD, align
+from flowedit import Config, Edit
+from flowedit.budget import CropEdit
+from flowedit.checks import require
+from flowedit.diversity import spread
+from flowedit.encoder import Encoder, load_encoder
+from flowedit.image import load as load_photo
+from flowedit.judge import GainMeter
+from flowedit.loop import crop_side
+from flowedit.motion import find_crops
+from flowedit.region import face_outline, outline_distance
+
+PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose")
+PAIRS = (("a smiling face", "big eyes"), ("a smiling face", "a wide nose"), ("a sad face", "a slim jaw"))
+OTHERS = 20  # faces that one person's edit is carried to
+# Colors of each pixel by itself, however loud, and nothing else: what deceives a guide that is not robust.
+PLANTED = Config(
+    color_size=192, max_shift=1e-4, max_tint=0.03, steps=60, lr=0.01, intensity=1.5, views=1, identity=None,
+    smooth=0.0, even=0.0, small=0.0, tint=0.0, palette=100.0, fold=0.0,
+)  # fmt: skip
+
+
+class Bench:
+    """Portraits, the unit of each measure, and the guide of all edits.
+
+    Attributes:
+        portraits: to be edited.
+        sd: measure -> its deviation over everyone.
+        guide: the encoder.
+        options: the command line's.
+    """
+
+    def __init__(self, options: argparse.Namespace, guide: Encoder) -> None:
+        population, paths = faces_of(options)
+        everyone = [values_of(face.landmarks) for face in population.values()]
+        self.sd = {name: judge.spread([values[name] for values in everyone]) for name in everyone[0]}
+        self.portraits = [look_at(path, population[path]) for path in paths]
+        self.guide, self.options = guide, options
+
+    def edit(self, portrait: Portrait, prompt: str | Mapping[str, float], **rest: Any) -> Edit:
+        """Optimize one."""
+        return flowedit.optimize(portrait.path, prompt, **{"encoder": self.guide, "progress": False, **rest})
+
+    def effects(self, portrait: Portrait, edit: Edit) -> Mapping[str, float] | None:
+        """Each measure's move, in its deviations; None for a face that is lost."""
+        return compare(portrait, edit, self.sd)[0]["effects_sd"]
+
+    def toward(self, effects: Mapping[str, float] | None, prompt: str) -> float | None:
+        """How far the measure that a prompt names went its way."""
+        name, sign = judge.GEOMETRY[prompt]
+        return None if effects is None else sign * effects[name]
+
+
+def undo(bench: Bench) -> list[dict[str, Any]]:
+    """Undo each edit on its picture in 8 bits; the error is over the pixels of the face, of 255."""
+    rows = []
+    for prompt in bench.options.prompts:
+        errors, changes = [], []
+        for portrait in bench.portraits:
+            edit = bench.edit(portrait, prompt)
+            edited = load_photo(edit.to_pil())
+            back = load_photo((~edit).apply(edited).to_pil())
+            inside = _face(portrait, edited.height, edited.width)
+            before = load_photo(portrait.path).tensor()[..., inside]
+            for seen, kept in ((back, errors), (edited, changes)):
+                kept.append(255 * float((seen.tensor()[..., inside] - before).abs().mean()))
+        row = {"prompt": prompt, "n": len(errors), "changed": median(changes)}
+        rows.append(row | {"error": median(errors), "worst": max(errors)})
+    return rows
+
+
+def _face(portrait: Portrait, height: int, width: int) -> torch.Tensor:
+    """Mark the pixels of a photo that lie on the face: (H, W) bool."""
+    marks = portrait.crop.landmarks
+    assert marks is not None  # face_crop sets them
+    p = marks.double()
+    up = 0.85 * (p[36:48].mean(0) - (p[48] + p[54]) / 2)
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    return outline_distance(portrait.crop.to_crop(torch.stack([x, y], -1)), face_outline(p, up), True) < 0
+
+
+def transfer(bench: Bench) -> list[dict[str, Any]]:
+    """Carry the first person's edits to the others, by landmarks and by frame, at the strength that keeps identity."""
+    source, *others = bench.portraits[: OTHERS + 1]
+    require(len(others) > 0, "a transfer must have a second portrait; got one")
+    rows = []
+    for prompt in bench.options.prompts:
+        edit = bench.edit(source, prompt)
+        own = bench.toward(bench.effects(source, edit), prompt)
+        for by in ("landmarks", "frame"):
+            carried = [edit.apply(portrait.path, by=by).within() for portrait in others]
+            moves = [bench.toward(bench.effects(*pair), prompt) for pair in zip(others, carried, strict=True)]
+            known = [move for move in moves if move is not None]
+            row = {"prompt": prompt, "by": by, "n": len(moves), "right": judge.share_above(moves, RIGHT_SD)}
+            row |= {"effect": median(known) if known else None, "own": own}
+            rows.append(row | {"strength": fmean(each.strength for each in carried)})
+    return rows
+
+
+def together(bench: Bench) -> list[dict[str, Any]]:
+    """Ask for two things at once: one edit for both, against the sum of an edit for each."""
+    rows = []
+    for pair in PAIRS:
+        found: dict[str, list[tuple[Mapping[str, float] | None, Edit, float]]] = {"jointly": [], "sum": []}
+        for portrait in bench.portraits:
+            singles = [bench.edit(portrait, prompt) for prompt in pair]
+            both = bench.edit(portrait, dict.fromkeys(pair, 1.0))
+            for way, edit in (("jointly", both), ("sum", (singles[0] + singles[1]).within())):
+                numbers = compare(portrait, edit, bench.sd)[0]
+                found[way].append((numbers["effects_sd"], edit, numbers["identity"]))
+        for way, edits in found.items():
+            seen = [effects for effects, _, _ in edits if effects is not None]
+            named = {judge.GEOMETRY[prompt][0] for prompt in pair}
+            moves = [[bench.toward(effects, prompt) or 0.0 for effects in seen] for prompt in pair]
+            row = {"prompts": " + ".join(pair), "way": way, "n": len(edits)}
+            row["right"] = sum(min(both) > RIGHT_SD for both in zip(*moves, strict=True)) / len(edits)
+            row |= {name: median(values) for name, values in zip(("first", "second"), moves, strict=True)}
+            row["rest"] = median(fmean(abs(v) for k, v in effects.items() if k not in named) for effects in seen)
+            row["identity"] = median(distance for _, _, distance in edits)
+            rows.append(row | {"strength": fmean(edit.strength for _, edit, _ in edits)})
+    return rows
+
+
+def several(bench: Bench) -> list[dict[str, Any]]:
+    """Ask for four variants: how different they are, and whether each does what was asked."""
+    rows = []
+    for prompt in bench.options.prompts:
+        spreads, counts, gains, moves = [], [], [], []
+        for portrait in bench.portraits:
+            edits = flowedit.variants(portrait.path, prompt, encoder=bench.guide, progress=False)
+            spreads.append(spread(edits))
+            counts.append(len(edits))
+            own = [_gain(bench, prompt, edit) for edit in edits]
+            gains.append(max(own) / min(own))
+            moves += [bench.toward(bench.effects(portrait, edit), prompt) for edit in edits]
+        row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts), "spread": median(spreads)}
+        rows.append(row | {"gains": median(gains), "right": judge.share_above(moves, RIGHT_SD)})
+    return rows
+
+
+def _gain(bench: Bench, prompt: str, edit: Edit) -> float:
+    """The share of the prompt's change that the guide sees."""
+    assert edit.photo is not None  # optimize keeps it
+    crop = CropEdit(edit.photo, edit.moves, find_crops(edit.moves)[0], crop_side(bench.guide))
+    return GainMeter(bench.guide, {prompt: 1.0}, crop.pixels)(crop.at(edit.strength)).share
+
+
+def judged(bench: Bench) -> list[dict[str, Any]]:
+    """Let a second encoder look at the default edits, and at edits planted to deceive a fragile guide."""
+    options, rows = bench.options, []
+    second = load_encoder(options.judge)
+    asked: list[tuple[str, dict[str, Any]]] = [("default", {"judge": second})]
+    if options.fragile is not None:
+        fragile = load_encoder(options.fragile)
+        asked.append(("planted", {"encoder": fragile, "config": PLANTED, "judge": bench.guide}))
+    for kind, rest in asked:
+        for prompt in options.prompts:
+            facts = []
+            for portrait in bench.portraits:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    facts.append(bench.edit(portrait, prompt, **rest).facts["judge"])
+            row = {"edits": kind, "prompt": prompt, "n": len(facts), "warned": fmean(f["fooled"] for f in facts)}
+            seen = {"guide": median(f["guide_gain"] for f in facts), "judge": median(f["gain"] for f in facts)}
+            rows.append(row | seen)
+    return rows
+
+
+PARTS: dict[str, Callable[[Bench], list[dict[str, Any]]]] = {
+    "undo": undo,
+    "transfer": transfer,
+    "together": together,
+    "several": several,
+    "judge": judged,
+}
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows of one part in aligned columns: shares in percent, other numbers with two digits."""
+
+    def written(key: str, value: Any) -> str:
+        if value is None:
+            return "-"
+        if key in ("right", "warned"):
+            return f"{value:.0%}"
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    keys = list(rows[0])
+    words = sum(isinstance(value, str) for value in rows[0].values())
+    return "\n".join(align([keys, *([written(key, row[key]) for key in keys] for row in rows)], words))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = shared_options("control", __doc__, PROMPTS, None)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=None, help="parts to run; judge needs --judge")
+    parser.add_argument("--judge", help="a second encoder that looks at the default edits, as for flowedit edit")
+    parser.add_argument(
+        "--fragile", help="a guide that is not robust; the planted edits please it, and --encoder judges"
+    )
+    parser.add_argument("--json", type=Path, help="file for every row, the machine, versions and commit")
+    options = parser.parse_args(arguments)
+    options.only = options.only or [name for name in PARTS if name != "judge" or options.judge]
+    try:
+        require("judge" not in options.only or options.judge, "judge must be given an encoder by --judge; got none")
+        unknown = [prompt for prompt in options.prompts if prompt not in judge.GEOMETRY]
+        require(not unknown, f"--prompts must be of {', '.join(judge.GEOMETRY)}; got {unknown}")
+        find_asked(options)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
+    options = parse(arguments)
+    about = environment()
+    bench = Bench(options, encoder or load_guide(options.encoder, Config().device))
+    report: dict[str, Any] = {}
+    print(f"{len(bench.portraits)} portraits ({options.people}), encoder {bench.guide.name}")
+    for name in options.only:
+        report[name] = PARTS[name](bench)
+        print(f"\n{name}: {(PARTS[name].__doc__ or '').splitlines()[0]}\n{format_rows(report[name])}", flush=True)
+    if options.json is not None:
+        setup = {"encoder": bench.guide.name, "people": options.people, "match": options.match}
+        write_report(options.json, finite({**about, **setup, **report}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
