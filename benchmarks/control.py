@@ -22,20 +22,19 @@ from flowedit.budget import CropEdit
 from flowedit.checks import require
 from flowedit.diversity import spread
 from flowedit.encoder import Encoder, load_encoder
+from flowedit.field import RasterField
 from flowedit.image import load as load_photo
 from flowedit.judge import GainMeter
-from flowedit.loop import crop_side
-from flowedit.motion import find_crops
+from flowedit.loop import crop_side, hear
+from flowedit.motion import Layer, find_crops
+from flowedit.objective import text_change
 from flowedit.region import face_outline, outline_distance
+from flowedit.transfer import fit_field
 
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose")
 PAIRS = (("a smiling face", "big eyes"), ("a smiling face", "a wide nose"), ("a sad face", "a slim jaw"))
 OTHERS = 20  # faces that one person's edit is carried to
-# Colors of each pixel by itself, however loud, and nothing else: what deceives a guide that is not robust.
-PLANTED = Config(
-    color_size=192, max_shift=1e-4, max_tint=0.03, steps=60, lr=0.01, intensity=1.5, views=1, identity=None,
-    smooth=0.0, even=0.0, small=0.0, tint=0.0, palette=100.0, fold=0.0,
-)  # fmt: skip
+LOUD, PLANTING = 0.03, 30  # most that a planted edit adds to a channel, image units; its steps
 
 
 class Bench:
@@ -164,24 +163,42 @@ def _gain(bench: Bench, prompt: str, edit: Edit) -> float:
 
 
 def judged(bench: Bench) -> list[dict[str, Any]]:
-    """Let a second encoder look at the default edits, and at edits planted to deceive a fragile guide."""
+    """Let a second encoder look at the default edits, and the guide at edits planted to deceive a fragile one."""
     options, rows = bench.options, []
     second = load_encoder(options.judge)
-    asked: list[tuple[str, dict[str, Any]]] = [("default", {"judge": second})]
-    if options.fragile is not None:
-        fragile = load_encoder(options.fragile)
-        asked.append(("planted", {"encoder": fragile, "config": PLANTED, "judge": bench.guide}))
-    for kind, rest in asked:
+    fragile = None if options.fragile is None else load_encoder(options.fragile)
+    for kind in ("default",) if fragile is None else ("default", "planted"):
         for prompt in options.prompts:
             facts = []
             for portrait in bench.portraits:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    facts.append(bench.edit(portrait, prompt, **rest).facts["judge"])
+                    if kind == "default" or fragile is None:
+                        facts.append(hear(bench.edit(portrait, prompt), bench.guide, second))
+                    else:
+                        facts.append(hear(plant(portrait, prompt, fragile), fragile, bench.guide))
             row = {"edits": kind, "prompt": prompt, "n": len(facts), "warned": fmean(f["fooled"] for f in facts)}
             seen = {"guide": median(f["guide_gain"] for f in facts), "judge": median(f["gain"] for f in facts)}
             rows.append(row | seen)
     return rows
+
+
+def plant(portrait: Portrait, prompt: str, guide: Encoder) -> Edit:
+    """Give each pixel the color that pleases a guide most, by the signs of its gradient, with no regularization.
+
+    Not by the loop: what it shows the guide is softened and seen from several views, which takes such colors away.
+    """
+    photo, prompts = load_photo(portrait.path), {prompt: 1.0}
+    asked = text_change(guide, prompts)
+    pixels = CropEdit(photo, [], portrait.crop, guide.size).pixels
+    color = torch.zeros_like(pixels, requires_grad=True)
+    for _ in range(PLANTING):
+        (slope,) = torch.autograd.grad((guide.image(pixels + color) @ asked).sum(), color)
+        with torch.no_grad():
+            color += LOUD / 6 * slope.sign()
+            color.clamp_(-LOUD, LOUD)
+    field = fit_field(torch.zeros(2, 4, 4), color.detach()[0], RasterField(4, 4, max_tint=2 * LOUD))
+    return Edit(photo, (Layer(field, portrait.crop),), prompts)
 
 
 PARTS: dict[str, Callable[[Bench], list[dict[str, Any]]]] = {

@@ -128,7 +128,7 @@ def optimize(
         **edit.facts,
         "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
         "similarity": measure_similarity(edit, guide, prompts),
-        **({} if second is None else {"judge": _hear(edit, guide, second, prompts)}),
+        **({} if second is None else {"judge": hear(edit, guide, second)}),
         "seconds": round(time.perf_counter() - start, 2),
     }
     return replace(edit, facts=facts)
@@ -286,8 +286,18 @@ def bound_effect(guide: Encoder, prompts: Mapping[str, float], crop: CropEdit, l
     return Bound("effect", limit, lambda strength: meter(crop.at(strength)).share, " of the prompt's change")
 
 
-def _hear(edit: Edit, guide: Encoder, second: Encoder, prompts: Mapping[str, float]) -> dict[str, Any]:
-    """Let a judge look at the first face, and warn if it sees nothing of the guide's gain."""
+def hear(edit: Edit, guide: Encoder, second: Encoder) -> dict[str, Any]:
+    """Let a judge look at an edit's first face, and warn if it sees nothing of the guide's gain.
+
+    Args:
+        edit: has a photo.
+        guide: the encoder that it was made with.
+        second: the judge.
+
+    Returns:
+        What `explain` tells of a judge.
+    """
+    prompts = edit.prompts
     gains = []
     for encoder in (guide, second):
         crop = _first_face(edit, encoder)

@@ -85,16 +85,30 @@ def carry_field(field: Field, here: Tensor, there: Tensor) -> RasterField:
     places, slope = _bend(there[OUTER].double(), here[OUTER].double(), size)
     coord, color = field.at(places.reshape(-1, 2).clamp(-1, 1).float(), parts=False)
     coord = torch.linalg.solve(slope, coord.double().reshape(size, size, 2, 1))[..., 0].permute(2, 0, 1)
-    color = color.double().T.reshape(3, size, size)
-    # A bounded control point c is limit * tanh(parameter / limit); the limit of a shift is twice max_shift.
-    coord, color = _control_points(coord), _control_points(color)
-    max_shift = min(1.0, max(field.max_shift, 0.55 * float(coord.abs().max())))
-    made = RasterField(size, size, max_shift, field.max_tint, field.diffeomorphic, field.n_parts)
-    made.coord.copy_(_unbounded(coord, 2 * max_shift))
-    made.color.copy_(_unbounded(color, field.max_tint))
+    color = color.T.reshape(3, size, size)
+    made = fit_field(coord, color, field)
     if field.palette is not None and made.palette is not None:
         made.palette.copy_(field.palette)
         made.draw_parts(field.parts, field.paints)
+    return made
+
+
+@torch.no_grad()
+def fit_field(coord: Tensor, color: Tensor, like: Field) -> RasterField:
+    """Make a raster field that has given values at the pixel centres of a grid.
+
+    Args:
+        coord: (2, n, n) crop coordinates.
+        color: (3, n, n) image units, without the parts' colors; cut to max_tint.
+        like: gives the bounds, of which that of the movement is raised where it is needed, and the number of parts.
+    """
+    coord, color = _control_points(coord.double()), _control_points(color.double())
+    # A bounded control point is limit * tanh(parameter / limit); the limit of a shift is twice max_shift.
+    max_shift = min(1.0, max(like.max_shift, 0.55 * float(coord.abs().max())))
+    sizes = coord.shape[-1], color.shape[-1]
+    made = RasterField(*sizes, max_shift, like.max_tint, like.diffeomorphic, like.n_parts)
+    made.coord.copy_(_unbounded(coord, 2 * max_shift))
+    made.color.copy_(_unbounded(color, like.max_tint))
     return made
 
 

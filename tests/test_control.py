@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from stand_in import TinyEncoder
 
 from benchmarks import control
 from benchmarks.control import Bench, format_rows, main, parse
@@ -15,6 +16,7 @@ from flowedit.align import Crop
 from flowedit.edit import Edit
 from flowedit.field import RasterField, centres
 from flowedit.image import load
+from flowedit.judge import GainMeter
 from flowedit.motion import Layer
 from tests.test_transfer import face
 
@@ -101,18 +103,29 @@ def test_two_at_once_must_both_go_right(bench, monkeypatch):
 def test_a_judges_warnings_are_counted(bench, monkeypatch):
     loaded = []
     monkeypatch.setattr(control, "load_encoder", lambda name: loaded.append(name) or name)
+    monkeypatch.setattr(control, "plant", lambda who, prompt, guide: ("planted", guide))
     told = iter([True, False, False, True, True, True])
 
-    def edit(who, prompt, judge, encoder=None, config=None):
-        assert (judge, encoder) == (("second", None) if config is None else (bench.guide, "weak"))
-        return SimpleNamespace(facts={"judge": {"fooled": next(told), "guide_gain": 0.5, "gain": 0.1}})
+    def hear(edit, guide, second):
+        planted = isinstance(edit, tuple)
+        assert (guide, second) == (("weak", bench.guide) if planted else (bench.guide, "second"))
+        return {"fooled": next(told), "guide_gain": 0.5, "gain": 0.1}
 
-    monkeypatch.setattr(bench, "edit", edit, raising=False)
+    monkeypatch.setattr(control, "hear", hear)
     bench.options.fragile = "weak"
     default, planted = control.judged(bench)
     assert loaded == ["second", "weak"]
     assert default["warned"] == pytest.approx(1 / 3) and planted["warned"] == 1
     assert (planted["edits"], planted["guide"], planted["judge"]) == ("planted", 0.5, 0.1)
+
+
+def test_a_planted_edit_pleases_its_guide_by_noise(bench):
+    guide = TinyEncoder()
+    edit = control.plant(bench.portraits[0], "red", guide)
+    added = edit.render() - edit.photo.tensor()
+    assert 0.01 < added[:, 0].mean() < control.LOUD + 1e-3 and added.abs().max() < 1.6 * control.LOUD
+    gain = GainMeter(guide, {"red": 1.0}, edit.photo.tensor())(edit.render())
+    assert gain.share > 0.05
 
 
 def test_rows_are_aligned_and_written_by_what_they_are():
