@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .image import Photo, Source
 
 
+MEASURED = ("similarity", "identity_distance", "judge", "seconds")  # facts about one photo
+
+
 @dataclass(frozen=True, eq=False)
 class Edit:
     """What `optimize` found, or what was made of such edits.
@@ -167,7 +170,9 @@ class Edit:
             places = {place_of(crop): whole_crop(photo) if crop.landmarks is None else next(targets) for crop in crops}
             moves += self._carried(photo, places, by)
         reason = f"{self.strength_reason} on the photo it was made for"
-        facts = {**self.facts, "photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
+        # What was measured on the other photo does not hold here.
+        facts = {name: value for name, value in self.facts.items() if name not in MEASURED}
+        facts |= {"photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
         return replace(self, photo=photo, moves=moves, strength_reason=reason, facts=facts)
 
     def within(self, *, identity: float | None = 0.35, displacement: float | None = None) -> Edit:

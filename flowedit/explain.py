@@ -34,7 +34,8 @@ def explain(edit: Edit) -> dict[str, Any]:
     """Tell in numbers what an edit does at its own strength; JSON-able.
 
     With a photo only what lies inside it is counted; without one (after `load`) the whole crop, and pixels
-    are those of the photo the edit was made for. Similarity and identity distance are that photo's too.
+    are those of the photo the edit was made for. Similarity and identity distance are told where they were measured on
+    the edit's own photo.
     Directions are those the viewer sees in the upright face: right is the picture's right, outward is away
     from the middle of the part (each eye has its own) once the part's common movement is taken out.
 

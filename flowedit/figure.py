@@ -19,6 +19,7 @@ from .explain import LATTICE, STILL_PX, VISIBLE_PX, Look, look, tell
 from .field import centres
 from .image import Photo
 from .motion import find_crops
+from .words import EYES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +96,8 @@ def _title(edit: Edit) -> str:
 
 def _columns(edit: Edit, facts: Mapping[str, Any]) -> list[str]:
     """Say what was done to one face in three blocks of text: moved, colored, kept."""
-    moved = facts["points"][:MOST_LINES] or ["nothing that has a name" if facts["moved_share"] else "nothing"]
+    moved = [line.replace(f" of {EYES}", "") for line in facts["points"][:MOST_LINES]]
+    moved = moved or ["nothing that has a name" if facts["moved_share"] else "nothing"]
     colored = facts["colors"][:MOST_LINES] or ["nothing that is seen"]
     kept = []
     if (distance := edit.facts.get("identity_distance")) is not None:
@@ -111,7 +113,11 @@ def _columns(edit: Edit, facts: Mapping[str, Any]) -> list[str]:
         kept.append(f"likeness to “{text}”: {pair[0]:.3f} before, {pair[1]:.3f} after")
     if (judge := edit.facts.get("judge")) is not None:
         kept.append(f"{judge['name']} {'does not see it: the guide was fooled' if judge['fooled'] else 'sees it too'}")
-    blocks = (("What moved", moved), ("What was colored (CIELAB)", colored), ("What stayed, and how sure", kept))
+    blocks = (
+        (f"What moved (in % of {EYES})", moved),
+        ("What was colored (CIELAB)", colored),
+        ("What stayed, and how sure", kept),
+    )
     return [
         "\n".join([name, *(textwrap.fill(f"•  {line}", 62, subsequent_indent="    ") for line in lines)])
         for name, lines in blocks

@@ -11,6 +11,7 @@ from .align import Crop
 from .kernels import sample
 
 LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
+EYES = "the distance between the eyes"
 LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
 AXES = (("L", "lighter", "darker"), ("a", "redder", "greener"), ("b", "yellower", "bluer"))  # of CIELAB
 POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left side first where there are two
@@ -55,7 +56,7 @@ def say_points(moved: Tensor, crop: Crop) -> list[str]:
         ways = [(dy, "down", "up"), (across, "apart", "together") if pair else (across, "right", "left")]
         ways.sort(key=lambda way: -abs(way[0]))
         words = [f"{plus if v > 0 else minus} {abs(v):.1f} px" for v, plus, minus in ways if abs(v) >= length / 3]
-        text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of the distance between the eyes)"
+        text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of {EYES})"
         told.append((length, text))
     return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
 
