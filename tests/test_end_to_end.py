@@ -243,3 +243,62 @@ def test_parts_are_taken_and_left_out(sad, tmp_path):
         mouth.only("eyes")
     with pytest.raises(ValueError, match="region must be one of"):
         sad.without("ears")
+
+
+def test_a_bound_on_movement_holds_in_the_field(tmp_path):
+    free, held = edit("a smiling face"), edit("a smiling face", displacement=2.0)
+    percent = [
+        made.explain()["faces"]["face 1"]["movement"]["largest_percent_of_eye_distance"] for made in (free, held)
+    ]
+    assert percent[0] > 3 and 1.5 < percent[1] <= 2.01
+    eyes = held.moves[0].crop.eye_distance
+    assert held.moves[0].field.max_shift == pytest.approx(0.02 * eyes / 2) and held.strength > 0.7
+    assert change(held, "mouth_curvature") > 0
+
+
+def test_the_loop_ends_where_the_face_becomes_another():
+    made = edit("a wide nose", steps=60, identity=0.1)
+    assert made.stopped == "budget" and len(made.history["text"]) < 60
+    assert "held back: identity distance" in made.strength_reason and made.facts["identity_distance"] <= 0.1
+
+
+def test_straight_lines_beside_the_face_stay_straight():
+    dear, cheap = (edit("a slim jaw", around=around).explain() for around in (3.0, 1.0))
+    bends = [told["faces"]["face 1"]["background"]["bend_px"] for told in (dear, cheap)]
+    assert 0 < bends[0] < 0.8 * bends[1]
+
+
+def test_an_edit_is_carried_to_another_face_by_its_features():
+    made, other = edit("a smiling face"), np.ascontiguousarray(PORTRAIT[:, ::-1])
+    for by in ("landmarks", "frame"):
+        carried = made.apply(other, by=by)
+        assert change(carried, "mouth_curvature") > 0.5 * change(made, "mouth_curvature") > 0
+        assert "similarity" not in carried.facts and carried.within(identity=0.3).facts["identity_distance"] <= 0.3
+    with pytest.raises(ValueError, match='by must be "landmarks" or "frame"; got'):
+        made.apply(other, by="eye")
+
+
+def test_an_edit_is_undone_on_the_picture_it_made(tmp_path):
+    made = edit("a smiling face") + edit("red lipstick")
+    path = made.save(tmp_path / "both.png")
+    made.save_edit(tmp_path / "both.flowedit")
+    assert main(["apply", str(tmp_path / "both.flowedit"), str(path), "--undo", "-o", str(tmp_path / "back.png")]) == 0
+    errors = [np.abs(np.asarray(Image.open(p)).astype(int) - PORTRAIT) for p in (path, tmp_path / "back.png")]
+    box = made.moves[0].crop.box(*PORTRAIT.shape[:2])
+    inside = [error[box[0] : box[2], box[1] : box[3]].mean() for error in errors]
+    assert inside[1] < 0.8 < 2 < inside[0]
+    told = read_note(tmp_path / "back.png")
+    assert told["prompts"] == {"a smiling face": -1.0, "red lipstick": -1.0}
+
+
+def test_the_page_says_what_was_done(tmp_path):
+    from flowedit.explain import look, tell
+    from flowedit.figure import _columns
+
+    made = edit("a smiling face") + edit("red lipstick")
+    crop = made.moves[0].crop
+    moved, colored, kept = _columns(made, tell(made, crop, look(made, crop)))
+    assert "mouth corners" in moved and " px (" in moved and "distance between the eyes" in moved.splitlines()[0]
+    assert "lips redder" in colored and "bend by" in kept and "nothing is folded over" in kept
+    made.plot(tmp_path / "page.png")
+    assert Image.open(tmp_path / "page.png").size[0] > 1500

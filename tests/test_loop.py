@@ -15,6 +15,7 @@ import flowedit
 from flowedit.config import Config
 from flowedit.field import _lattice_encoding
 from flowedit.image import load
+from flowedit.loop import CHECK
 
 QUICK = Config(align=False, steps=4, coord_size=4, color_size=4)
 
@@ -109,3 +110,14 @@ def test_without_compiled_kernels_an_edit_is_the_same_but_for_rounding(field, mo
     _lattice_encoding.cache_clear()
     assert not torch.equal(plain, load(picture()).tensor())
     torch.testing.assert_close(plain, usual, atol=2e-3, rtol=0)
+
+
+def test_the_loop_ends_where_the_effect_is_reached():
+    config = replace(QUICK, steps=100, tint=0.0, small=0.0, even=0.0)
+    whole, held = (
+        flowedit.optimize(picture(), "red", config=replace(config, effect=effect), encoder=TinyEncoder())
+        for effect in (None, 0.02)
+    )
+    assert whole.stopped != "budget" == held.stopped
+    assert len(held.history["text"]) == CHECK < len(whole.history["text"])
+    assert "held back: effect 0.02 of at most 0.02" in held.strength_reason

@@ -6,7 +6,7 @@ import torch
 
 from flowedit.align import Crop
 from flowedit.field import centres
-from flowedit.words import say_points
+from flowedit.words import say_colors, say_points
 from tests.test_benchmark import upright_face
 
 SIDE = 200.0  # px of the crop; the eyes' outer corners are 83 px apart
@@ -49,3 +49,8 @@ def test_one_point_goes_left_or_right_and_two_sides_apart_or_together():
 
 def test_what_hardly_moves_is_not_told():
     assert say_points(torch.full((2, 128, 128), 0.1), crop_of(upright_face())) == []
+
+
+def test_colors_are_told_by_what_changes_most():
+    told = say_colors({"skin": (0.2, 0.1, 0.0), "brows": (-3.0, 0.5, -1.2), "lips": (-5.1, 12.0, 3.0)})
+    assert told == ["lips redder by 12.0 and darker by 5.1", "brows darker by 3.0 and bluer by 1.2"]
