@@ -32,7 +32,7 @@ from .steps import Step, flatten, iterate, lattice_size
 
 PATIENCE = 15  # steps without a gain before the loop has converged
 LEAST_GAIN = 1e-4  # of the objective
-CHECK = 20  # steps between two looks at the bounds
+CHECK = 20  # steps between two looks at the effect; at the identity, which takes longer, the loop looks half way
 BEYOND = 1.25  # of the identity budget: what goes so far would have to be scaled back much
 
 
@@ -153,10 +153,11 @@ def _search(
     field = layer.field
     size = lattice_size(field, pixels.shape[-1])
     avoid = torch.stack([flatten(move_crop(each.moves, crop, size), config) for each in unlike]) if unlike else None
-    # Of the bounds, movement's is the field's own; these two are looked at now and then.
-    bounds = _bound_effect(photo, (layer,), guide, prompts, config)
+    # Of the bounds, movement's is the field's own; these two are looked at now and then, with their periods.
+    bounds = [(bound, CHECK) for bound in _bound_effect(photo, (layer,), guide, prompts, config)]
     identity, _ = bound_identity((layer,), photo, config.identity and BEYOND * config.identity)
-    bounds += [] if identity is None else [identity.bound]
+    if identity is not None:
+        bounds.append((identity.bound, max(1, -(-config.most_steps // 2))))
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
     smoothed: float | None = None
@@ -178,10 +179,12 @@ def _search(
             bar.set_postfix(text=f"{step.terms['text']:.3f}")
             if callback is not None:
                 callback(step)
+            done = step.number + 1
             if since >= PATIENCE and 2 * step.number >= config.most_steps:  # a neural field starts slowly
                 stopped = "converged"
                 break
-            if step.number % CHECK == CHECK - 1 and any(bound.measure(1.0) > bound.limit for bound in bounds):
+            watched = [bound for bound, every in bounds if done % every == 0 and done < config.most_steps]
+            if any(bound.measure(1.0) > bound.limit for bound in watched):
                 stopped, kept = "budget", _copy(field)
                 break
     except KeyboardInterrupt:

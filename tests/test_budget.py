@@ -19,6 +19,12 @@ SIDE = 256
 PHOTO = load(0.3 + 0.02 * torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))  # rounds evenly
 
 
+@pytest.fixture(autouse=True)
+def nothing_known():
+    """The photo of these tests has many faces."""
+    budget._BEFORE.clear()
+
+
 def tinted(tint=0.1, landmarks=True, matrix=None, **rest):
     field = RasterField(4, 4)
     with torch.no_grad():
