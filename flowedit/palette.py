@@ -17,7 +17,8 @@ PIGMENTS = {  # what a part's pigment takes from red, green and blue light, and 
     "irises": (0.3, 0.6, 1.0, 4.0),
 }
 PARTS = tuple(PIGMENTS)
-MEDIUM, DARKEST = 0.6, 0.5  # a part this bright, image units, takes the paint as it is; least share of it
+MEDIUM = 0.6  # image units: a part this bright takes the paint as it is, a darker one less,
+DARKEST = {"lips": 0.5, "skin": 0.65, "cheeks": 0.35, "brows": 0.5, "irises": 0.5}  # but at least this share of it
 WEAK = 0.1  # image units per unit of paint, for hues that are not the part's own
 LIGHT, CHROMA = 0.16, 0.05  # how far skin may be from its median and still count as skin, image units
 
@@ -82,7 +83,8 @@ def mix_paints(image: Tensor, masks: Tensor) -> Tensor:
     """
     gray = F.interpolate(image.cpu(), (PARTS_PX, PARTS_PX), mode="area").mean(1)
     weight = masks.float() + 1e-3  # a part that is not seen is as bright as the picture
-    light = ((gray * weight).sum((1, 2)) / weight.sum((1, 2)) / MEDIUM).clamp(DARKEST, 1)
+    least = torch.tensor([DARKEST[part] for part in PARTS])
+    light = ((gray * weight).sum((1, 2)) / weight.sum((1, 2)) / MEDIUM).clamp(least, torch.ones(len(PARTS)))
     made = []
     for *pigment, strength in PIGMENTS.values():
         along = F.normalize(torch.tensor(pigment, dtype=torch.float64), dim=0)
