@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ import flowedit
 from benchmarks import judge
 from benchmarks.common import environment, finite, write_report
 from benchmarks.edit import Portrait, compare, faces_of, find_asked, load_guide, look_at, shared_options, values_of
-from benchmarks.table import RIGHT_SD, align
+from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Config, Edit
 from flowedit.budget import CropEdit
 from flowedit.checks import require
@@ -99,7 +100,6 @@ def _face(portrait: Portrait, height: int, width: int) -> torch.Tensor:
 def transfer(bench: Bench) -> list[dict[str, Any]]:
     """Carry the first person's edits to the others, by landmarks and by frame, at the strength that keeps identity."""
     source, *others = bench.portraits[: OTHERS + 1]
-    require(len(others) > 0, "a transfer must have a second portrait; got one")
     rows = []
     for prompt in bench.options.prompts:
         edit = bench.edit(source, prompt)
@@ -131,8 +131,8 @@ def together(bench: Bench) -> list[dict[str, Any]]:
             moves = [[bench.toward(effects, prompt) or 0.0 for effects in seen] for prompt in pair]
             row = {"prompts": " + ".join(pair), "way": way, "n": len(edits)}
             row["right"] = sum(min(both) > RIGHT_SD for both in zip(*moves, strict=True)) / len(edits)
-            row |= {name: median(values) for name, values in zip(("first", "second"), moves, strict=True)}
-            row["rest"] = median(fmean(abs(v) for k, v in effects.items() if k not in named) for effects in seen)
+            row |= {name: middle(values) for name, values in zip(("first", "second"), moves, strict=True)}
+            row["rest"] = middle(fmean(abs(v) for k, v in effects.items() if k not in named) for effects in seen)
             row["identity"] = median(distance for _, _, distance in edits)
             rows.append(row | {"strength": fmean(edit.strength for _, edit, _ in edits)})
     return rows
@@ -148,7 +148,7 @@ def several(bench: Bench) -> list[dict[str, Any]]:
             spreads.append(spread(edits))
             counts.append(len(edits))
             own = [_gain(bench, prompt, edit) for edit in edits]
-            gains.append(max(own) / min(own))
+            gains.append(max(own) / min(own) if min(own) > 0 else math.inf)
             moves += [bench.toward(bench.effects(portrait, edit), prompt) for edit in edits]
         row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts), "spread": median(spreads)}
         rows.append(row | {"gains": median(gains), "right": judge.share_above(moves, RIGHT_SD)})
@@ -249,6 +249,7 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
     options = parse(arguments)
     about = environment()
     bench = Bench(options, encoder or load_guide(options.encoder, Config().device))
+    require("transfer" not in options.only or len(bench.portraits) > 1, "transfer must have a second portrait; got one")
     report: dict[str, Any] = {}
     print(f"{len(bench.portraits)} portraits ({options.people}), encoder {bench.guide.name}")
     for name in options.only:

@@ -148,8 +148,12 @@ class VaryCommand:
         files = [] if self.save_edits is None else name_targets(self.save_edits, [self.photo], False, EDIT_FILE)
         sheets = [] if self.sheet is None else name_targets(self.sheet, [self.photo], False, "_variants.png")
         outs = number(first, self.n)
-        if self.photo.resolve() in {path.resolve() for path in (*outs, *sheets)}:
+        kept = number(files[0], self.n) if files else []
+        written = [path.resolve() for path in (*outs, *sheets, *kept)]
+        if self.photo.resolve() in written:
             raise WrongUsage(f"OUT and --sheet must not replace the photo; got {self.photo}")
+        if len(set(written)) < len(written):
+            raise WrongUsage(f"OUT, --sheet and --save-edits must be different files; got one twice near {first}")
         check_picture(first)  # said now, not after the work
         for path in sheets:
             check_strip(path)
@@ -162,10 +166,13 @@ class VaryCommand:
             edit.save(path)
             if not self.quiet:
                 say(f"{self.photo} -> {path}: strength {edit.strength:.2f} ({edit.strength_reason})")
-        for path, edit in zip(number(files[0], self.n) if files else [], edits, strict=False):
+        for path, edit in zip(kept, edits, strict=False):
             edit.save_edit(path)
         for path in sheets:
             save_variants(edits, path)
+        if edits[-1].stopped == "interrupted":
+            complain(f"interrupted: {len(edits)} of {self.n} found")
+            return 1
         if len(edits) < self.n:
             complain(f"{len(edits)} of {self.n} found: others would do less than half as much")
         return 0
@@ -195,11 +202,13 @@ class ApplyCommand:
             raise WrongUsage("apply must be given EDIT and PHOTO; got no PHOTO")
         edit = flowedit.load(self.edit)
         if self.undo:
+            if (self.face, self.by, self.identity) != ("largest", "landmarks", 0.35):
+                raise WrongUsage("--undo must go without --face, --by and --identity: it takes back what was done")
             return run_each(self.photos, self.output, (~edit).apply)
 
         def carry(photo: Path) -> Edit:
             carried = edit.apply(photo, face=self.face, by=self.by)
-            asked = self.identity is None or self.output.strength is not None
+            asked = self.identity is None or self.output.strength is not None or "in_place" in carried.facts
             return carried if asked else carried.within(identity=self.identity)
 
         return run_each(self.photos, self.output, carry)

@@ -46,7 +46,8 @@ def variants(
         progress: as for `optimize`.
 
     Returns:
-        n edits, or fewer where no more can be found that do at least half as much as the first.
+        n edits, or fewer where no more can be found that do at least half as much as the first. Ctrl-C keeps those
+        found so far, and the last one's `stopped` says so.
 
     Raises:
         TypeError, ValueError: as `optimize`, or n is less than 1.
@@ -61,13 +62,19 @@ def variants(
     bounds: list[Bound] = []
     for k in range(2 * n - 1):
         settings = replace(config, seed=config.seed + k)
-        edit = optimize(photo, prompts, config=settings, encoder=guide, unlike=found, progress=progress)
+        try:
+            edit = optimize(photo, prompts, config=settings, encoder=guide, unlike=found, progress=progress)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            found[-1] = replace(found[-1], stopped="interrupted")
+            break
         crop = CropEdit(photo, edit.moves, find_crops(edit.moves)[0], crop_side(guide))
         bound = bound_effect(guide, prompts, crop, 0.0)
         share = bound.measure(edit.strength)
-        if not found or share >= LEAST_SHARE * shares[0]:
+        if not found or share >= LEAST_SHARE * shares[0] or edit.stopped == "interrupted":
             found, shares, bounds = [*found, edit], [*shares, share], [*bounds, bound]
-        if len(found) == n or edit.stopped == "interrupted":
+        if len(found) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
             break
     least = min(shares)
     return [
@@ -90,6 +97,8 @@ def spread(edits: list[Edit]) -> float:
 def _hold_back(edit: Edit, bound: Bound, guide: Encoder, prompts: Mapping[str, float], identity: float | None) -> Edit:
     assert edit.photo is not None  # optimize keeps it
     chosen = choose_strength(edit.moves, edit.photo, identity, [bound])
+    if chosen.strength >= edit.strength:  # another bound holds it back already
+        return edit
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     distance = None if chosen.distance is None else round(chosen.distance, 4)
     told = {"identity_distance": distance, "similarity": measure_similarity(edit, guide, prompts)}

@@ -37,7 +37,7 @@ class Edit:
     (`a @ b` does b first, then a on what b made), and are undone (`~a`, see there).
 
     Attributes:
-        photo: the original; None after `load`, until `apply`.
+        photo: what is edited; None after `load`, and for an edit that undoes, until `apply`.
         moves: what is done; from `optimize`, a `Layer` for each face edited.
         prompts: text -> weight; what is undone has the contrary weight.
         strength: what `render` and `save` use if not told otherwise; 0 is the photo, 1 the edit as optimized.
@@ -45,6 +45,7 @@ class Edit:
         stopped: why the loop stopped: `steps`, `converged`, `budget` (a bound was reached) or `interrupted`.
         history: every term of the objective by step, `text` and so on; several faces follow each other.
         facts: JSON-able provenance: encoder, similarity before and after, identity distance, seed, versions.
+        before: of an edit that undoes, the photo that it leads back to, where that is known.
     """
 
     photo: Photo | None
@@ -55,6 +56,7 @@ class Edit:
     stopped: str = "steps"
     history: Mapping[str, list[float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    before: Photo | None = None
 
     def render(self, strength: float | None = None, *, shape: float = 1.0, color: float = 1.0) -> Tensor:
         """Render at the photo's own size.
@@ -129,7 +131,7 @@ class Edit:
             "stopped": self.stopped,
             "history": {name: list(values) for name, values in self.history.items()},
             "facts": dict(self.facts),
-            "photo_sha256": self._origin(),
+            "photo_sha256": self.origin,
         }
         return write_edit(path, head, self.moves)
 
@@ -143,20 +145,22 @@ class Edit:
 
         Args:
             image: anything `optimize` takes. For an edit that undoes: the edited picture, of any size.
-            face: which face gets an edit that was made for one; "all" gives it to each.
+            face: which face gets an edit that was made for one; "all" gives it to each. An edit of several goes to as
+                many, from left to right.
             by: "landmarks" bends the field from the features of the one face to the other's, "frame" keeps it in the
-                same place of the square around the face.
+                same place of the square around the face, as a mask from a picture always is.
 
         Raises:
-            ValueError: the photo has no such face.
+            ValueError: the photo has no such face, or is not what the edit undoes.
         """
         require(by in ("landmarks", "frame"), f'by must be "landmarks" or "frame"; got {by!r}')
         photo = images.load(image)
         if self.facts.get("in_place"):
-            return replace(self, photo=photo, moves=self._resized(photo))
+            size = {"photo_size": [photo.width, photo.height]}
+            return replace(self, photo=photo, moves=self._resized(photo), facts={**self.facts, **size})
         if self.facts.get("photo_sha256") == photo.sha256:
             return replace(self, photo=photo)
-        crops = find_crops(self.moves)
+        crops = sorted(find_crops(self.moves), key=lambda crop: float(crop.matrix[0, 2]))  # as `choose` has them
         faces = [crop for crop in crops if crop.landmarks is not None]
         found = choose(photo, face if len(faces) == 1 else "all") if faces else []
         require(
@@ -170,36 +174,44 @@ class Edit:
             places = {place_of(crop): whole_crop(photo) if crop.landmarks is None else next(targets) for crop in crops}
             moves += self._carried(photo, places, by)
         reason = f"{self.strength_reason} on the photo it was made for"
-        # What was measured on the other photo does not hold here.
-        facts = {name: value for name, value in self.facts.items() if name not in MEASURED}
-        facts |= {"photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
+        facts = self._unmeasured() | {"photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
         return replace(self, photo=photo, moves=moves, strength_reason=reason, facts=facts)
 
     def within(self, *, identity: float | None = 0.35, displacement: float | None = None) -> Edit:
-        """Return the edit at the largest strength, up to 1, that keeps these bounds on its photo.
+        """Return the edit at the largest strength that keeps these bounds on its photo.
+
+        That is up to 1, or up to the edit's own strength where that is more; an edit turned around stays so.
 
         Args:
             identity: see `Config.identity`.
             displacement: see `Config.displacement`.
 
         Raises:
-            ValueError: the edit has no photo yet.
+            ValueError: the edit has no photo yet, or a bound is not positive.
         """
         from .budget import bound_displacement, choose_strength
 
+        for name, value in (("identity", identity), ("displacement", displacement)):
+            good = value is None or (isinstance(value, (int, float)) and value > 0)
+            require(good, f"{name} must be positive; got {value!r}")
         photo = self._photo()
-        bounds = [] if displacement is None else [bound_displacement(self.moves, photo, displacement)]
-        chosen = choose_strength(self.moves, photo, identity, bounds)
-        distance = None if chosen.distance is None else round(chosen.distance, 4)
-        facts = {**self.facts, "identity_distance": distance}
-        return replace(self, strength=chosen.strength, strength_reason=chosen.reason, facts=facts)
+        most = 0.0 if self.strength == 0 else math.copysign(max(1.0, abs(self.strength)), self.strength)
+        moves = tuple(replace(move, strength=most * move.strength) for move in self.moves)
+        bounds = [] if displacement is None else [bound_displacement(moves, photo, displacement)]
+        chosen = choose_strength(moves, photo, identity, bounds)
+        strength = most * chosen.strength
+        facts = dict(self.facts) if strength == self.strength else self._unmeasured()
+        if chosen.distance is not None:
+            facts["identity_distance"] = round(chosen.distance, 4)
+        return replace(self, strength=strength, strength_reason=chosen.reason, facts=facts)
 
     def __mul__(self, factor: float) -> Edit:
         """Return the same edit, so many times as strong: 0.5 * edit, or -1 * edit for the contrary."""
         number = isinstance(factor, (int, float)) and math.isfinite(factor)
         require(number, f"an edit must be multiplied by a finite number; got {factor!r}", TypeError)
         reason = f"{factor:g} times: {self.strength_reason}"
-        return replace(self, strength=factor * self.strength, strength_reason=reason)
+        facts = self.facts if factor == 1 else self._unmeasured()
+        return replace(self, strength=factor * self.strength, strength_reason=reason, facts=facts)
 
     __rmul__ = __mul__
 
@@ -209,6 +221,8 @@ class Edit:
     def __add__(self, other: Edit) -> Edit:
         """Do both at once, each at its own strength: their offsets add."""
         _check_edit(other)
+        same = bool(self.facts.get("in_place")) == bool(other.facts.get("in_place"))
+        require(same, "edits must be of one picture to be added; got one of the photo, and one that undoes")
         moves = self._own_moves() + other._own_moves()
         return self._combined(other, moves, "the sum of two edits at their own strengths")
 
@@ -233,9 +247,13 @@ class Edit:
         What it gives is near the original and not the same: the edited picture has been interpolated, rounded to its
         bits and cut to its range.
         """
-        facts = {**self._shared_facts(), "made_of": [self._told()], "in_place": True}
+        facts = {**self._shared_facts(), "made_of": [self._told()]}
+        if not (again := bool(self.facts.get("in_place"))):
+            facts["in_place"] = True
         prompts = {text: -weight for text, weight in self.prompts.items()}
-        return Edit(None, undo(self._own_moves()), prompts, 1.0, "undoes an edit", self.stopped, facts=facts)
+        moves, reason = undo(self._own_moves()), "does again what was undone" if again else "undoes an edit"
+        photo, before = (self.before, None) if again else (None, self.photo)
+        return Edit(photo, moves, prompts, 1.0, reason, self.stopped, facts=facts, before=before)
 
     def blend(self, other: Edit, share: float) -> Edit:
         """Return the edit that is `share` of the way from this one to `other`: (1 - share) * self + share * other."""
@@ -254,7 +272,7 @@ class Edit:
             mask = mask_regions(region, layer.protect, layer.crop.landmarks)
             return replace(layer, mask=mask, region=region)
 
-        return replace(self, moves=map_layers(self.moves, change))
+        return replace(self, moves=map_layers(self.moves, change), facts=self._unmeasured())
 
     def without(self, *regions: str) -> Edit:
         """Return what the edit does elsewhere: parts of the face that keep their bits; see `Config.protect`.
@@ -267,7 +285,7 @@ class Edit:
             protect = tuple(dict.fromkeys((*layer.protect, *regions)))
             return replace(layer, mask=mask_regions(layer.region, protect, layer.crop.landmarks), protect=protect)
 
-        return replace(self, moves=map_layers(self.moves, change))
+        return replace(self, moves=map_layers(self.moves, change), facts=self._unmeasured())
 
     def explain(self) -> dict[str, Any]:
         """Tell in numbers what the edit does: how far, where, folds, similarity, identity; JSON-able."""
@@ -286,9 +304,15 @@ class Edit:
         assert self.photo is not None  # for the type checker
         return self.photo
 
-    def _origin(self) -> str | None:
-        """SHA-256 of the photo whose pixels the moves are about."""
-        return self.facts.get("photo_sha256") if self.photo is None else self.photo.sha256
+    @property
+    def origin(self) -> str | None:
+        """SHA-256 of the photo that the edit was made on; None where that is not known."""
+        undoes = self.photo is None or bool(self.facts.get("in_place"))
+        return self.facts.get("photo_sha256") if undoes or self.photo is None else self.photo.sha256
+
+    def _unmeasured(self) -> dict[str, Any]:
+        """The facts without what was measured on another picture than the edit now makes."""
+        return {name: value for name, value in self.facts.items() if name not in MEASURED}
 
     def _own_moves(self) -> tuple[Move, ...]:
         """The moves with the edit's strength in their own."""
@@ -303,11 +327,12 @@ class Edit:
     def _shared_facts(self) -> dict[str, Any]:
         known = ("encoder", "versions", "photo_size")
         facts = {name: self.facts[name] for name in known if name in self.facts}
-        return {**facts, "photo_sha256": self._origin()}
+        size = {} if self.photo is None else {"photo_size": [self.photo.width, self.photo.height]}
+        return {**facts, **size, "photo_sha256": self.origin}
 
     def _combined(self, other: Edit, moves: tuple[Move, ...], reason: str) -> Edit:
         """Make an edit of this one's photo out of both."""
-        same = self._origin() is not None and self._origin() == other._origin()
+        same = self.origin is not None and self.origin == other.origin
         require(same, "edits must be of one photo to be combined, by apply(photo) of each; got two photos")
         prompts = dict(self.prompts)
         for text, weight in other.prompts.items():
@@ -327,7 +352,9 @@ class Edit:
 
     def _resized(self, photo: Photo) -> tuple[Move, ...]:
         """The moves on a picture that is the edit's own, but for its size."""
-        width, height = self.facts.get("photo_size") or (photo.width, photo.height)
+        known = "photo_size" in self.facts
+        require(known, "an edit must know its photo's size to be undone, by apply(photo) first; got an older file's")
+        width, height = self.facts["photo_size"]
         scale, got = photo.width / width, f"{photo.width} x {photo.height}"
         require(
             abs(photo.height - scale * height) <= 1,

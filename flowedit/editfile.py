@@ -76,7 +76,7 @@ def read_edit(path: str | Path) -> tuple[dict[str, Any], tuple[Move, ...]]:
     made = head["format"]
     require(made in (1, FORMAT), f"{path} must have format 1 or {FORMAT}; got {made}: another version's")
     if made == 1:
-        masked = {"region": head["region"], "protect": head["protect"]}
+        masked = {"region": head["region"], "protect": head.get("protect", [])}
         head["moves"] = [{**layer, **masked} for layer in head.pop("layers")]
     parts = _by_layer(tensors)
     return head, tuple(_move(state, parts) for state in head.pop("moves"))

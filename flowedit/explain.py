@@ -46,8 +46,8 @@ def explain(edit: Edit) -> dict[str, Any]:
         holds for each crop
         `crop_side_px`; `eye_distance_px` between the outer eye corners, or None;
         `movement`: `largest_` and `mean_` in `px`, `percent_of_crop` and, or None, `percent_of_eye_distance`;
-        `moved_share`: of the crop, moved over 0.5 px; `changed_share`: of the crop's pixels in the photo, not the
-        same in 8 bits, None without a photo; `folds` and `folds_share` of 256 x 256 points;
+        `moved_share`: of the crop, moved over 0.5 px; `changed_share`: of the pixels of the upright box around
+        the crop, not the same in 8 bits, None without a photo; `folds` and `folds_share` of 256 x 256 points;
         `background`: outside the face, or None, the `largest_px` movement, and `bend_px`: how far a straight level
         or upright line there departs from the nearest straight line, at most;
         `tint`: `largest` and `mean` absolute change of a channel, image units;

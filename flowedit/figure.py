@@ -103,7 +103,8 @@ def _columns(edit: Edit, facts: Mapping[str, Any]) -> list[str]:
     if (distance := edit.facts.get("identity_distance")) is not None:
         kept.append(f"identity: {distance:.2f} away from the photo; 0.6 would be another person")
     if facts["changed_share"] is not None:
-        kept.append(f"{100 * facts['changed_share']:.0f} % of the pixels shown here changed, none outside")
+        outside = "none outside" if len(find_crops(edit.moves)) == 1 else "none outside the squares"
+        kept.append(f"{100 * facts['changed_share']:.0f} % of the pixels around the face changed, {outside}")
     kept.append(
         "nothing is folded over" if not facts["folds"] else f"{100 * facts['folds_share']:.2f} % is folded over"
     )

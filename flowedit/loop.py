@@ -16,7 +16,7 @@ from torch import Tensor
 from . import image as images
 from .align import Crop, choose, extract, whole_crop
 from .budget import Bound, CropEdit, bound_displacement, bound_identity, choose_strength, layer_weight
-from .checks import require
+from .checks import describe, require
 from .config import Config
 from .corpus import find_corpus, read_corpus
 from .edit import Edit
@@ -76,6 +76,9 @@ def optimize(
     photo = images.load(image)
     crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     hard_mask = _read_masks(config, photo)
+    for each in unlike:
+        same = isinstance(each, Edit) and each.origin == photo.sha256
+        require(same, f"unlike must be edits of this photo; got {describe(each)}")
     guide = load_guide(encoder, config)
     second = None if judge is None else load_guide(judge, config)
     for text in prompts:
@@ -152,7 +155,11 @@ def _search(
     layer, pixels, weight = begin(photo, crop, hard_mask, crop_side(guide), config, generator)
     field = layer.field
     size = lattice_size(field, pixels.shape[-1])
-    avoid = torch.stack([flatten(move_crop(each.moves, crop, size), config) for each in unlike]) if unlike else None
+    avoid = (
+        torch.stack([flatten(move_crop(each.moves, crop, size, each.strength), config) for each in unlike])
+        if unlike
+        else None
+    )
     # Of the bounds, movement's is the field's own; these two are looked at now and then, with their periods.
     bounds = [(bound, CHECK) for bound in _bound_effect(photo, (layer,), guide, prompts, config)]
     identity, _ = bound_identity((layer,), photo, config.identity and BEYOND * config.identity)

@@ -214,8 +214,8 @@ def alike_term(field: Tensor, others: Tensor) -> Tensor:
     for own, other in zip(field.split(parts), others.split(parts, dim=1), strict=True):
         square = other.square().sum(1)
         # A field that has hardly begun is like nothing yet: it shall first find where the prompt leads.
-        length = (square * (own.square().sum() + (BEGUN * BEGUN) * square)).sqrt()
-        found.append(F.relu(other @ own / length.clamp_min(1e-9)) * square / total)
+        length = (square * (own.square().sum() + (BEGUN * BEGUN) * square)).clamp_min(1e-18).sqrt()
+        found.append(F.relu(other @ own / length) * square / total)
     return torch.stack(found).sum(0).mean()
 
 

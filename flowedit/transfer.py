@@ -77,7 +77,8 @@ def carry_field(field: Field, here: Tensor, there: Tensor) -> RasterField:
         there: (68, 2) the other's.
 
     Returns:
-        A raster field, fine enough for the given one; the parts' masks and colors are the given one's.
+        A raster field, as fine as the given one, up to 128 points along a side; the parts' masks and colors are the
+        given one's.
     """
     for landmarks in (here, there):
         check_landmarks(landmarks)
@@ -127,6 +128,9 @@ def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
         places, slope = _plate_map(known, moved, stiffness, centres(size, dtype=torch.float64).reshape(-1, 2))
         if bool((torch.linalg.det(slope) > LEAST_AREA).all()):
             break
+    else:  # faces that no smooth map carries into each other: each place has what it had
+        places = centres(size, dtype=torch.float64)
+        slope = torch.eye(2, dtype=torch.float64).expand(size, size, 2, 2)
     return places.reshape(size, size, 2), slope.reshape(size, size, 2, 2)
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ class StubEdit:
     strength = 0.8
     strength_reason = "within the identity budget"
     stopped = "steps"
+    facts: ClassVar[dict] = {}
 
     def save(self, path, *, strength=None, shape=1.0, color=1.0, overwrite=False):
         Path(path).write_text(json.dumps([strength, shape, color, overwrite]))
@@ -295,6 +297,9 @@ def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypat
     ]
     assert done("--identity", "None") == done("--strength", "0.5") == [("apply", "a.jpg", how)]
     assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
+    edit.facts = {"in_place": True}  # one that was saved undone
+    assert done() == [("apply", "a.jpg", how)]
+    assert main(["apply", "smile.flowedit", "a.jpg", "--undo", "--by", "frame"]) == 2
 
 
 def test_explain_prints_facts(calls, capsys):

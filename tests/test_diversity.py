@@ -42,6 +42,10 @@ def test_likeness_is_of_what_the_other_consists_of():
     assert alike(9 * moved, moved) == pytest.approx(1, rel=1e-2) and alike(0 * moved, moved) == 0
     assert alike(-moved, moved) == 0 == alike(tinted, moved)
     assert alike(moved + 5 * tinted, moved) == alike(moved, moved)  # another tint makes no other movement
+    for other in (moved, tinted, 0 * moved):  # one that does not move, or does nothing at all, gives a gradient too
+        field = torch.full((10,), 0.1, requires_grad=True)
+        (slope,) = torch.autograd.grad(alike_term(field, other[None]), field)
+        assert bool(torch.isfinite(slope).all())
     across = torch.tensor([1.0, -1, 1, -1] + [0] * 6)
     assert alike(across, moved) == pytest.approx(0, abs=1e-6)
     assert alike(moved, moved, tinted) == pytest.approx(alike(moved, moved) / 2)
@@ -88,6 +92,32 @@ def test_what_does_too_little_is_tried_anew(monkeypatch):
     assert seeds == [0, 1, 2] and [edit.facts["seed"] for edit in made] == [0, 2]
 
 
+def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
+    real = diversity.optimize
+
+    def stopping(photo, prompts, *, config, **rest):
+        if config.seed == 1:
+            raise KeyboardInterrupt
+        return real(photo, prompts, config=config, **rest)
+
+    monkeypatch.setattr(diversity, "optimize", stopping)
+    (one,) = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert one.stopped == "interrupted"
+    monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture()).save("face.png")
+    assert main(["vary", "face.png", "red", "--no-align", "--steps", "4"]) == 1
+    assert "interrupted: 1 of 4 found" in capsys.readouterr().err and (tmp_path / "face_variant.png").is_file()
+
+
+def test_unlike_must_be_edits_of_the_photo(found):
+    for unlike in (["x"], [found[0], 3]):
+        with pytest.raises(ValueError, match="unlike must be edits of this photo; got"):
+            flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(), unlike=unlike)
+    with pytest.raises(ValueError, match="unlike must be edits of this photo; got"):
+        flowedit.optimize(picture(seed=5), "red", config=QUICK, encoder=TinyEncoder(), unlike=found)
+
+
 def test_variants_say_what_is_wrong():
     with pytest.raises(ValueError, match="n must be a whole number from 1; got 0"):
         flowedit.variants(picture(), "red", 0)
@@ -109,4 +139,5 @@ def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
     one, two = (np.asarray(Image.open(name)) for name in ("red.png", "red_2.png"))
     assert (one != two).any() and (one != picture()).any()
     assert main([*command, "-o", "face.png"]) == 2 and "must not replace the photo" in capsys.readouterr().err
+    assert main([*command, "-o", "red.png", "--sheet", "red_2.png"]) == 2 and "different" in capsys.readouterr().err
     assert main([*command, "-o", "red.doc"]) == 1 and "OUT must end in one of" in capsys.readouterr().err

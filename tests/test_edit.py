@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -94,8 +95,6 @@ def test_laws_that_hold_to_the_bit():
         (2 * (0.5 * A), A),
         (0.5 * (A + B), 0.5 * A + 0.5 * B),
     ):
-        other = other if other.photo is not None else replace(other, photo=PHOTO)
-        one = one if one.photo is not None else replace(one, photo=PHOTO)
         assert torch.equal(one.render(), other.render())
     assert torch.equal((A - A).render(), PHOTO.tensor())
     assert torch.equal((0 * (A @ B)).render(), PHOTO.tensor())
@@ -126,6 +125,41 @@ def test_an_edit_is_undone_on_the_saved_picture(tmp_path, size):
     assert np.abs(seen.astype(int) - wanted).mean() > 4 and error.mean() < 0.6
     with pytest.raises(ValueError, match="what is undone must be the edited picture, 80 x 64 or scaled; got 64 x 80"):
         undo.apply(SMOOTH.transpose(1, 0, 2))
+
+
+def test_what_is_undone_twice_is_the_edit():
+    assert (~~A).photo is A.photo and (~~A).moves[0].field is A.moves[0].field
+    small = np.asarray(A.to_pil().resize((40, 32)))
+    once = (~A).apply(small)
+    for again in (once.apply(small), (~once).apply(SMOOTH)):  # what is scaled once is not scaled twice
+        assert torch.equal(
+            again.moves[0].moves[0].crop.matrix if again.facts.get("in_place") else again.moves[0].crop.matrix,
+            0.5 * A.moves[0].crop.matrix,
+        )
+    forgetful = replace(A, photo=None, facts={"photo_sha256": PHOTO.sha256})
+    with pytest.raises(ValueError, match="an edit must know its photo's size to be undone"):
+        (~forgetful).apply(small)
+
+
+def test_an_undoing_edit_is_not_added_to_one_of_the_photo():
+    for combine in (lambda: ~A + B, lambda: B - ~A):
+        with pytest.raises(ValueError, match="edits must be of one picture to be added"):
+            combine()
+
+
+def test_within_keeps_the_sign_and_nothing():
+    assert (-A).within(identity=None).strength == -1 and (0 * A).within(identity=None).strength == 0
+    assert (3 * A).within(identity=None).strength == 3 and (0.5 * A).within(identity=None).strength == 1
+    for bounds in ({"identity": -1}, {"identity": "a"}, {"displacement": 0}, {"identity": math.nan}):
+        with pytest.raises(ValueError, match="must be positive; got"):
+            A.within(**bounds)
+
+
+def test_what_was_measured_is_forgotten_where_it_no_longer_holds():
+    measured = replace(A, facts={**A.facts, "similarity": {"red": [0, 1]}, "identity_distance": 0.2})
+    assert (1 * measured).facts["similarity"] and measured.within(identity=None).facts["similarity"]
+    for other in (2 * measured, -measured, (0.5 * measured).within(identity=None), measured.without()):
+        assert "similarity" not in other.facts and "identity_distance" not in other.facts
 
 
 def test_undoing_takes_the_edits_strength():
@@ -169,7 +203,7 @@ def test_a_file_of_the_first_format_is_read(tmp_path, monkeypatch):
     names = ("strength", "strength_reason", "stopped")
     head = {**{name: getattr(A, name) for name in names}, "prompts": A.prompts, "history": {}, "facts": {}}
     old = {"field": layer.field.settings(), "crop": layer.crop.state(), "strength": 1.0, "hard_mask": None}
-    rest = {"photo_sha256": PHOTO.sha256, "layers": [old], "region": None, "protect": []}
+    rest = {"photo_sha256": PHOTO.sha256, "layers": [old], "region": None}  # the oldest had no protect
     monkeypatch.setattr("flowedit.editfile.FORMAT", 1)
     path = write_edit(tmp_path / "old.flowedit", {**head, **rest}, A.moves)
     monkeypatch.undo()

@@ -84,8 +84,8 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
         torch.testing.assert_close(mix[0], strength * axis)
         torch.testing.assert_close(mix[1:] @ axis, torch.zeros(2), rtol=0, atol=1e-6)
         assert strength > 5 * mix[1:].norm(dim=1).max() > 0
-    dark, black = (mix_paints(plain(value * torch.ones(3)), drawn) for value in (0.3, 0.0))
-    torch.testing.assert_close(dark, mixes / 2)  # half of the light that takes the whole paint
+    dark, black = (mix_paints(plain(value * torch.ones(3)), drawn) for value in (0.45, 0.0))
+    torch.testing.assert_close(dark, mixes * 0.75)  # as much of the light that takes the whole paint
     least = torch.tensor([DARKEST[part] for part in PARTS])[:, None, None]
     torch.testing.assert_close(black, mixes * least)
 

@@ -11,7 +11,7 @@ from flowedit.align import Crop
 from flowedit.field import HashField, RasterField, centres
 from flowedit.image import load
 from flowedit.motion import Layer
-from flowedit.transfer import carry_field, carry_layer, scale_layer
+from flowedit.transfer import LEAST_AREA, OUTER, STIFFNESS, _bend, _plate_map, carry_field, carry_layer, scale_layer
 
 
 def face(mouth_y=0.4, mouth_half=0.2):
@@ -110,9 +110,21 @@ def test_by_frame_the_field_stays_where_it_is_in_the_crop():
     assert (strongest(bent.field)[0] - strongest(layer.field)[0]).norm() > 0.08
 
 
+def _points(marks):
+    """What a map to HERE is drawn through, without the border."""
+    return marks[OUTER].double(), (HERE - marks)[OUTER].double()
+
+
 def test_a_tearing_map_is_stiffened():
     torn = THERE.clone()
     torn[48:68] -= torch.tensor([0.0, 0.9])  # a mouth on the forehead
+    first = _plate_map(*_points(torn), STIFFNESS[0], centres(32, dtype=torch.float64).reshape(-1, 2))[1]
+    assert torch.linalg.det(first).min() < 0  # the softest plate folds
+    _, slope = _bend(torn[OUTER].double(), HERE[OUTER].double(), 32)
+    assert torch.linalg.det(slope).min() > LEAST_AREA
+    mirrored = HERE * torch.tensor([-1.0, 1.0])
+    places, slope = _bend(mirrored[OUTER].double(), HERE[OUTER].double(), 32)
+    assert torch.equal(places, centres(32, dtype=torch.float64)) and torch.equal(slope[3, 4], torch.eye(2).double())
     carried = carry_field(bump(HERE[54]), HERE, torn)
     assert all(bool(torch.isfinite(value).all()) for value in carried.state_dict().values())
     assert carried.lattice(64).coord.abs().max() < 0.2
