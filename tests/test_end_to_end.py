@@ -166,6 +166,18 @@ def test_all_faces_are_edited():
     assert not np.array_equal(after[:, :half], PORTRAIT) and not np.array_equal(after[:, half:], PORTRAIT)
 
 
+def test_an_edit_of_several_faces_goes_to_as_many_from_left_to_right():
+    twice = np.concatenate([PORTRAIT, PORTRAIT], axis=1)
+    right, left = edit("red lipstick", twice, face=1, steps=12), edit("a smiling face", twice, face=0, steps=12)
+    both, half = right + left, PORTRAIT.shape[1]
+    places = [float(move.crop.matrix[0, 2]) for move in both.moves]
+    assert places[0] > half > places[1]
+    carried = both.apply(np.ascontiguousarray(twice[:, 2:]))
+    assert [float(move.crop.matrix[0, 2]) for move in carried.moves] == pytest.approx([p - 2 for p in places], abs=3)
+    with pytest.raises(ValueError, match="the photo must have the 2 faces of the edit; got 1"):
+        both.apply(PORTRAIT[:, 1:])
+
+
 def test_without_alignment_the_whole_picture_is_edited():
     made = edit("a sad face", align=False, steps=3)
     assert made.moves[0].crop.landmarks is None and not np.array_equal(pixels(made), PORTRAIT)
@@ -231,6 +243,8 @@ def test_parts_are_taken_and_left_out(sad, tmp_path):
     reach = torch.nn.functional.max_pool2d(coverage(sad, "mouth")[None], 5, 1, 2)[0].numpy() > 0
     assert changed.any() and not changed[~reach].any()
     assert torch.equal(mouth.only("mouth").render(), mouth.render())
+    again = flowedit.load(mouth.save_edit(tmp_path / "mouth.flowedit"))
+    assert torch.equal(again.apply(PORTRAIT).render(), mouth.render()) and again.moves[0].region == "mouth"
     rest = sad.without("mouth", "brows")
     for name in ("mouth", "brows"):
         kept = coverage(sad, name).numpy() > 1 - 1e-6

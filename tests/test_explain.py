@@ -16,7 +16,7 @@ import torch
 
 from flowedit.align import Crop, region_mask
 from flowedit.edit import Edit, load
-from flowedit.explain import LATTICE, _spread, explain
+from flowedit.explain import LATTICE, _bend, _spread, explain
 from flowedit.field import RasterField, centres
 from flowedit.figure import plot
 from flowedit.image import load as load_photo
@@ -336,3 +336,42 @@ def test_no_matplotlib_until_a_plot_and_never_pyplot(tmp_path):
     code = textwrap.dedent(code).format(tests=str(Path(__file__).parent), path=str(tmp_path / "why.png"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_line_that_stays_straight_does_not_bend():
+    x = centres(64)[0, :, 0].expand(64, 64)
+    seen = torch.ones(64, 64)
+    seen[:, 20:40] = 0  # behind the head
+    assert _bend(3 + 2 * x, seen) == pytest.approx(0, abs=1e-5)
+    assert _bend(3 + 2 * x.abs(), seen) > 0.3
+    only_behind = torch.zeros(64, 64)
+    only_behind[:, 20:40] = 5
+    assert _bend(only_behind, seen) == 0
+
+
+def test_the_background_is_what_lies_off_the_face():
+    inside = face(make_edit(smile))["background"]
+    assert inside["largest_px"] < 0.1 and inside["bend_px"] < 0.1
+    beside = face(make_edit(lambda x, y: (0, -4 * near(x, y, 0.75, -0.6))))["background"]
+    assert beside["largest_px"] == pytest.approx(4, abs=0.3) and 1 < beside["bend_px"] < 4
+    assert face(make_edit(smile, crop=make_crop(marks=False)))["background"] is None
+
+
+def test_colors_of_parts_add_and_are_taken_back():
+    edit = make_edit()
+    field = RasterField(4, 4, n_parts=5)
+    with torch.no_grad():
+        field.palette[0, 0] = 0.05
+    edit = replace(edit, moves=(replace(edit.moves[0], field=field),))
+    lips = face(edit)["parts"]["lips"][0]
+    assert lips == pytest.approx(0.05, abs=2e-3)
+    assert face(edit + 0.5 * edit)["parts"]["lips"][0] == pytest.approx(1.5 * lips, abs=2e-4)
+    assert face(edit @ edit)["parts"]["lips"][0] == pytest.approx(2 * lips, abs=2e-4)
+    assert face(~edit)["parts"]["lips"][0] == pytest.approx(-lips, abs=1e-4)
+
+
+def test_what_the_tint_changes_is_told_in_cielab():
+    told = face(make_edit(smile, lambda x, y: (0.1, 0, 0)))
+    assert all(region["lab"][1] > 3 for region in told["regions"].values())
+    assert any(line.startswith("lips redder by") for line in told["colors"])
+    assert 0.5 < told["changed_share"] <= 1 and face(make_edit())["changed_share"] == 0

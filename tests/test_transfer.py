@@ -110,6 +110,15 @@ def test_by_frame_the_field_stays_where_it_is_in_the_crop():
     assert (strongest(bent.field)[0] - strongest(layer.field)[0]).norm() > 0.08
 
 
+def test_the_slope_of_the_map_is_its_own():
+    turned = HERE @ torch.tensor([[0.98, 0.2], [-0.2, 0.98]])
+    places, slope = _bend(turned[OUTER].double(), HERE[OUTER].double(), 128)
+    across, down = (places[1:-1, 2:] - places[1:-1, :-2]) * 32, (places[2:, 1:-1] - places[:-2, 1:-1]) * 32
+    by_hand = torch.stack([across, down], -1)  # (..., axis, along x and y)
+    assert torch.allclose(by_hand, slope[1:-1, 1:-1], atol=0.02)
+    assert (slope[..., 0, 1] - slope[..., 1, 0]).abs().max() > 0.3  # or a transposed one would pass
+
+
 def _points(marks):
     """What a map to HERE is drawn through, without the border."""
     return marks[OUTER].double(), (HERE - marks)[OUTER].double()
