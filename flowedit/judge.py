@@ -12,7 +12,7 @@ from torch import Tensor
 from .encoder import Encoder
 from .objective import text_change
 
-LEAST_SHARE = 0.1  # of the guide's gain, that a judge must see too
+LEAST_SHARE = 0.15  # of the guide's gain, that a judge must see too
 
 
 class Gain(NamedTuple):
