@@ -43,7 +43,7 @@ class Bound(NamedTuple):
 
     def tell(self, value: float, relation: str) -> str:
         """Say a value and the limit in one phrase."""
-        return f"{self.name} {value:.2f} {relation} {self.limit:g}{self.unit}"
+        return f"{self.name} {value:.2f} {relation} {self.limit:.3g}{self.unit}"
 
 
 class Strength(NamedTuple):

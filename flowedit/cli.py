@@ -200,11 +200,20 @@ class ApplyCommand:
         """Carry the edit's movement to each photo, in face coordinates."""
         if not self.photos:
             raise WrongUsage("apply must be given EDIT and PHOTO; got no PHOTO")
+        from flowedit.image import read_note
+
         edit = flowedit.load(self.edit)
         if self.undo:
             if (self.face, self.by, self.identity) != ("largest", "landmarks", 0.35):
                 raise WrongUsage("--undo must go without --face, --by and --identity: it takes back what was done")
-            return run_each(self.photos, self.output, (~edit).apply)
+
+            def take_back(photo: Path) -> Edit:
+                note = read_note(photo) if photo.is_file() else None
+                if note is None or note.get("photo_sha256") != edit.origin:
+                    complain(f"warning: {photo} carries no record of having been made from this edit's photo")
+                return (~edit).apply(photo)
+
+            return run_each(self.photos, self.output, take_back)
 
         def carry(photo: Path) -> Edit:
             carried = edit.apply(photo, face=self.face, by=self.by)

@@ -102,4 +102,5 @@ def _hold_back(edit: Edit, bound: Bound, guide: Encoder, prompts: Mapping[str, f
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     distance = None if chosen.distance is None else round(chosen.distance, 4)
     told = {"identity_distance": distance, "similarity": measure_similarity(edit, guide, prompts)}
+    told["gain"] = round(bound.measure(edit.strength), 4)
     return replace(edit, facts={**edit.facts, **told})

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .image import Photo, Source
 
 
-MEASURED = ("similarity", "identity_distance", "judge", "seconds")  # facts about one photo
+MEASURED = ("similarity", "gain", "identity_distance", "judge", "seconds")  # facts about one photo
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Edit:
     """What `optimize` found, or what was made of such edits.
 
@@ -57,6 +57,13 @@ class Edit:
     history: Mapping[str, list[float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     before: Photo | None = None
+
+    def __repr__(self) -> str:
+        prompts = " + ".join(
+            f"{weight:g} * {text!r}" if weight != 1 else repr(text) for text, weight in self.prompts.items()
+        )
+        size = "no photo" if self.photo is None else f"{self.photo.width} x {self.photo.height} photo"
+        return f"<Edit {prompts}: strength {self.strength:.2f} ({self.strength_reason}), {size}>"
 
     def render(self, strength: float | None = None, *, shape: float = 1.0, color: float = 1.0) -> Tensor:
         """Render at the photo's own size.
@@ -97,7 +104,8 @@ class Edit:
             OSError, ValueError: it cannot be written there, or not in that format.
         """
         used = self.strength if strength is None else strength
-        note = {**self.provenance(), "strength": used, "shape": shape, "color": color}
+        facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self._unmeasured()
+        note = {**replace(self, facts=facts).provenance(), "strength": used, "shape": shape, "color": color}
         picture = self.render(used, shape=shape, color=color)
         return images.save(path, picture, photo=self.photo, overwrite=overwrite, note=note)
 
@@ -209,7 +217,7 @@ class Edit:
         """Return the same edit, so many times as strong: 0.5 * edit, or -1 * edit for the contrary."""
         number = isinstance(factor, (int, float)) and math.isfinite(factor)
         require(number, f"an edit must be multiplied by a finite number; got {factor!r}", TypeError)
-        reason = f"{factor:g} times: {self.strength_reason}"
+        reason = f"{factor:g} times {self.strength:.2f}"
         facts = self.facts if factor == 1 else self._unmeasured()
         return replace(self, strength=factor * self.strength, strength_reason=reason, facts=facts)
 

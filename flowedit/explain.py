@@ -42,8 +42,9 @@ def explain(edit: Edit) -> dict[str, Any]:
     Returns:
         `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`,
         `strength_reason`, `stopped`;
-        `similarity`: prompt -> {"before", "after"} cosines; `identity_distance` or None; and `faces`, which
-        holds for each crop
+        `similarity`: prompt -> {"before", "after"} cosines, which may fall where the target is a direction; `gain`:
+        share of the change from "a face" to the prompts that the guide sees; `identity_distance` or None; and `faces`,
+        which holds for each crop
         `crop_side_px`; `eye_distance_px` between the outer eye corners, or None;
         `movement`: `largest_` and `mean_` in `px`, `percent_of_crop` and, or None, `percent_of_eye_distance`;
         `moved_share`: of the crop, moved over 0.5 px; `changed_share`: of the pixels of the upright box around
@@ -72,6 +73,7 @@ def explain(edit: Edit) -> dict[str, Any]:
             prompt: {"before": before, "after": after}
             for prompt, (before, after) in (facts.get("similarity") or {}).items()
         },
+        "gain": facts.get("gain"),
         "identity_distance": facts.get("identity_distance"),
         **({"judge": facts["judge"]} if "judge" in facts else {}),
         "faces": {f"face {i}": tell(edit, crop, look(edit, crop)) for i, crop in enumerate(find_crops(edit.moves), 1)},

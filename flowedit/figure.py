@@ -110,8 +110,8 @@ def _columns(edit: Edit, facts: Mapping[str, Any]) -> list[str]:
     )
     if facts["background"] is not None:
         kept.append(f"straight lines around the face bend by {facts['background']['bend_px']:.1f} px at most")
-    for text, pair in (edit.facts.get("similarity") or {}).items():
-        kept.append(f"likeness to “{text}”: {pair[0]:.3f} before, {pair[1]:.3f} after")
+    if (gain := edit.facts.get("gain")) is not None:
+        kept.append(f"{edit.facts['encoder']} sees {100 * gain:.0f} % of the change from any face to the prompt's")
     if (judge := edit.facts.get("judge")) is not None:
         kept.append(f"{judge['name']} {'does not see it: the guide was fooled' if judge['fooled'] else 'sees it too'}")
     blocks = (

@@ -127,10 +127,13 @@ def optimize(
     )
     chosen = choose_strength(layers, photo, config.identity, _bounds(photo, layers, guide, prompts, config))
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
+    if chosen.distance is None and config.identity is not None and config.align:
+        warnings.warn("identity could not be kept: dlib finds no face in the crop of the one it found", stacklevel=2)
     facts = {
         **edit.facts,
         "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
         "similarity": measure_similarity(edit, guide, prompts),
+        "gain": round(bound_effect(guide, prompts, _first_face(edit, guide), 0.0).measure(edit.strength), 4),
         **({} if second is None else {"judge": hear(edit, guide, second)}),
         "seconds": round(time.perf_counter() - start, 2),
     }

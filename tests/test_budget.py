@@ -58,7 +58,7 @@ def test_held_back_to_the_largest_strength_within(brightness, share):
     chosen = choose_strength([layer], PHOTO, limit)
     assert chosen.distance <= limit
     assert share - 2**-budget.BISECTIONS - 1e-3 <= chosen.strength <= share + 1e-3
-    assert chosen.reason.startswith("held back: ") and f"{limit:g}" in chosen.reason
+    assert chosen.reason.startswith("held back: ") and f"{limit:.3g}" in chosen.reason
 
 
 def test_the_worst_of_several_faces_counts(brightness):

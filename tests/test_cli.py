@@ -30,6 +30,7 @@ class StubEdit:
     strength_reason = "within the identity budget"
     stopped = "steps"
     facts: ClassVar[dict] = {}
+    origin = "abc"
 
     def save(self, path, *, strength=None, shape=1.0, color=1.0, overwrite=False):
         Path(path).write_text(json.dumps([strength, shape, color, overwrite]))
@@ -279,7 +280,7 @@ def test_apply_takes_a_folder(calls):
     assert sorted(p.name for p in Path("out").iterdir()) == ["a_edited.png", "b_edited.png"]
 
 
-def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypatch):
+def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypatch, capsys):
     touch("a.jpg")
     edit = StubEdit()
     monkeypatch.setattr(flowedit, "load", lambda path: edit)
@@ -296,7 +297,12 @@ def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypat
         ("within", {"identity": 0.2}),
     ]
     assert done("--identity", "None") == done("--strength", "0.5") == [("apply", "a.jpg", how)]
-    assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
+    notes = iter([{"photo_sha256": "abc"}, {"photo_sha256": "other"}, None])
+    monkeypatch.setattr("flowedit.image.read_note", lambda path: next(notes))
+    for said in ("", "carries no record of having been made", "carries no record of having been made"):
+        assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
+        told = capsys.readouterr().err
+        assert (said in told) if said else not told
     edit.facts = {"in_place": True}  # one that was saved undone
     assert done() == [("apply", "a.jpg", how)]
     assert main(["apply", "smile.flowedit", "a.jpg", "--undo", "--by", "frame"]) == 2

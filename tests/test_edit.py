@@ -15,7 +15,7 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.editfile import write_edit
 from flowedit.image import load as load_photo
-from flowedit.image import quantize
+from flowedit.image import quantize, read_note
 from flowedit.motion import find_layers
 
 QUICK = Config(align=False, steps=3, coord_size=4, color_size=4)
@@ -185,6 +185,23 @@ def test_what_is_made_of_edits_is_told():
     assert [part["strength"] for part in told["made_of"]] == [1.0, 0.5]
     assert made.explain()["faces"]["face 1"]["movement"]["largest_px"] > 1
     assert (-A).strength == -1
+
+
+def test_a_saved_picture_tells_what_holds_for_it(tmp_path):
+    measured = replace(A, facts={**A.facts, "gain": 0.3, "identity_distance": 0.2}, strength=0.5)
+    own, other, pale = (tmp_path / name for name in ("own.png", "other.png", "pale.png"))
+    measured.save(own)
+    measured.save(other, strength=1.0)
+    measured.save(pale, color=0.5)
+    assert read_note(own)["identity_distance"] == 0.2 and read_note(own)["gain"] == 0.3
+    for path in (other, pale):
+        assert not {"identity_distance", "gain", "similarity"} & set(read_note(path))
+
+
+def test_an_edit_says_in_a_line_what_it_is():
+    assert repr(A) == f"<Edit 'prompt 1': strength 1.00 ({A.strength_reason}), 80 x 64 photo>"
+    assert repr(0.5 * A + -2 * B).startswith("<Edit 'prompt 1' + 'prompt 2': strength 1.00 (the sum of two edits")
+    assert "no photo" in repr(~A) and "-1 * 'prompt 1'" in repr(~A)
 
 
 def test_only_edits_of_one_photo_are_combined():

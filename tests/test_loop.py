@@ -121,3 +121,14 @@ def test_the_loop_ends_where_the_effect_is_reached():
     assert whole.stopped != "budget" == held.stopped
     assert len(held.history["text"]) == CHECK < len(whole.history["text"])
     assert "held back: effect 0.02 of at most 0.02" in held.strength_reason
+
+
+def test_a_face_that_dlib_loses_in_its_crop_is_warned_of(monkeypatch):
+    import skimage.data
+
+    monkeypatch.setattr("flowedit.budget._describe", lambda face: None)
+    with pytest.warns(UserWarning, match="identity could not be kept: dlib finds no face in the crop"):
+        edit = flowedit.optimize(
+            skimage.data.astronaut()[:280, 80:360], "red", config=Config(steps=1), encoder=TinyEncoder()
+        )
+    assert edit.facts["identity_distance"] is None and -1 < edit.facts["gain"] < 1
