@@ -29,7 +29,7 @@ from flowedit.judge import GainMeter
 from flowedit.loop import crop_side, hear
 from flowedit.motion import Layer, find_crops
 from flowedit.objective import text_change
-from flowedit.region import face_outline, outline_distance
+from flowedit.region import face_distance
 from flowedit.transfer import fit_field
 
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose")
@@ -91,10 +91,8 @@ def _face(portrait: Portrait, height: int, width: int) -> torch.Tensor:
     """Mark the pixels of a photo that lie on the face: (H, W) bool."""
     marks = portrait.crop.landmarks
     assert marks is not None  # face_crop sets them
-    p = marks.double()
-    up = 0.85 * (p[36:48].mean(0) - (p[48] + p[54]) / 2)
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    return outline_distance(portrait.crop.to_crop(torch.stack([x, y], -1)), face_outline(p, up), True) < 0
+    return face_distance(portrait.crop.to_crop(torch.stack([x, y], -1)), marks) < 0
 
 
 def transfer(bench: Bench) -> list[dict[str, Any]]:

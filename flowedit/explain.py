@@ -16,7 +16,7 @@ from .field import Offsets, centres
 from .measure import rgb_to_lab
 from .motion import Chain, Layer, Move, find_crops, find_layers, move_crop, place_of
 from .palette import PARTS, part_masks
-from .region import face_outline, outline_distance
+from .region import face_distance
 from .render import render
 from .warp import count_folds, warp
 from .words import say_colors, say_points
@@ -158,10 +158,7 @@ def tell_background(look: Look, crop: Crop) -> dict[str, float] | None:
     """Tell what happens outside the face: the longest movement, and the most that a straight line bends, pixels."""
     if crop.landmarks is None:
         return None
-    p = crop.landmarks.double()
-    eyes, mouth = p[36:48].mean(0), (p[48] + p[54]) / 2
-    unit = (p[42:48].mean(0) - p[36:42].mean(0)).norm()
-    off = outline_distance(centres(LATTICE, dtype=torch.float64), face_outline(p, 0.85 * (eyes - mouth)), True) / unit
+    off = face_distance(centres(LATTICE, dtype=torch.float64), crop.landmarks)
     weight = (off > OFF_FACE).float() * look.seen
     # A level line's points go up and down by moved[1], an upright one's left and right by moved[0].
     bends = (_bend(look.moved[1], weight), _bend(look.moved[0].T, weight.T))

@@ -14,7 +14,7 @@ from .corpus import embed_changes
 from .encoder import Encoder, check_prompt
 from .field import Offsets
 from .kernels import look
-from .region import face_outline, fall, outline_distance, pixel_centres
+from .region import face_distance, fall, pixel_centres
 
 POOL = 8  # views made before the loop, each with its target
 NEAR = (0.05, 0.4)  # from a face's outline, in distances between the eyes: still on it, and off it
@@ -231,10 +231,7 @@ def movement_price(landmarks: Tensor, size: int, around: float) -> Tensor:
     Returns:
         (1, S, S).
     """
-    p = landmarks.double().cpu()
-    eyes, mouth = p[36:48].mean(0), (p[48] + p[54]) / 2
-    unit = (p[42:48].mean(0) - p[36:42].mean(0)).norm()
-    away = outline_distance(pixel_centres(size), face_outline(p, 0.85 * (eyes - mouth)), True) / unit
+    away = face_distance(pixel_centres(size), landmarks.cpu())
     return (around + (1 - around) * fall(away, *NEAR)).float()[None]
 
 

@@ -32,7 +32,6 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
     require(isinstance(size, int) and size >= 1, f"size must be a positive number of pixels; got {describe(size)}")
     check_landmarks(landmarks)
     points = landmarks.double()
-    eyes, mouth = points[36:48].mean(0), (points[48] + points[54]) / 2
     unit = (points[42:48].mean(0) - points[36:42].mean(0)).norm()  # the distance between the eyes' centres
     grid = pixel_centres(size)
 
@@ -56,7 +55,7 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
     elif name == "jaw":
         mask = soft(points[2:15], 0.15, 0.50, closed=False)
     else:
-        mask = soft(face_outline(points, 0.85 * (eyes - mouth)), -0.05, 0.10)
+        mask = fall(face_distance(grid, points), -0.05, 0.10)
         mask = mask * (1 - both(*eye, 0.05, 0.14, closed=True))
         mask = mask * (1 - both(*brow, 0.07, 0.16, closed=False))
         mask = mask * (1 - soft(lips, 0.03, 0.12))
@@ -113,6 +112,14 @@ def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
         crosses = (a[1] > grid[..., 1]) != (b[1] > grid[..., 1])
         inside ^= crosses & ((to[..., 0] * edge[1] < to[..., 1] * edge[0]) == (edge[1] > 0))
     return torch.where(inside, -distance, distance) if closed else distance
+
+
+def face_distance(grid: Tensor, landmarks: Tensor) -> Tensor:
+    """Return how far places (..., 2) lie from a face's outline, in distances between the eyes; negative inside."""
+    points = landmarks.double()
+    eyes, mouth = points[36:48].mean(0), (points[48] + points[54]) / 2
+    unit = (points[42:48].mean(0) - points[36:42].mean(0)).norm()
+    return outline_distance(grid, face_outline(points, 0.85 * (eyes - mouth)), True) / unit
 
 
 def fall(distance: Tensor, full: float, zero: float) -> Tensor:
