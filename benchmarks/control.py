@@ -16,7 +16,7 @@ import torch
 import flowedit
 from benchmarks import judge
 from benchmarks.common import environment, finite, write_report
-from benchmarks.edit import Portrait, compare, faces_of, find_asked, load_guide, look_at, shared_options, values_of
+from benchmarks.edit import Portrait, compare, faces_of, find_asked, look_at, shared_options, units_of
 from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Config, Edit
 from flowedit.budget import CropEdit
@@ -25,9 +25,8 @@ from flowedit.diversity import spread
 from flowedit.encoder import Encoder, load_encoder
 from flowedit.field import RasterField
 from flowedit.image import load as load_photo
-from flowedit.judge import GainMeter
-from flowedit.loop import crop_side, hear
-from flowedit.motion import Layer, find_crops
+from flowedit.loop import hear, load_guide, see
+from flowedit.motion import Layer
 from flowedit.objective import text_change
 from flowedit.region import face_distance
 from flowedit.transfer import fit_field
@@ -50,8 +49,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace, guide: Encoder) -> None:
         population, paths = faces_of(options)
-        everyone = [values_of(face.landmarks) for face in population.values()]
-        self.sd = {name: judge.spread([values[name] for values in everyone]) for name in everyone[0]}
+        self.sd = units_of(population)
         self.portraits = [look_at(path, population[path]) for path in paths]
         self.guide, self.options = guide, options
 
@@ -145,19 +143,12 @@ def several(bench: Bench) -> list[dict[str, Any]]:
             edits = flowedit.variants(portrait.path, prompt, encoder=bench.guide, progress=False)
             spreads.append(spread(edits))
             counts.append(len(edits))
-            own = [_gain(bench, prompt, edit) for edit in edits]
+            own = [see(edit, bench.guide)[1].share for edit in edits]
             gains.append(max(own) / min(own) if min(own) > 0 else math.inf)
             moves += [bench.toward(bench.effects(portrait, edit), prompt) for edit in edits]
         row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts), "spread": median(spreads)}
         rows.append(row | {"gains": median(gains), "right": judge.share_above(moves, RIGHT_SD)})
     return rows
-
-
-def _gain(bench: Bench, prompt: str, edit: Edit) -> float:
-    """The share of the prompt's change that the guide sees."""
-    assert edit.photo is not None  # optimize keeps it
-    crop = CropEdit(edit.photo, edit.moves, find_crops(edit.moves)[0], crop_side(bench.guide))
-    return GainMeter(bench.guide, {prompt: 1.0}, crop.pixels)(crop.at(edit.strength)).share
 
 
 def judged(bench: Bench) -> list[dict[str, Any]]:
@@ -246,7 +237,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
     options = parse(arguments)
     about = environment()
-    bench = Bench(options, encoder or load_guide(options.encoder, Config().device))
+    bench = Bench(options, encoder or load_guide(options.encoder, Config()))
     require("transfer" not in options.only or len(bench.portraits) > 1, "transfer must have a second portrait; got one")
     report: dict[str, Any] = {}
     print(f"{len(bench.portraits)} portraits ({options.people}), encoder {bench.guide.name}")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import flowedit
@@ -22,8 +21,9 @@ from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
 from flowedit.align import Crop, Face, extract, face_crop
 from flowedit.checks import require
-from flowedit.encoder import Encoder, load_encoder
+from flowedit.encoder import Encoder
 from flowedit.image import load as load_photo
+from flowedit.loop import load_guide
 from flowedit.measure import measure
 
 LEAST_PEOPLE = 5  # portraits that make a population
@@ -73,6 +73,12 @@ def find_population(paths: Iterable[Path]) -> dict[Path, Face]:
 
 def values_of(landmarks: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in measure(landmarks.double()).items()}
+
+
+def units_of(population: Mapping[Path, Face]) -> dict[str, float]:
+    """Return each measure's deviation over everyone."""
+    everyone = [values_of(face.landmarks) for face in population.values()]
+    return {name: judge.spread([values[name] for values in everyone]) for name in everyone[0]}
 
 
 def look_at(path: Path, face: Face) -> Portrait:
@@ -188,8 +194,7 @@ def run(
         len(population) >= LEAST_PEOPLE,
         f"FOLDER must hold {LEAST_PEOPLE} portraits or more, whose spread is the unit; got {len(population)}",
     )
-    everyone = [values_of(face.landmarks) for face in population.values()]
-    sd = {name: judge.spread([values[name] for values in everyone]) for name in everyone[0]}
+    sd = units_of(population)
     portraits = [look_at(path, population[path]) for path in paths]
     counter = CountingEncoder(encoder)
     rows, records, columns = [], [], [[portrait.thumbnail for portrait in portraits]]
@@ -260,13 +265,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def load_guide(name: str | None, device: str) -> Encoder:
-    """Load the encoder that guides the edits onto the device that Config names; `auto` takes CUDA if there is one."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_encoder(name, device)
-
-
 def settings_of(config: Config) -> dict[str, Any]:
     """Return a Config as JSON can say it."""
     return {**asdict(config), "mask": str(config.mask or "") or None}
@@ -275,7 +273,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
     options = parse(arguments)
     about = environment()
-    encoder = encoder or load_guide(options.encoder, options.config.device)
+    encoder = encoder or load_guide(options.encoder, options.config)
     population, paths = faces_of(options)
     report = run(population, paths, options.prompts, options.config, encoder, options.sheet)
     setup = {"encoder": encoder.name, "people": options.people, "match": options.match}

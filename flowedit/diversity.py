@@ -14,7 +14,7 @@ from .config import Config
 from .edit import Edit
 from .encoder import Encoder
 from .image import Source
-from .loop import bound_effect, crop_side, load_guide, measure_similarity, optimize
+from .loop import bound_effect, crop_side, load_guide, optimize, see
 from .motion import find_crops, move_crop
 from .objective import check_prompts
 from .steps import flatten
@@ -78,7 +78,7 @@ def variants(
             break
     least = min(shares)
     return [
-        edit if share <= least else _hold_back(edit, bound._replace(limit=least), guide, prompts, config.identity)
+        edit if share <= least else _hold_back(edit, bound._replace(limit=least), guide, config.identity)
         for edit, share, bound in zip(found, shares, bounds, strict=True)
     ]
 
@@ -94,13 +94,13 @@ def spread(edits: list[Edit]) -> float:
     return float((fields - mean).norm(dim=1).mean() / mean.norm().clamp_min(1e-9))
 
 
-def _hold_back(edit: Edit, bound: Bound, guide: Encoder, prompts: Mapping[str, float], identity: float | None) -> Edit:
+def _hold_back(edit: Edit, bound: Bound, guide: Encoder, identity: float | None) -> Edit:
     assert edit.photo is not None  # optimize keeps it
     chosen = choose_strength(edit.moves, edit.photo, identity, [bound])
     if chosen.strength >= edit.strength:  # another bound holds it back already
         return edit
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     distance = None if chosen.distance is None else round(chosen.distance, 4)
-    told = {"identity_distance": distance, "similarity": measure_similarity(edit, guide, prompts)}
-    told["gain"] = round(bound.measure(edit.strength), 4)
+    similarity, gain = see(edit, guide)
+    told = {"identity_distance": distance, "similarity": similarity, "gain": round(gain.share, 4)}
     return replace(edit, facts={**edit.facts, **told})

@@ -40,9 +40,14 @@ class GainMeter:
     @torch.no_grad()
     def __call__(self, after: Tensor) -> Gain:
         """Measure one."""
-        asked, moved = self._asked, (self._encoder.image(after) - self._before)[0].to(self._asked)
-        share = float(moved @ asked / asked.square().sum())
-        return Gain(share, float(F.cosine_similarity(moved, asked, dim=0)), len(asked) ** -0.5)
+        return measure_gain(self._asked, self._before[0], self._encoder.image(after)[0])
+
+
+def measure_gain(asked: Tensor, before: Tensor, after: Tensor) -> Gain:
+    """Measure one on embeddings: what the prompts ask for, and a face before and after, (D) each."""
+    moved = (after - before).to(asked)
+    share = float(moved @ asked / asked.square().sum())
+    return Gain(share, float(F.cosine_similarity(moved, asked, dim=0)), len(asked) ** -0.5)
 
 
 def is_fooled(guide: Gain, judge: Gain) -> bool:

@@ -23,9 +23,9 @@ from .edit import Edit
 from .encoder import Encoder, load_encoder
 from .field import Field, HashField, RasterField
 from .image import Photo, Source
-from .judge import GainMeter, is_fooled
+from .judge import Gain, GainMeter, is_fooled, measure_gain
 from .motion import Layer, Move, find_crops, move_crop
-from .objective import POOL, check_prompts
+from .objective import POOL, check_prompts, text_change
 from .palette import PARTS, mix_paints, part_masks
 from .region import mask_regions
 from .steps import Step, flatten, iterate, lattice_size
@@ -129,11 +129,12 @@ def optimize(
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     if chosen.distance is None and config.identity is not None and config.align:
         warnings.warn("identity could not be kept: dlib finds no face in the crop of the one it found", stacklevel=2)
+    similarity, gain = see(edit, guide)
     facts = {
         **edit.facts,
         "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
-        "similarity": measure_similarity(edit, guide, prompts),
-        "gain": round(bound_effect(guide, prompts, _first_face(edit, guide), 0.0).measure(edit.strength), 4),
+        "similarity": similarity,
+        "gain": round(gain.share, 4),
         **({} if second is None else {"judge": hear(edit, guide, second)}),
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -264,14 +265,20 @@ def _make_field(config: Config, crop: Crop, generator: torch.Generator) -> Field
     )
 
 
-def measure_similarity(edit: Edit, guide: Encoder, prompts: Mapping[str, float]) -> dict[str, list[float]]:
-    """Cosine of the first face to each prompt before and after, at the edit's strength."""
-    texts = guide.text(list(prompts))
-    crop = _first_face(edit, guide)
-    with torch.no_grad():
-        seen = torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device)
-        cosines = guide.image(seen) @ texts.T
-    return {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(prompts)}
+@torch.no_grad()
+def see(edit: Edit, encoder: Encoder) -> tuple[dict[str, list[float]], Gain]:
+    """Let an encoder look at an edit's first face, before and at the edit's strength.
+
+    Returns:
+        Cosines to each prompt, before and after; and the gain.
+    """
+    assert edit.photo is not None
+    texts = encoder.text(list(edit.prompts))
+    crop = CropEdit(edit.photo, edit.moves, find_crops(edit.moves)[0], crop_side(encoder))
+    seen = encoder.image(torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device))
+    cosines = seen @ texts.T
+    similarity = {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(edit.prompts)}
+    return similarity, measure_gain(text_change(encoder, edit.prompts), *seen)
 
 
 def _bounds(
@@ -310,26 +317,16 @@ def hear(edit: Edit, guide: Encoder, second: Encoder) -> dict[str, Any]:
     Returns:
         What `explain` tells of a judge.
     """
-    prompts = edit.prompts
-    gains = []
-    for encoder in (guide, second):
-        crop = _first_face(edit, encoder)
-        gains.append(GainMeter(encoder, prompts, crop.pixels)(crop.at(edit.strength)))
-    fooled = is_fooled(*gains)
+    (_, gained), (similarity, judged) = (see(edit, encoder) for encoder in (guide, second))
+    fooled = is_fooled(gained, judged)
     if fooled:
         warnings.warn(
-            f"the guide was fooled: {guide.name} gained {gains[0].share:.2f} of what the prompt asks for, and "
-            f"{second.name} sees {gains[1].share:.2f} of it",
+            f"the guide was fooled: {guide.name} gained {gained.share:.2f} of what the prompt asks for, and "
+            f"{second.name} sees {judged.share:.2f} of it",
             stacklevel=3,
         )
-    guided, judged = (round(gain.share, 4) for gain in gains)
-    similarity = measure_similarity(edit, second, prompts)
-    return {"name": second.name, "similarity": similarity, "gain": judged, "guide_gain": guided, "fooled": fooled}
-
-
-def _first_face(edit: Edit, encoder: Encoder) -> CropEdit:
-    assert edit.photo is not None
-    return CropEdit(edit.photo, edit.moves, find_crops(edit.moves)[0], crop_side(encoder))
+    shares = {"gain": round(judged.share, 4), "guide_gain": round(gained.share, 4)}
+    return {"name": second.name, "similarity": similarity, **shares, "fooled": fooled}
 
 
 def crop_side(guide: Encoder) -> int:
