@@ -15,7 +15,7 @@ from . import image as images
 from .align import Crop, choose, whole_crop
 from .checks import require
 from .editfile import read_edit, write_edit
-from .motion import Chain, Layer, Move, find_crops, map_layers, place_of, undo
+from .motion import Chain, Layer, Move, find_crops, map_layers, place_of, strengthen, undo
 from .region import mask_regions
 from .render import render
 from .transfer import carry_layer, scale_layer
@@ -204,7 +204,7 @@ class Edit:
             require(good, f"{name} must be positive; got {value!r}")
         photo = self._photo()
         most = 0.0 if self.strength == 0 else math.copysign(max(1.0, abs(self.strength)), self.strength)
-        moves = tuple(replace(move, strength=most * move.strength) for move in self.moves)
+        moves = strengthen(self.moves, most)
         bounds = [] if displacement is None else [bound_displacement(moves, photo, displacement)]
         chosen = choose_strength(moves, photo, identity, bounds)
         strength = most * chosen.strength
@@ -324,7 +324,7 @@ class Edit:
 
     def _own_moves(self) -> tuple[Move, ...]:
         """The moves with the edit's strength in their own."""
-        return tuple(replace(move, strength=self.strength * move.strength) for move in self.moves)
+        return strengthen(self.moves, self.strength)
 
     def _told(self) -> dict[str, Any]:
         """What one of several edits leaves in the facts of what is made of them."""

@@ -86,7 +86,8 @@ class Look(NamedTuple):
     offsets: Offsets  # crop coordinates and image units
     moved: Tensor  # (2, n, n) how far the content now seen there has come, photo pixels along the crop's axes
     seen: Tensor  # (n, n) 1 inside the photo, 0 outside; all 1 where the photo is not known
-    lab: Tensor | None  # (3, n, n) what the tint changes, CIELAB; None where the photo is not known
+    pixels: Tensor | None  # (1, 3, n, n) the photo; None where it is not known
+    lab: Tensor | None  # (3, n, n) what the tint changes, CIELAB; None likewise
 
     @property
     def tint(self) -> Tensor:
@@ -98,7 +99,7 @@ class Look(NamedTuple):
 def look(edit: Edit, crop: Crop) -> Look:
     """Ask for an edit's offsets, at its own strength, over one of its crops."""
     offsets = move_crop(edit.moves, crop, LATTICE, edit.strength)
-    seen, lab = torch.ones(LATTICE, LATTICE), None
+    seen, pixels, lab = torch.ones(LATTICE, LATTICE), None, None
     if edit.photo is not None:
         extent = torch.tensor([edit.photo.width, edit.photo.height])
         place = crop.to_photo(centres(LATTICE))
@@ -107,7 +108,7 @@ def look(edit: Edit, crop: Crop) -> Look:
         moved = warp(pixels, offsets._replace(color=torch.zeros_like(offsets.color)))
         lab = (rgb_to_lab((moved + offsets.color).clamp(0, 1)) - rgb_to_lab(moved))[0]
     # output(p) = image(p + coord(p)): what is seen at p has come from there, so it moved by minus coord.
-    return Look(offsets, offsets.coord[0] * (-crop.side_px / 2), seen, lab)
+    return Look(offsets, offsets.coord[0] * (-crop.side_px / 2), seen, pixels, lab)
 
 
 def tell(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def tell(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
         "parts": _parts(edit, crop),
         "regions": _regions(look, crop),
         "points": [] if crop.landmarks is None else say_points(look.moved, crop),
-        "colors": _colors(edit, look, crop),
+        "colors": _colors(look, crop),
     }
 
 
@@ -201,10 +202,10 @@ def _part_colors(moves: Sequence[Move], crop: Crop) -> Tensor:
     return total
 
 
-def _colors(edit: Edit, look: Look, crop: Crop) -> list[str]:
-    if edit.photo is None or look.lab is None or crop.landmarks is None:
+def _colors(look: Look, crop: Crop) -> list[str]:
+    if look.pixels is None or look.lab is None or crop.landmarks is None:
         return []
-    masks = part_masks(extract(edit.photo, crop, LATTICE), crop.landmarks).float()[None]
+    masks = part_masks(look.pixels, crop.landmarks).float()[None]
     weights = F.interpolate(masks, (LATTICE, LATTICE), mode="bilinear")[0] * look.seen
     parts = zip(PARTS, weights, strict=True)
     return say_colors({name: [_mean(axis, weight) for axis in look.lab] for name, weight in parts})

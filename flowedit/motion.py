@@ -122,6 +122,11 @@ def map_layers(moves: Sequence[Move], change: Callable[[Layer], Layer]) -> tuple
     return tuple(one(move) for move in moves)
 
 
+def strengthen(moves: Sequence[Move], factor: float) -> tuple[Move, ...]:
+    """Make moves so many times as strong."""
+    return tuple(replace(move, strength=factor * move.strength) for move in moves)
+
+
 def undo(moves: Sequence[Move]) -> tuple[Move, ...]:
     """Return what gives the original back from what moves, which add, have made; of a chain, each stage by itself."""
     alone = moves[0] if len(moves) == 1 and moves[0].strength == 1 else None

@@ -17,9 +17,8 @@ from .field import Field, RasterField, centres
 from .image import Photo
 from .motion import Layer
 from .palette import part_masks
-from .region import check_landmarks, mask_regions
+from .region import MASK_PX, check_landmarks, mask_regions
 
-MASK_PX = 256  # side of a mask on its way over the crop
 OUTER = slice(0, 60)  # landmarks that a map goes by: not the inner lips, which tell whether the mouth is open
 STIFFNESS = (0.02, 0.1, 0.5, 2.5)  # of the map: the first follows all but noise; the next serve where it would tear
 LEAST_AREA = 0.2  # to which the map may squeeze a place

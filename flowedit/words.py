@@ -13,7 +13,7 @@ from .kernels import sample
 LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
 EYES = "the distance between the eyes"
 LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
-AXES = (("L", "lighter", "darker"), ("a", "redder", "greener"), ("b", "yellower", "bluer"))  # of CIELAB
+AXES = (("lighter", "darker"), ("redder", "greener"), ("yellower", "bluer"))  # L, a and b of CIELAB
 POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left side first where there are two
     "mouth corners": (48, 54),
     "upper lip": (50, 51, 52),
@@ -76,7 +76,7 @@ def say_colors(changes: Mapping[str, Sequence[float]]) -> list[str]:
         if size < LEAST_DELTA_E:
             continue
         ways = sorted(zip(change, AXES, strict=True), key=lambda way: -abs(way[0]))
-        words = [f"{up if v > 0 else down} by {abs(v):.1f}" for v, (_, up, down) in ways if abs(v) >= size / 3]
+        words = [f"{up if v > 0 else down} by {abs(v):.1f}" for v, (up, down) in ways if abs(v) >= size / 3]
         told.append((size, f"{name} {' and '.join(words)}"))
     return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
 
