@@ -76,23 +76,16 @@ VECTORIZED void slope(const float* __restrict plane, int64_t n, const int32_t* _
     }
 }
 
-// The transpose of reading: what each point gives to the pixels that it read, in the points' order; to those from
-// `begin` to before `end` only.
+// The transpose of reading: what each point gives to the pixels that it read, in the points' order.
 inline void spread(const float* __restrict given, int64_t n, const int32_t* __restrict corner, int64_t right,
-                   int64_t down, const float* __restrict wx, const float* __restrict wy, int64_t begin, int64_t end,
-                   float* __restrict target) {
+                   int64_t down, const float* __restrict wx, const float* __restrict wy, float* __restrict target) {
     for (int64_t i = 0; i < n; ++i) {
         const int64_t above = corner[i], below = above + down;
-        if (above >= begin && above < end) {
-            const float upper = given[i] * (1 - wy[i]);
-            target[above] += upper * (1 - wx[i]);
-            target[above + right] += upper * wx[i];
-        }
-        if (below >= begin && below < end) {
-            const float lower = given[i] * wy[i];
-            target[below] += lower * (1 - wx[i]);
-            target[below + right] += lower * wx[i];
-        }
+        const float upper = given[i] * (1 - wy[i]), lower = given[i] * wy[i];
+        target[above] += upper * (1 - wx[i]);
+        target[above + right] += upper * wx[i];
+        target[below] += lower * (1 - wx[i]);
+        target[below + right] += lower * wx[i];
     }
 }
 
@@ -122,9 +115,8 @@ struct Row {
         run(plane, size(), corner.data(), down, x.weight.data(), y.weight.data(), given, dx, dy);
     }
 
-    // To a plane's pixels from `begin`, the first of a row, to before `end`, the first of another.
-    void give(const float* given, float* target, int64_t begin, int64_t end) const {
-        spread(given, size(), corner.data(), right, down, x.weight.data(), y.weight.data(), begin, end, target);
+    void give(const float* given, float* target) const {
+        spread(given, size(), corner.data(), right, down, x.weight.data(), y.weight.data(), target);
     }
 
    private:

@@ -6,23 +6,32 @@ when first used; "tinycudann" is NVIDIA's own hash encoding, for those who have 
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 
 import torch
 
 from . import native
 
-NATIVE = ("hash_encode", "lattice", "look", "penalties", "planes", "sample", "upsample", "warp_color")
+NATIVE = (
+    "hash_encode", "lattice", "look", "paint", "penalties", "planes", "sample", "stage", "upsample", "warp_color",
+)  # fmt: skip
 BEST_FIRST: dict[str, dict[str, tuple[str, ...]]] = {
     "cpu": dict.fromkeys(NATIVE, ("native",)),
     "cuda": {"hash_encode": ("triton", "tinycudann"), "lattice": ("triton",), "warp_color": ("triton",)},
 }
 
 
-@functools.cache
+_problems: dict[str, str | None] = {}
+
+
 def problem(backend: str) -> str | None:
     """Say why a backend cannot be used by this installation; None where it can."""
+    if backend not in _problems:
+        _problems[backend] = _find_problem(backend)
+    return _problems[backend]
+
+
+def _find_problem(backend: str) -> str | None:
     if backend == "native":
         return native.problem()
     if backend == "tinycudann":
@@ -33,6 +42,9 @@ def problem(backend: str) -> str | None:
     elif importlib.util.find_spec(backend) is None:
         return "not installed"
     return None if torch.cuda.is_available() else "installed, for a GPU"
+
+
+problem("native")  # torch.compile can trace a look at what is known, and not the loading of a library
 
 
 def available(device: torch.device | str = "cpu", operation: str | None = None) -> tuple[str, ...]:

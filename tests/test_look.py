@@ -76,7 +76,7 @@ def test_the_number_of_threads_changes_no_bit_and_no_view_is_fine():
 def test_look_is_a_sound_torch_operator():
     image, coord, color = scene(9, 8, 5, 6)
     torch.library.opcheck(
-        operator, (image, coord.requires_grad_(), color.detach().requires_grad_(), THETA, torch.ones(2), 7)
+        operator.definition, (image, coord.requires_grad_(), color.detach().requires_grad_(), THETA, torch.ones(2), 7)
     )
 
 

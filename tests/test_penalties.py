@@ -122,7 +122,8 @@ def test_the_number_of_threads_changes_no_bit_and_a_half_is_computed_in_float32(
 @native
 def test_penalties_are_a_sound_torch_operator():
     leaves = [torch.randn(1, n, 5, 6, generator=generator(n)).requires_grad_() for n in (2, 3)]
-    torch.library.opcheck(operator, (*leaves, torch.ones(2, 5, 6), torch.ones(1, 1, 5, 5), torch.ones(1, 1, 4, 6)))
+    fixed = torch.ones(2, 5, 6), torch.ones(1, 1, 5, 5), torch.ones(1, 1, 4, 6)
+    torch.library.opcheck(operator.definition, (*leaves, *fixed))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

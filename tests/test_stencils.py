@@ -69,22 +69,31 @@ def test_each_gathered_point_has_bits_of_its_own():
 # --- upsample
 
 
+@pytest.mark.parametrize("limit", [None, 0.7, 0.0])
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (3, 5, 9, 7), (16, 16, 64, 61), (8, 9, 3, 2)])
 @pytest.mark.parametrize("stencil", STENCILS)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_upsample_is_as_exact_as_its_reference(backend, stencil, sizes):
+def test_upsample_is_as_exact_as_its_reference(backend, stencil, sizes, limit):
     h, w, height, width = sizes
     values = torch.randn(2, 3, w, h, generator=generator()).transpose(2, 3)
-    fast = partial(upsample, height=height, width=width, stencil=stencil, backend=backend)
-    meaning = partial(upsample_reference.upsample, height=height, width=width, stencil=stencil)
-    assert_as_exact_as(fast, meaning, values)
+    given = {"height": height, "width": width, "stencil": stencil, "limit": limit}
+    meaning = partial(upsample_reference.upsample, **given)
+    assert_as_exact_as(partial(upsample, **given, backend=backend), meaning, values)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_limit_squeezes_the_nodes_before_they_are_read(backend):
+    values = 3 * torch.randn(1, 2, 5, 6, generator=generator())
+    squeezed = upsample(0.5 * torch.tanh(values / 0.5), 9, 9, "b_spline", backend=backend)
+    torch.testing.assert_close(upsample(values, 9, 9, "b_spline", 0.5, backend), squeezed, rtol=0, atol=1e-6)
+    assert not upsample(values, 9, 9, "b_spline", 0.0, backend).any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_linear_upsampling_is_torchs(backend):
     values = torch.randn(1, 2, 5, 6, generator=generator())
     expected = F.interpolate(values, (11, 12), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(upsample(values, 11, 12, "linear", backend), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(upsample(values, 11, 12, "linear", backend=backend), expected, rtol=0, atol=1e-6)
 
 
 def test_upsample_takes_an_empty_batch_and_says_what_is_wrong():

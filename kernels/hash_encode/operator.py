@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import native
+from ..operator import operator
 from .reference import level
 
 
@@ -28,7 +29,7 @@ def grids(n_levels: int, table_size: int, base_resolution: int, per_level_scale:
 # --- any points
 
 
-@torch.library.custom_op("flowedit::hash_encode", mutates_args=(), device_types="cpu")
+@operator("flowedit::hash_encode")
 def hash_encode(coords: Tensor, table: Tensor, base_resolution: int, per_level_scale: float) -> Tensor:
     """Arguments as in `flowedit.kernels.hash_encode`, float32 and coords in [0, 1]."""
     n_levels, table_size, n_features = table.shape
@@ -53,7 +54,7 @@ def _(coords: Tensor, table: Tensor, base_resolution: int, per_level_scale: floa
     return table.new_empty(coords.shape[0], table.shape[0] * table.shape[2])
 
 
-@torch.library.custom_op("flowedit::hash_encode_backward", mutates_args=(), device_types="cpu")
+@operator("flowedit::hash_encode_backward")
 def hash_encode_backward(
     coords: Tensor,
     table: Tensor,
@@ -121,7 +122,7 @@ hash_encode.register_autograd(_points_backward, setup_context=_save_points)
 # --- a lattice of points that do not change, on the CPU
 
 
-@torch.library.custom_op("flowedit::hash_lattice", mutates_args=(), device_types="cpu")
+@operator("flowedit::hash_lattice")
 def hash_lattice(table: Tensor, rows: Tensor, cells: Tensor, weights: Tensor, height: int) -> Tensor:
     """Encode a lattice of points.
 
@@ -151,7 +152,7 @@ def _(table: Tensor, rows: Tensor, cells: Tensor, weights: Tensor, height: int) 
     return table.new_empty(height * (cells.shape[1] - height), table.shape[0] * table.shape[2])
 
 
-@torch.library.custom_op("flowedit::hash_lattice_backward", mutates_args=(), device_types="cpu")
+@operator("flowedit::hash_lattice_backward")
 def hash_lattice_backward(
     cotangent: Tensor, rows: Tensor, cells: Tensor, weights: Tensor, height: int, table_size: int
 ) -> Tensor:

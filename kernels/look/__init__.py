@@ -36,6 +36,14 @@ def look(
         ValueError: shapes are not as above.
         RuntimeError: the named backend is not usable here.
     """
+    check(image, coord, color, theta, gain)
+    if choose(backend, "look", image.device, image.dtype) == "native":
+        return operator(image, coord, color, theta, gain, size)
+    return reference.look(image, coord, color, theta, gain, size)
+
+
+def check(image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor) -> None:
+    """Refuse shapes that are not as `look` says."""
     shapes = {"image": (image, 3), "coord": (coord, 2), "color": (color, 3)}
     for name, (planes, channels) in shapes.items():
         if planes.ndim != 4 or planes.shape[:2] != (1, channels) or 0 in planes.shape[2:]:
@@ -44,6 +52,3 @@ def look(
         raise ValueError(f"color must be as large as coord; got {tuple(color.shape)} and {tuple(coord.shape)}")
     if theta.ndim != 3 or theta.shape[1:] != (2, 3) or gain.shape != theta.shape[:1]:
         raise ValueError(f"theta, gain must be (k, 2, 3), (k,); got {tuple(theta.shape)}, {tuple(gain.shape)}")
-    if choose(backend, "look", image.device, image.dtype) == "native":
-        return operator(image, coord, color, theta, gain, size)
-    return reference.look(image, coord, color, theta, gain, size)

@@ -32,11 +32,15 @@ struct Scene {
     }
 };
 
+// A point's gradients to the five planes of the lattice lie side by side, so that one vector takes them to a node.
+constexpr int64_t LANES = 8;
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+
 // Room for one row of points.
 struct Bench {
     Row lattice, source;
     std::vector<float> zero, dx, dy, tint, given;
-    explicit Bench(int64_t n) : lattice(n), source(n), zero(n), dx(n), dy(n), tint(n), given(n) {}
+    explicit Bench(int64_t n) : lattice(n), source(n), zero(n), dx(n), dy(n), tint(n), given(n * LANES) {}
 
     void aim(const Scene& s, int64_t view, int64_t y) {
         s.aim(lattice, view, y, zero.data(), zero.data(), s.h, s.w);
@@ -50,8 +54,34 @@ VECTORIZED void contrast(float* __restrict row, int64_t n, float gain) {
     for (int64_t i = 0; i < n; ++i) row[i] = (row[i] - 0.5f) * gain + 0.5f;
 }
 
-VECTORIZED void scale(const float* __restrict from, int64_t n, float gain, float* __restrict to) {
-    for (int64_t i = 0; i < n; ++i) to[i] = gain * from[i];
+// From the pull (2, area) and the cotangent (3, area) of n points, whose light is changed by a gain.
+inline void pack(const float* __restrict pull, const float* __restrict cotangent, int64_t area, int64_t n, float gain,
+                 float* __restrict out) {
+    for (int64_t i = 0; i < n; ++i) {
+        float* lanes = out + i * LANES;
+        lanes[0] = pull[i], lanes[1] = pull[area + i];
+        for (int64_t c = 0; c < 3; ++c) lanes[2 + c] = gain * cotangent[c * area + i];
+    }
+}
+
+// The transpose of reading: what each of n points gives to the nodes that it read, in the points' order; to those from
+// `begin`, the first of a row, to before `end`, the first of another.
+VECTORIZED void give(const float* __restrict given, int64_t n, const Row& row, int64_t begin, int64_t end,
+                     float* __restrict nodes) {
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t above = row.corner[i], below = above + row.down;
+        const Lanes point = *reinterpret_cast<const Lanes*>(given + i * LANES);
+        const float x = row.x.weight[i], y = row.y.weight[i];
+        const Lanes left = point * (1 - x), right = point * x;
+        if (above >= begin && above < end) {
+            *reinterpret_cast<Lanes*>(nodes + above * LANES) += left * (1 - y);
+            *reinterpret_cast<Lanes*>(nodes + (above + row.right) * LANES) += right * (1 - y);
+        }
+        if (below >= begin && below < end) {
+            *reinterpret_cast<Lanes*>(nodes + below * LANES) += left * y;
+            *reinterpret_cast<Lanes*>(nodes + (below + row.right) * LANES) += right * y;
+        }
+    }
 }
 
 }  // namespace
@@ -78,14 +108,15 @@ EXPORT void look_forward(const float* image, const float* coord, const float* co
     }
 }
 
-// With cotangent (views, 3, size, size): the gradients to coord and to color, which the caller has zeroed. What each
-// point gives is worked out by rows, and summed in the points' order, whichever thread a row of the lattice falls to.
+// With cotangent (views, 3, size, size): the gradients to coord and to color. What each point gives is worked out by
+// rows, and summed in the points' order, whichever thread a row of the lattice falls to.
 EXPORT void look_backward(const float* image, const float* coord, const float* color, const float* theta,
                           const float* gain, const float* cotangent, float* d_coord, float* d_color, int64_t views,
                           int64_t height, int64_t width, int64_t h, int64_t w, int64_t size, int threads) {
     const Scene scene{image, coord, color, theta, gain, views, height, width, h, w, size};
     const int64_t area = size * size;
     std::vector<float> pull(views * 2 * area);  // of each point along x and y
+    std::vector<float> nodes(h * w * LANES);
 #pragma omp parallel num_threads(threads)
     {
         Bench bench(size);
@@ -108,13 +139,14 @@ EXPORT void look_backward(const float* image, const float* coord, const float* c
                 const int64_t view = job / size, y = job % size;
                 if (!scene.reads(view, y, begin, end)) continue;
                 scene.aim(bench.lattice, view, y, bench.zero.data(), bench.zero.data(), h, w);
-                for (int64_t c = 0; c < 2; ++c)
-                    bench.lattice.give(pull.data() + (view * 2 + c) * area + y * size, d_coord + c * h * w, begin * w,
-                                       end * w);
-                for (int64_t c = 0; c < 3; ++c) {
-                    scale(cotangent + ((view * 3 + c) * size + y) * size, size, gain[view], bench.given.data());
-                    bench.lattice.give(bench.given.data(), d_color + c * h * w, begin * w, end * w);
-                }
+                pack(pull.data() + view * 2 * area + y * size, cotangent + view * 3 * area + y * size, area, size,
+                     gain[view], bench.given.data());
+                give(bench.given.data(), size, bench.lattice, begin * w, end * w, nodes.data());
+            }
+            for (int64_t at = begin * w; at < end * w; ++at) {
+                const float* lanes = nodes.data() + at * LANES;
+                for (int64_t c = 0; c < 2; ++c) d_coord[c * h * w + at] = lanes[c];
+                for (int64_t c = 0; c < 3; ++c) d_color[c * h * w + at] = lanes[2 + c];
             }
         }
     }

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from .. import native
+from ..operator import operator
 
 
-@torch.library.custom_op("flowedit::look", mutates_args=(), device_types="cpu")
+@operator("flowedit::look")
 def look(image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor, size: int) -> Tensor:
     """Arguments as in `flowedit.kernels.look`; anything but float64."""
     given = [native.plain(x) for x in (image, coord, color, theta, gain)]
@@ -24,13 +25,13 @@ def _(image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor, 
     return image.new_empty(len(theta), 3, size, size)
 
 
-@torch.library.custom_op("flowedit::look_backward", mutates_args=(), device_types="cpu")
+@operator("flowedit::look_backward")
 def look_backward(
     image: Tensor, coord: Tensor, color: Tensor, theta: Tensor, gain: Tensor, cotangent: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients to coord and color, float32."""
     given = [native.plain(x) for x in (image, coord, color, theta, gain, cotangent)]
-    d_coord, d_color = torch.zeros_like(given[1]), torch.zeros_like(given[2])
+    d_coord, d_color = torch.empty_like(given[1]), torch.empty_like(given[2])
     shape = (len(theta), *image.shape[2:], *coord.shape[2:], cotangent.shape[-1])
     native.call("look_backward", *given, d_coord, d_color, *shape)
     return d_coord, d_color

@@ -34,6 +34,14 @@ def penalties(
         ValueError: shapes are not as above.
         RuntimeError: the named backend is not usable here.
     """
+    check(coord, color, price, even_x, even_y)
+    if choose(backend, "penalties", coord.device, coord.dtype) == "native":
+        return operator(coord, color, price, even_x, even_y)
+    return reference.penalties(coord, color, price, even_x, even_y)
+
+
+def check(coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor) -> None:
+    """Refuse shapes that are not as `penalties` says."""
     if coord.ndim != 4 or coord.shape[:2] != (1, 2) or min(coord.shape[2:]) < 3:
         raise ValueError(f"coord must have shape (1, 2, h, w) with sides of at least 3; got {tuple(coord.shape)}")
     h, w = coord.shape[2:]
@@ -41,6 +49,3 @@ def penalties(
     for (name, shape), given in zip(wanted.items(), (color, price, even_x, even_y), strict=True):
         if given.shape != shape:
             raise ValueError(f"{name} must have shape {shape}; got {tuple(given.shape)}")
-    if choose(backend, "penalties", coord.device, coord.dtype) == "native":
-        return operator(coord, color, price, even_x, even_y)
-    return reference.penalties(coord, color, price, even_x, even_y)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from .. import native
+from ..operator import operator
 from .reference import LEAST_AREA
 
 N = 5
 
 
-@torch.library.custom_op("flowedit::penalties", mutates_args=(), device_types="cpu")
+@operator("flowedit::penalties")
 def penalties(coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor) -> Tensor:
     """Arguments as in `flowedit.kernels.penalties`; anything but float64."""
     out = torch.empty(N)
@@ -27,7 +28,7 @@ def _(coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tenso
     return coord.new_empty(N)
 
 
-@torch.library.custom_op("flowedit::penalties_backward", mutates_args=(), device_types="cpu")
+@operator("flowedit::penalties_backward")
 def penalties_backward(
     coord: Tensor, color: Tensor, price: Tensor, even_x: Tensor, even_y: Tensor, cotangent: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,9 @@ from .operator import upsample as operator
 __all__ = ["upsample"]
 
 
-def upsample(values: Tensor, height: int, width: int, stencil: str, backend: str | None = None) -> Tensor:
+def upsample(
+    values: Tensor, height: int, width: int, stencil: str, limit: float | None = None, backend: str | None = None
+) -> Tensor:
     """Interpolate the nodes of planes at the pixel centres of another grid.
 
     Convention: both grids span the same area edge to edge (align_corners=False); the outermost nodes repeat.
@@ -22,6 +24,7 @@ def upsample(values: Tensor, height: int, width: int, stencil: str, backend: str
         height: rows wanted.
         width: columns wanted.
         stencil: "linear"; "catmull_rom", a cubic through the nodes; or "b_spline", the cubic that they control.
+        limit: squeeze the nodes' values smoothly into (-limit, limit) first; None leaves them.
         backend: "native" or "torch", or None for the best one here.
 
     Returns:
@@ -36,5 +39,5 @@ def upsample(values: Tensor, height: int, width: int, stencil: str, backend: str
     if stencil not in STENCILS:
         raise ValueError(f"stencil must be one of {sorted(STENCILS)}; got {stencil!r}")
     if choose(backend, "upsample", values.device, values.dtype) == "native":
-        return operator(values.float(), height, width, stencil).to(values.dtype)
-    return reference.upsample(values, height, width, stencil)  # matrix products are what a GPU does best
+        return operator(values.float(), height, width, stencil, limit).to(values.dtype)
+    return reference.upsample(values, height, width, stencil, limit)  # matrix products are what a GPU does best

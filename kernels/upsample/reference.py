@@ -7,14 +7,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..bound import bounded
 from ..stencil import STENCILS
 
 
-def upsample(values: Tensor, height: int, width: int, stencil: str) -> Tensor:
+def upsample(values: Tensor, height: int, width: int, stencil: str, limit: float | None = None) -> Tensor:
     """Read planes on a finer grid; arguments as in `flowedit.kernels.upsample`. Two small matrix products."""
     down = spread(height, values.shape[2], stencil, values.dtype, values.device)
     across = spread(width, values.shape[3], stencil, values.dtype, values.device)
-    return down @ values @ across.T
+    return down @ (values if limit is None else bounded(values, limit)) @ across.T
 
 
 @lru_cache(maxsize=64)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from .. import native
+from ..operator import operator
 
 
-@torch.library.custom_op("flowedit::warp_color", mutates_args=(), device_types="cpu")
+@operator("flowedit::warp_color")
 def warp_color(image: Tensor, coord: Tensor, color: Tensor) -> Tensor:
     """Arguments as in `flowedit.kernels.warp_color`; anything but float64."""
     source, at, tint = native.plain(image), native.plain(coord), native.plain(color)
@@ -31,7 +32,7 @@ def _(image: Tensor, coord: Tensor, color: Tensor) -> Tensor:
     return color.new_empty(color.shape, dtype=image.dtype)
 
 
-@torch.library.custom_op("flowedit::warp_color_backward", mutates_args=(), device_types="cpu")
+@operator("flowedit::warp_color_backward")
 def warp_color_backward(
     image: Tensor, coord: Tensor, cotangent: Tensor, to_image: bool, to_coord: bool
 ) -> tuple[Tensor, Tensor]:

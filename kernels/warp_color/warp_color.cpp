@@ -58,7 +58,7 @@ EXPORT void warp_color_backward(const float* image, const float* coord, const fl
                 float* target = d_image + plane * height * width;
                 for (int64_t y = 0; y < h; ++y) {
                     aim(row, coord + plane / channels * 2 * h * w, y, height, width, h, w);
-                    row.give(cotangent + (plane * h + y) * w, target, 0, height * width);
+                    row.give(cotangent + (plane * h + y) * w, target);
                 }
             }
         }
