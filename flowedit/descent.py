@@ -26,18 +26,25 @@ class PlaceAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every parameter once; nothing is read back from the device."""
+        """Move every parameter once; with a tensor for lr nothing is read back from the device."""
         for group in self.param_groups:
             first, second = group["betas"]
+            graphed = isinstance(group["lr"], Tensor)  # then numbers are tensors too; otherwise those cost the most
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
                 state = self.state[parameter]
                 if not state:
-                    zero = parameter.new_zeros(())
-                    state.update(step=zero, mean=torch.zeros_like(parameter), square=zero.clone())
+                    step, square = parameter.new_zeros(2).unbind() if graphed else (0, 0.0)
+                    state.update(step=step, mean=torch.zeros_like(parameter), square=square)
+                power = torch.linalg.vector_norm(parameter.grad) ** 2 / parameter.numel()
                 state["step"] += 1
                 state["mean"].lerp_(parameter.grad, 1 - first)
-                state["square"].lerp_(parameter.grad.square().mean(), 1 - second)
-                scale = (state["square"] / (1 - second ** state["step"])).sqrt() + 1e-12
-                parameter.sub_(state["mean"] * (group["lr"] / (1 - first ** state["step"]) / scale))
+                state["square"] *= second
+                state["square"] += (1 - second) * (power if graphed else power.item())
+                scale = (state["square"] / (1 - second ** state["step"])) ** 0.5 + 1e-12
+                speed = group["lr"] / (1 - first ** state["step"]) / scale
+                if graphed:
+                    parameter.sub_(state["mean"] * speed)
+                else:
+                    parameter.sub_(state["mean"], alpha=speed)

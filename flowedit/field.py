@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import describe, require
-from .kernels import LatticeEncoding, hash_encode, sample, upsample
+from .kernels import LatticeEncoding, bounded, hash_encode, mix, paint, sample, upsample
 
 PARTS_PX = 128  # side of the parts' masks over the crop
 
@@ -96,29 +96,22 @@ class Field(nn.Module, ABC):
     def part_colors(self) -> Tensor:
         """Mix each part's paints: (n_parts, 3) in image units, within max_tint; the field must have parts."""
         assert self.palette is not None
-        return _bounded((self.palette[:, None] @ self.paints)[:, 0], self.max_tint)
+        return mix(self.palette, self.paints, self.max_tint)
 
     @final
     def lattice(self, size: int) -> Offsets:
-        """Evaluate at the pixel centres of a size x size grid over the crop: (1, ·, size, size),
-        differentiable."""
-        return self.lattice_and_paint(size)[0]
-
-    @final
-    def lattice_and_paint(self, size: int, masks: Tensor | None = None) -> tuple[Offsets, Tensor | None]:
-        """Evaluate as `lattice` does, and give apart what the parts' colors add, (1, 3, size, size); None without.
-
-        Args:
-            size: points along one side.
-            masks: what `masks(size)` returned, for a caller who evaluates often.
-        """
+        """Evaluate, differentiably, at the pixel centres of a size x size grid over the crop: (1, ·, size, size)."""
         _count("size", size, 1, 1 << 16)
         coord, color = self._lattice(size)
-        if self.palette is None:
-            return Offsets(coord, color), None
-        masks = self.masks(size) if masks is None else masks
-        painted = (self.part_colors().T @ masks.flatten(1)).reshape(1, 3, size, size)
-        return Offsets(coord, (color + painted).clamp(-self.max_tint, self.max_tint)), painted
+        if self.palette is not None:
+            everywhere = torch.ones_like(color[:, :1])
+            color, _, _ = paint(color, everywhere, self.palette, self.paints, self.masks(size), self.max_tint)
+        return Offsets(coord, color)
+
+    @final
+    def bare(self, size: int) -> Offsets:
+        """Evaluate as `lattice` does, without the parts' colors."""
+        return self._lattice(size)
 
     def masks(self, size: int) -> Tensor:
         """Say how much of each part's color each point of a grid takes: (n_parts, size, size) in [0, 1]."""
@@ -195,12 +188,12 @@ class RasterField(Field):
         return max(self.coord_size, self.color_size)
 
     def _lattice(self, size: int) -> Offsets:
-        coord, color = (upsample(control[None], size, size, "b_spline") for control in self._control())
+        coord, color = (upsample(control[None], size, size, "b_spline", limit) for control, limit in self._control())
         return Offsets(coord, color)
 
     def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
         # From the sixteen control points around each point.
-        coord, color = (_spline(control, points.to(control.dtype)) for control in self._control())
+        coord, color = (_spline(bounded(x, limit), points.to(x.dtype)) for x, limit in self._control())
         return coord, color
 
     def settings(self) -> dict[str, Any]:
@@ -212,9 +205,9 @@ class RasterField(Field):
             **self._common(),
         }
 
-    def _control(self) -> tuple[Tensor, Tensor]:
+    def _control(self) -> tuple[tuple[Tensor, float], ...]:
         # Bounding the control points bounds the spline, a weighted mean of them, at a fraction of the cost.
-        return _bounded(self.coord, 2 * self.max_shift), _bounded(self.color, self.max_tint)
+        return (self.coord, 2 * self.max_shift), (self.color, self.max_tint)
 
 
 @final
@@ -286,8 +279,8 @@ class HashField(Field):
             ValueError: fraction is not in (0, 1].
         """
         require(0 < fraction <= 1, f"fraction must be in (0, 1]; got {fraction!r}")
-        levels = torch.arange(self.n_levels, device=self.level_mask.device)
-        self.level_mask.copy_((max(fraction * self.n_levels, 1.0) - levels).clamp(0, 1))
+        opened = max(fraction * self.n_levels, 1.0)
+        self.level_mask.copy_(torch.tensor([min(max(opened - k, 0.0), 1.0) for k in range(self.n_levels)]))
 
     @property
     def detail(self) -> int:
@@ -343,11 +336,6 @@ def make_field(settings: dict[str, Any]) -> Field:
         return make(**options)
     except TypeError as error:
         raise ValueError(f"field settings must be those of a {kind} field; got {describe(settings)}") from error
-
-
-def _bounded(x: Tensor, limit: float) -> Tensor:
-    """Squeeze x smoothly into (-limit, limit), with slope 1 at zero."""
-    return limit * torch.tanh(x / limit) if limit > 0 else x * 0
 
 
 def _spline(control: Tensor, points: Tensor) -> Tensor:

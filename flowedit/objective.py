@@ -12,8 +12,6 @@ from torch import Tensor
 from .checks import require
 from .corpus import embed_changes
 from .encoder import Encoder, check_prompt
-from .field import Offsets
-from .kernels import look
 from .region import face_distance, fall, pixel_centres
 
 POOL = 8  # views made before the loop, each with its target
@@ -68,19 +66,9 @@ class Views:
         ]
         return cls(torch.stack(rows, 1).to(device), gain.to(device))
 
-    def __call__(self, image: Tensor, offsets: Offsets, chosen: Tensor, size: int) -> Tensor:
-        """Show an image that a field moves and tints in the chosen views.
-
-        Args:
-            image: (1, 3, S, S), made by `soften` for this size.
-            offsets: the field on a lattice of any size.
-            chosen: (k,) of the views.
-            size: pixels along a view's side.
-
-        Returns:
-            (k, 3, size, size), differentiable in the field.
-        """
-        return look(image, *offsets, self.theta[chosen], self.gain[chosen], size)
+    def choose(self, chosen: Tensor) -> Views:
+        """Return the chosen ones, (k,)."""
+        return Views(self.theta.index_select(0, chosen), self.gain.index_select(0, chosen))
 
 
 def soften(image: Tensor, size: int) -> Tensor:
@@ -187,7 +175,12 @@ def redistribute(embeddings: Tensor, change: Tensor, basis: Tensor, alpha: float
 
 def text_term(embeddings: Tensor, targets: Tensor) -> Tensor:
     """1 - cosine to the target, mean over views."""
-    return 1 - (embeddings * targets).sum(-1).mean()
+    return 1 - torch.dot(embeddings.flatten(), targets.flatten()) / len(targets)
+
+
+def text_pull(targets: Tensor) -> Tensor:
+    """Gradient of `text_term` to the embeddings (n, D), which it does not depend on."""
+    return targets / -len(targets)
 
 
 def evenness(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,11 +226,3 @@ def movement_price(landmarks: Tensor, size: int, around: float) -> Tensor:
     """
     away = face_distance(pixel_centres(size), landmarks.cpu())
     return (around + (1 - around) * fall(away, *NEAR)).float()[None]
-
-
-def palette_term(palette: Tensor) -> Tensor:
-    """Length of the parts' mixes of paint (n, 3), summed, and rounded off as the length of a pixel's own tint is.
-
-    A part costs the same whatever its size: a pale skin is one decision, not a hundred thousand pixels.
-    """
-    return ((palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()

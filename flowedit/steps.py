@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,20 +16,20 @@ from .corpus import find_corpus, read_corpus, span_corpus
 from .descent import PlaceAdam
 from .encoder import Encoder
 from .field import Field, HashField, Offsets, RasterField
-from .kernels import PENALTIES, penalties
+from .kernels import PENALTIES, look, stage
 from .objective import (
     POOL,
     Views,
     evenness,
     make_targets,
     movement_price,
-    palette_term,
     soften,
     text_change,
+    text_pull,
     text_term,
     tint_price,
 )
-from .warp import effective
+from .warp import integrate
 
 ALIKE, BEGUN = 0.06, 0.3  # weight of the likeness to other fields; share of their size from which on it counts
 PALETTE_RATE, COLOR_RATE = 2.0, 0.25  # of lr: the parts' colors go first, each pixel's own tint corrects
@@ -96,9 +96,8 @@ def iterate(
         if isinstance(field, HashField):
             field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
         chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
-        values = dict(zip(objective.names, look(chosen, number).tolist(), strict=True))
-        total = values.pop("total")
-        check_finite(values, number)
+        values = objective.read(look(chosen, number).tolist(), number)
+        total = sum(weight * values[name] for name, weight in objective.weights.items())
         yield Step(number, values, total, len(chosen))
         for group, rate in zip(groups, rates, strict=True):  # a quick start, a quiet end
             lr = rate * min(1.0, (number + 1) / 5, 1.2 - number / config.most_steps)
@@ -115,7 +114,7 @@ class Objective:
     Arguments as of `iterate`.
 
     Attributes:
-        names: of the numbers that a call returns; the last is "total", the others' weighted sum.
+        weights: of the numbers that a call returns, by name; their weighted sum is the total.
     """
 
     def __init__(
@@ -135,9 +134,9 @@ class Objective:
         self._early = not crop.is_cuda
         self._views = Views.draw(POOL, generator, crop.device)
         with torch.no_grad():
-            everything = torch.arange(POOL, device=crop.device)
-            still = Offsets(crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1))
-            embeddings = encoder.image(self._views(self._soft, still, everything, encoder.size))
+            still = crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1)
+            unedited = look(self._soft, *still, self._views.theta, self._views.gain, encoder.size)
+            embeddings = encoder.image(unedited)
         basis = None
         if config.target == "projected":
             corpus = read_corpus(config.corpus or find_corpus(encoder, prompts))
@@ -147,18 +146,22 @@ class Objective:
         )
         self._size = size = lattice_size(field, crop.shape[-1])
         self._light = F.interpolate(weight, (size, size), mode="area")
-        self._even = evenness(F.interpolate(crop, (size, size), mode="area"))
-        self._masks = None if field.palette is None else field.masks(size)
         free = torch.ones_like(self._light[0])
         moved = free if landmarks is None else movement_price(landmarks, size, config.around).to(free)
-        self._price = torch.cat([moved, free if field.palette is None else tint_price(field.parts, size)])
-        priced = [*PENALTIES, *([] if field.palette is None else ["palette"])]
+        if field.palette is None:
+            self._palette, masks, tinted = crop.new_zeros(0, 3), crop.new_zeros(0, size, size), free
+        else:
+            self._palette, masks, tinted = field.palette, field.masks(size), tint_price(field.parts, size)
+        even = evenness(F.interpolate(crop, (size, size), mode="area"))
+        self._fixed = self._light, field.paints, masks, torch.cat([moved, tinted]), *even
         self._config, self._avoid = config, None if avoid is None else avoid.to(crop)
-        weights = [float(getattr(config, name)) for name in priced]
+        priced = {name: float(getattr(config, name)) for name in (*PENALTIES, "palette")}
+        self._pull = [torch.tensor([*priced.values()], device=crop.device)]
         if avoid is not None:
-            priced, weights = [*priced, "alike"], [*weights, ALIKE]
-        self.names = (*priced, "text", "total")
-        self._weights = torch.tensor([*weights, 1.0], device=crop.device)
+            priced["alike"] = ALIKE
+            self._pull.append(torch.tensor(ALIKE, device=crop.device))
+        self.weights = {**priced, "text": 1.0}
+        self._parameters = list(field.parameters())
 
     def __call__(self, chosen: Tensor, number: int) -> Tensor:
         """Measure the field in some of the views, and set its parameters' gradients.
@@ -168,29 +171,38 @@ class Objective:
             number: of the step, for an error.
 
         Returns:
-            (n,) by `names`, on the crop's device.
+            (n,) by the names of `weights`, on the crop's device.
 
         Raises:
             FloatingPointError: a term is not finite.
         """
-        raw, painted = self._field.lattice_and_paint(self._size, self._masks)
-        offsets = effective(raw, self._light, diffeomorphic=self._field.diffeomorphic)
-        # The parts' colors have a price of their own, which is no matter of area.
-        own = offsets.color if painted is None else offsets.color - self._light * painted
-        terms = [penalties(offsets.coord, own, self._price, *self._even)]
-        if self._field.palette is not None:
-            terms.append(palette_term(self._field.palette)[None])
+        coord, color = self._field.bare(self._size)
+        coord = coord * self._light
+        if self._field.diffeomorphic:
+            coord = integrate(coord)
+        views = self._views.choose(chosen)
+        given = (self._soft, coord, color, self._palette, *self._fixed, views.theta, views.gain)
+        image, shown, _, costs = stage(*given, self._field.max_tint, self._encoder.size)
+        terms = [costs]
         if self._avoid is not None:
-            terms.append(alike_term(flatten(offsets, self._config), self._avoid)[None])
+            terms.append(alike_term(flatten(Offsets(coord, shown), self._config), self._avoid))
         if self._early:
-            found = torch.cat([term.detach() for term in terms]).tolist()
-            check_finite(dict(zip(self.names, found, strict=False)), number)
-        seen = self._encoder.image(self._views(self._soft, offsets, chosen, self._encoder.size))
-        values = torch.cat([*terms, text_term(seen, self._targets[chosen])[None]])
-        total = values @ self._weights
-        self._field.zero_grad()
-        total.backward()
-        return torch.cat([values.detach(), total.detach()[None]])
+            self.read(costs.tolist(), number)
+        seen = self._encoder.image(image)
+        # The total is linear in the terms, and its text in the embeddings: these weights are all of its gradient there.
+        targets = self._targets.index_select(0, chosen)
+        gradients = torch.autograd.grad([*terms, seen], self._parameters, [*self._pull, text_pull(targets)])
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return torch.cat([term.detach().reshape(-1) for term in (*terms, text_term(seen.detach(), targets))])
+
+    def read(self, values: Sequence[float], number: int) -> dict[str, float]:
+        """Name the first of the terms, and refuse one that is not a finite number."""
+        named = dict(zip(self.weights, values, strict=False))
+        for name, value in named.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {number}")
+        return named
 
 
 def flatten(offsets: Offsets, config: Config) -> Tensor:
@@ -217,13 +229,6 @@ def alike_term(field: Tensor, others: Tensor) -> Tensor:
         length = (square * (own.square().sum() + (BEGUN * BEGUN) * square)).clamp_min(1e-18).sqrt()
         found.append(F.relu(other @ own / length) * square / total)
     return torch.stack(found).sum(0).mean()
-
-
-def check_finite(values: Mapping[str, float], step: int) -> None:
-    """Refuse a term that is not a finite number."""
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {step}")
 
 
 def lattice_size(field: Field, side: int) -> int:

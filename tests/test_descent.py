@@ -41,6 +41,15 @@ def test_with_one_element_it_is_adam():
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-9) and ours.item() != 1
 
 
+def test_a_tensor_for_the_rate_changes_no_step():
+    numbers, tensors = parameter(1.0, -2.0), parameter(1.0, -2.0)
+    a, b = PlaceAdam([numbers], 0.01), PlaceAdam([tensors], torch.tensor(0.01, dtype=torch.float64))
+    for k in range(5):
+        for optimizer, p in ((a, numbers), (b, tensors)):
+            push(optimizer, p, 1.5 - k, 0.3 * k)
+    torch.testing.assert_close(numbers, tensors, rtol=0, atol=1e-12)
+
+
 def test_it_descends():
     p = parameter(2.0, -3.0, 0.5)
     optimizer = PlaceAdam([p], 0.05)

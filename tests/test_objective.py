@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from flowedit.kernels import look
 from stand_in import TinyEncoder
 
 from flowedit.field import Offsets, centres
@@ -18,6 +19,7 @@ from flowedit.objective import (
     redistribute,
     soften,
     text_change,
+    text_pull,
     text_term,
 )
 
@@ -164,10 +166,20 @@ def test_the_text_term_is_a_mean_of_one_minus_cosine():
     assert text_term(rows, -rows).item() == 2
 
 
+def test_the_text_terms_pull_is_its_gradient():
+    rows, targets = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    rows.requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad(text_term(rows, targets), rows)[0], text_pull(targets))
+
+
+def see(picture, offsets, views):
+    return look(picture, *offsets, views.theta, views.gain, SIDE)
+
+
 def test_the_first_view_is_the_picture_itself():
     views = Views.draw(4, torch.Generator().manual_seed(0), torch.device("cpu"))
     picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    seen = views(picture, STILL, torch.tensor([0, 1, 2]), SIDE)
+    seen = see(picture, STILL, views.choose(torch.tensor([0, 1, 2])))
     assert torch.allclose(seen[0], picture[0], atol=1e-5)
     assert not torch.allclose(seen[2], picture[0], atol=0.05)
     assert (seen[1].flip(-1) - picture[0]).abs().mean() < (seen[1] - picture[0]).abs().mean()  # odd ones are mirrored
@@ -177,7 +189,7 @@ def test_a_view_shows_what_the_field_does():
     views = Views.draw(2, torch.Generator().manual_seed(0), torch.device("cpu"))
     picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     one_to_the_right = Offsets(STILL.coord + torch.tensor([2 / SIDE, 0])[:, None, None], STILL.color + 0.1)
-    seen = views(picture, one_to_the_right, torch.tensor([0]), SIDE)
+    seen = see(picture, one_to_the_right, views.choose(torch.tensor([0])))
     assert torch.allclose(seen[..., :-1], picture[..., 1:] + 0.1, atol=1e-5)
 
 

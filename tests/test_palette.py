@@ -8,7 +8,7 @@ from flowedit.kernels.penalties.reference import tint
 from test_align import drawn_landmarks
 
 from flowedit.field import PARTS_PX, RasterField, make_field
-from flowedit.objective import COVERED, palette_term, tint_price
+from flowedit.objective import COVERED, tint_price
 from flowedit.palette import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
 
 LANDMARKS = drawn_landmarks()
@@ -88,17 +88,6 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
     torch.testing.assert_close(dark, mixes * 0.75)  # as much of the light that takes the whole paint
     least = torch.tensor([DARKEST[part] for part in PARTS])[:, None, None]
     torch.testing.assert_close(black, mixes * least)
-
-
-def test_the_price_of_a_palette_is_its_length_part_by_part():
-    zero = torch.zeros(5, 3, requires_grad=True)
-    assert palette_term(zero).item() == pytest.approx(0, abs=1e-7)
-    assert not torch.autograd.grad(palette_term(zero), zero)[0].any()
-    one, two = torch.zeros(2, 5, 3)
-    one[0] = torch.tensor([3.0, 0.0, 4.0])
-    two[:2] = one[0]
-    assert palette_term(one).item() == pytest.approx(5, abs=0.011)
-    assert palette_term(two).item() == pytest.approx(10, abs=0.022)
 
 
 def test_own_tint_costs_more_where_a_part_has_a_color_for_it():
