@@ -5,14 +5,24 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from flowedit.kernels import LatticeEncoding, available, hash_encode, look, penalties, upsample, warp_color
+from flowedit.kernels import (
+    LatticeEncoding,
+    available,
+    hash_encode,
+    look,
+    paint,
+    penalties,
+    stage,
+    upsample,
+    warp_color,
+)
 from flowedit.kernels.hash_encode import reference as naive
 from torch import Tensor
 
@@ -29,10 +39,13 @@ TESTS = {
     "warp_color": ("tests/test_kernels.py", "warp or bits"),
     "upsample": ("tests/test_stencils.py", "upsampl"),
     "penalties": ("tests/test_penalties.py", ""),
+    "paint": ("tests/test_paint.py", ""),
     "look": ("tests/test_look.py", ""),
+    "stage": ("tests/test_stage.py", ""),
     "render": ("tests/test_render.py", ""),
 }
 Case = tuple[str, str, Callable[[], object]]  # size, method, what is timed
+Cases = Callable[[str], Iterator[Case]]  # by device
 
 
 def passes(operation: str) -> bool:
@@ -106,24 +119,45 @@ def upsample_cases(device: str) -> Iterator[Case]:
             yield shape, "interpolate", there_and_back(call, values)
 
 
-def penalties_cases(device: str) -> Iterator[Case]:
-    """What a raster field costs on its lattice in the loop."""
-    coord, color = torch.randn(1, 2, 96, 96, device=device) * 0.01, torch.randn(1, 3, 96, 96, device=device) * 0.1
-    fixed = [torch.rand(shape, device=device) for shape in ((1, 96, 96), (1, 1, 96, 95), (1, 1, 95, 96))]
-    for backend in available(device, "penalties"):
-        name = "plain torch" if backend == "torch" else backend
-        yield "96²", name, there_and_back(lambda a, b, k=backend: penalties(a, b, *fixed, backend=k), coord, color)
+LATTICE, PARTS = 64, 5  # what a field is evaluated on in the loop
 
 
-def look_cases(device: str) -> Iterator[Case]:
-    """One view, as faceclip sees it: 128 pixels of a crop of 256, whose field lies on a lattice."""
-    image, theta = torch.rand(1, 3, 256, 256, device=device), torch.eye(2, 3, device=device)[None]
-    coord, color = torch.randn(1, 2, 96, 96, device=device) * 0.02, torch.randn(1, 3, 96, 96, device=device) * 0.1
-    gain = torch.ones(1, device=device)
-    for backend in available(device, "look"):
-        name = "plain torch" if backend == "torch" else backend
-        seen = partial(look, image, theta=theta, gain=gain, size=128, backend=backend)
-        yield "128² of 256²", name, there_and_back(lambda a, b, f=seen: f(coord=a, color=b), coord, color)
+def face(device: str) -> dict[str, Tensor]:
+    """A moved and tinted face as the loop has it, and one view of 128 pixels of its crop of 256."""
+    n = LATTICE
+    shapes = {
+        "image": (1, 3, 256, 256), "weight": (1, 1, n, n), "paints": (PARTS, 3, 3), "masks": (PARTS, n, n),
+        "price": (2, n, n), "even_x": (1, 1, n, n - 1), "even_y": (1, 1, n - 1, n),
+    }  # fmt: skip
+    moved = {"coord": 0.02 * torch.randn(1, 2, n, n), "color": 0.1 * torch.randn(1, 3, n, n)}
+    moved["palette"] = 0.1 * torch.randn(PARTS, 3)
+    views = {"theta": torch.eye(2, 3)[None], "gain": torch.ones(1)}
+    given = {**moved, **{name: torch.rand(shape) for name, shape in shapes.items()}, **views}
+    return {name: value.to(device) for name, value in given.items()}
+
+
+def face_cases(operation: Callable[..., Any], leaves: Sequence[str], fixed: Sequence[str], **numbers: float) -> Cases:
+    """An operation on that face, by each backend; of several results the sum."""
+
+    def cases(device: str) -> Iterator[Case]:
+        given = face(device)
+
+        def forward(*values: Tensor, backend: str) -> Tensor:
+            found = operation(
+                **dict(zip(leaves, values, strict=True)), **{name: given[name] for name in fixed}, **numbers,
+                backend=backend,
+            )  # fmt: skip
+            return found if isinstance(found, Tensor) else torch.cat([x.flatten() for x in found])
+
+        for backend in available(device, operation.__name__):
+            name = "plain torch" if backend == "torch" else backend
+            values = [given[leaf] for leaf in leaves]
+            yield f"{LATTICE}²", name, there_and_back(partial(forward, backend=backend), *values)
+
+    return cases
+
+
+PRICED, PAINTED, SEEN = ("price", "even_x", "even_y"), ("weight", "paints", "masks"), ("image", "theta", "gain")
 
 
 def render_cases(device: str) -> Iterator[Case]:
@@ -150,8 +184,10 @@ CASES = {
     "hash_encode": hash_cases,
     "warp_color": warp_cases,
     "upsample": upsample_cases,
-    "penalties": penalties_cases,
-    "look": look_cases,
+    "penalties": face_cases(penalties, ("coord", "color"), PRICED),
+    "paint": face_cases(paint, ("color", "palette"), PAINTED, limit=0.15),
+    "look": face_cases(look, ("coord", "color"), SEEN, size=128),
+    "stage": face_cases(stage, ("coord", "color", "palette"), (*PAINTED, *PRICED, *SEEN), limit=0.15, size=128),
     "render": render_cases,
 }
 
