@@ -159,7 +159,7 @@ def train(
     first = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=False)
-        if state["step"] < steps == state["steps"]:
+        if state["steps"] == steps:  # a run that was finished stays as it is
             first = state["step"]
             for thing, saved in zip((tower, heads, *average, optimizer, schedule), state["all"], strict=True):
                 thing.load_state_dict(saved)
