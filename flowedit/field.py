@@ -235,7 +235,7 @@ class HashField(Field):
 
     def __init__(
         self,
-        n_levels: int = 8,
+        n_levels: int = 7,
         n_coord_levels: int = 4,
         n_features_per_level: int = 2,
         log2_hashmap_size: int = 14,

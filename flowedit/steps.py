@@ -232,8 +232,8 @@ def alike_term(field: Tensor, others: Tensor) -> Tensor:
 
 
 def lattice_size(field: Field, side: int) -> int:
-    """Points along one side that the field is evaluated at: three for two of its finest cells, or every pixel."""
-    return min(side, max(64, 8 * math.ceil(1.5 * field.detail / 8)))
+    """Points along one side that the field is evaluated at: four for three of its finest cells, or every pixel."""
+    return min(side, max(64, 8 * math.ceil(field.detail / 6)))
 
 
 def make_optimizers(field: Field, config: Config) -> list[torch.optim.Optimizer]:
