@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from functools import partial
 from types import SimpleNamespace
@@ -25,6 +26,13 @@ def test_the_best_backend_is_chosen_and_a_named_one_is_used():
     assert choose(None, "warp_color") == available()[0]
     assert [choose(name, "warp_color") for name in BACKENDS] == list(BACKENDS)
     assert choose(None, "warp_color", dtype=torch.float64) == "torch"
+
+
+def test_what_torch_compile_cannot_trace_is_done_when_the_package_is_imported():
+    spec = importlib.util.find_spec("flowedit.kernels.dispatch")
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert set(fresh._problems) == {"native"}
 
 
 def test_an_unusable_backend_is_refused_not_swapped():

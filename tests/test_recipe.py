@@ -6,12 +6,16 @@ import csv
 import random
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from test_align import drawn_landmarks
 
 from examples.faceclip import attributes as attr
+from examples.faceclip import train_image
 from examples.faceclip.augment import landmark_moves
 from examples.faceclip.captions import CONCEPTS, PEOPLE, describe, foreign, phrase_bank
 from flowedit.measure import measure
@@ -96,3 +100,42 @@ def test_moves_reach_every_shape(name):
     landmarks = face().float().expand(200, 68, 2)
     move, _ = landmark_moves(landmarks, torch.Generator().manual_seed(0))
     assert (measure(landmarks + move)[name] - measure(landmarks)[name]).std() > 1e-3
+
+
+def write_faces(path: Path, n: int = 24) -> None:
+    """Random pictures with plausible landmarks, a third of them held out."""
+    generator = np.random.default_rng(0)
+    marks = drawn_landmarks().numpy()[None] + 0.01 * generator.standard_normal((n, 68, 2))
+    words = np.array(["happiness", "sadness", "neutral"])
+    np.savez(
+        path,
+        image=generator.integers(0, 255, (n, 128, 128, 3), dtype=np.uint8),
+        masks=generator.integers(0, 255, (n, 6, 64, 64), dtype=np.uint8),
+        landmarks=marks.astype(np.float32),
+        expression=words[np.arange(n) % 3],
+        emotion=generator.dirichlet(np.ones(7), n),
+        age=generator.uniform(20, 70, n),
+        female=generator.uniform(0, 1, n),
+        split=np.where(np.arange(n) < 2 * n // 3, "train", "val"),
+        source=np.full(n, "web"),
+        colored=np.arange(n) % 2 == 0,
+    )
+
+
+def test_a_training_goes_on_where_it_was_stopped_and_a_finished_one_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_image.Faces, "measure_colors", lambda faces, indices, generator: None)
+    write_faces(tmp_path / "faces.npz")
+    train = partial(train_image.train, tmp_path / "faces.npz", tmp_path, steps=2, width=2, batch=4)
+    train()
+    written = tmp_path / "image_tower.pt"
+    finished = torch.load(written, weights_only=False)
+    assert finished["step"] == 2 and all(0 <= value <= 1 for value in finished["auc"].values())
+    age = written.stat().st_mtime_ns
+    train()
+    assert written.stat().st_mtime_ns == age
+    *others, schedule = finished["all"]
+    torch.save({**finished, "step": 1, "all": [*others, {**schedule, "last_epoch": 1}]}, written)
+    train()
+    again = torch.load(written, weights_only=False)
+    assert again["step"] == 2
+    assert any(not torch.equal(a, b) for a, b in zip(*(s["all"][0].values() for s in (finished, again)), strict=True))

@@ -6,14 +6,20 @@ import contextlib
 
 import pytest
 import torch
+from flowedit.kernels import PENALTIES
+from flowedit.kernels.look.reference import look as look_reference
+from flowedit.kernels.penalties.reference import penalties as penalties_reference
 from stand_in import TinyEncoder
+from test_align import drawn_landmarks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flowedit.capture import WARM_UP, Captured
 from flowedit.config import Config
 from flowedit.descent import PlaceAdam
-from flowedit.field import HashField, RasterField
+from flowedit.field import PARTS_PX, HashField, RasterField
+from flowedit.objective import POOL, Views, evenness, make_targets, movement_price, soften, tint_price
 from flowedit.steps import Objective, iterate, make_optimizers
+from flowedit.warp import effective
 
 SIDE = 32
 FIELDS = {"raster": lambda: RasterField(6, 6, n_parts=2), "hash": lambda: HashField(n_levels=4, n_parts=2)}
@@ -54,6 +60,64 @@ def test_a_step_reads_nothing_back_from_its_device(setup, monkeypatch):
     assert values.shape == (len(objective.weights),)
     with pytest.raises(AssertionError, match="waits"), NoReading():
         values[0].item()
+
+
+@pytest.mark.parametrize("diffeomorphic", [False, True])
+def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
+    config = Config(views=2, diffeomorphic=diffeomorphic)
+    generator = torch.Generator().manual_seed(0)
+    field = RasterField(6, 8, diffeomorphic=diffeomorphic, n_parts=2)
+    masks = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+    masks[0, :40], masks[1, 30:, :50] = 255, 200
+    field.draw_parts(masks, torch.eye(3).repeat(2, 1, 1))
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    crop, weight = torch.rand(1, 3, 64, 64, generator=generator), torch.rand(1, 1, 64, 64, generator=generator)
+    encoder, prompts, marks = TinyEncoder(), {"red": 1.0}, drawn_landmarks().float()
+    objective = Objective(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(1), marks)
+    chosen = torch.tensor([3, 5])
+    values = objective.read(objective(chosen, 0).tolist(), 0)
+    found = {name: parameter.grad for name, parameter in field.named_parameters()}
+
+    views = Views.draw(POOL, torch.Generator().manual_seed(1), torch.device("cpu"))
+    soft = soften(crop, encoder.size)
+
+    def see(coord, color, views):
+        return encoder.image(look_reference(soft, coord, color, views.theta, views.gain, encoder.size))
+
+    done = effective(field.lattice(64), weight, diffeomorphic=diffeomorphic)
+    parts = (field.part_colors().T @ field.masks(64).flatten(1)).reshape(1, 3, 64, 64)
+    price = torch.cat([movement_price(marks, 64, config.around), tint_price(field.parts, 64)])
+    costs = penalties_reference(done.coord, done.color - weight * parts, price, *evenness(crop))
+    terms = dict(zip(PENALTIES, costs, strict=True))
+    terms["palette"] = ((field.palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()
+    still = torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64)
+    targets = make_targets(encoder, prompts, see(*still, views.choose(chosen)), config.target, config.intensity)
+    terms["text"] = 1 - (see(*done, views.choose(chosen)) * targets).sum(1).mean()
+    assert values == pytest.approx({name: value.item() for name, value in terms.items()}, rel=1e-3, abs=1e-5)
+    total = terms["text"] + sum(getattr(config, name) * terms[name] for name in (*PENALTIES, "palette"))
+    wanted = torch.autograd.grad(total, list(field.parameters()))
+    for (name, gradient), true in zip(found.items(), wanted, strict=True):
+        torch.testing.assert_close(gradient, true, rtol=1e-3, atol=1e-4 * float(true.abs().max()), msg=name)
+
+
+def test_a_steps_total_is_its_terms_by_their_weights(setup):
+    field, (crop, weight, encoder, prompts, config) = setup
+    *_, step = iterate(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(0))
+    priced = sum(getattr(config, name) * step.terms[name] for name in (*PENALTIES, "palette"))
+    assert step.total == pytest.approx(step.terms["text"] + priced, rel=1e-6) and priced > 0
+
+
+def test_a_broken_field_is_told_before_the_encoder_sees_what_it_draws(setup):
+    field, (crop, weight, encoder, prompts, config) = setup
+    objective = Objective(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(0))
+    seen = encoder.calls
+    with torch.no_grad():
+        field.palette[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="term 'tint' must be finite; got nan at step 7"):
+        objective(torch.tensor([0]), 7)
+    assert encoder.calls == seen
 
 
 class FakeGraphs:
