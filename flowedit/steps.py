@@ -94,7 +94,7 @@ def iterate(
         look, move = captured.look, captured.move
     for number in range(config.most_steps):
         if isinstance(field, HashField):
-            field.set_levels(min(1.0, 0.4 + 1.2 * number / config.most_steps))
+            field.set_levels(min(1.0, 0.6 + 1.2 * number / config.most_steps))
         chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
         values = objective.read(look(chosen, number).tolist(), number)
         total = sum(weight * values[name] for name, weight in objective.weights.items())
