@@ -42,6 +42,28 @@ class Timer:
         self.seconds = time.perf_counter() - self._start
 
 
+class PeakMemory:
+    """MiB that torch held on the GPU at most during a `with` block; None without a GPU."""
+
+    mib: float | None = None
+
+    def __enter__(self) -> PeakMemory:
+        if torch.cuda.is_available():
+            _finish_queue()
+            torch.cuda.reset_peak_memory_stats()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if torch.cuda.is_available():
+            _finish_queue()
+            self.mib = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+
+
+def tell_peak(row: Mapping[str, Any]) -> str:
+    """End a printed line with its `peak_mib`, where there is one."""
+    return "" if row["peak_mib"] is None else f"  {row['peak_mib']:.1f} MiB"
+
+
 @dataclass(frozen=True)
 class Spread:
     """Seconds of repeated calls: the median, and between which values the middle half lies."""

@@ -26,7 +26,7 @@ from flowedit.kernels import (
 from flowedit.kernels.hash_encode import reference as naive
 from torch import Tensor
 
-from benchmarks.common import ROOT, environment, time_calls, write_report
+from benchmarks.common import ROOT, PeakMemory, environment, tell_peak, time_calls, write_report
 from flowedit.align import Crop
 from flowedit.field import HashField, RasterField
 from flowedit.image import Photo
@@ -196,10 +196,12 @@ def measure(operation: str, device: str) -> list[dict[str, Any]]:
     """Time each case; the ratio is to the first of its size."""
     rows: list[dict[str, Any]] = []
     for size, method, call in CASES[operation](device):
-        spread = time_calls(call)
+        with PeakMemory() as peak:
+            spread = time_calls(call)
         first = next((row for row in rows if row["size"] == size), None)
         ratio = 1e3 * spread.median / first["ms"] if first else 1.0
-        rows.append({"operation": operation, "size": size, "method": method, **spread.row(), "ratio": round(ratio, 2)})
+        told = {"ratio": round(ratio, 2), "peak_mib": peak.mib}
+        rows.append({"operation": operation, "size": size, "method": method, **spread.row(), **told})
     return rows
 
 
@@ -234,7 +236,7 @@ def main() -> None:
             rows.append(row)
             quarters = f"{row['low']:.2f} to {row['high']:.2f}"
             name = f"{row['operation']:12s} {row['size']:24s} {row['method']:34s}"
-            print(f"{name} {row['ms']:9.2f} {quarters:>17s} {row['ratio']:7.2f}", flush=True)
+            print(f"{name} {row['ms']:9.2f} {quarters:>17s} {row['ratio']:7.2f}{tell_peak(row)}", flush=True)
     for line in stored_bytes():
         print(line)
     if options.json:

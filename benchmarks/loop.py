@@ -21,7 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.common import Timer, environment, find_portraits, time_calls, write_report
+from benchmarks.common import (
+    PeakMemory,
+    Timer,
+    environment,
+    find_portraits,
+    tell_peak,
+    time_calls,
+    write_report,
+)
 from flowedit.align import choose
 from flowedit.config import Config
 from flowedit.encoder import ClipEncoder, Encoder, load_encoder
@@ -78,7 +86,8 @@ def overhead(photo: Photo, views: int, device: str, rounds: int) -> Iterator[dic
             ratios, times = [], []
             for _ in range(rounds):
                 before = time_calls(alone).median
-                step = statistics.median(time_steps(encoder, photo, config))
+                with PeakMemory() as peak:
+                    step = statistics.median(time_steps(encoder, photo, config))
                 after = time_calls(alone).median
                 times.append((step, (before + after) / 2))
                 ratios.append(times[-1][0] / times[-1][1])
@@ -86,7 +95,7 @@ def overhead(photo: Photo, views: int, device: str, rounds: int) -> Iterator[dic
             yield {
                 "encoder": encoder.name, "field": field, "views": views, "step_ms": 1e3 * step, "encoder_ms": 1e3 * own,
                 "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
-                "limit": LIMITS[encoder.name][field],
+                "limit": LIMITS[encoder.name][field], "peak_mib": peak.mib,
             }  # fmt: skip
 
 
@@ -206,11 +215,9 @@ def main() -> None:
         )
         for row in overhead(photo, options.views, options.device, options.rounds):
             rows.append(row)
-            spread, limit = f"{row['low']:.2f} to {row['high']:.2f}", f"{row['limit']:.2f}"
-            times = f"{row['step_ms']:9.2f} {row['encoder_ms']:11.2f}"
-            print(
-                f"{row['encoder']:10s} {row['field']:7s} {times} {row['ratio']:6.2f} {spread:>13s}  {limit}", flush=True
-            )
+            spread, limit = f"{row['low']:.2f} to {row['high']:.2f}", f"{row['limit']:.2f}{tell_peak(row)}"
+            times = f"{row['step_ms']:9.2f} {row['encoder_ms']:11.2f} {row['ratio']:6.2f}"
+            print(f"{row['encoder']:10s} {row['field']:7s} {times} {spread:>13s}  {limit}", flush=True)
     if options.json:
         write_report(options.json, {**environment(), "rows": rows})
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import skimage.data
 import torch
 
 from benchmarks import judge
-from benchmarks.common import Timer, environment, find_portraits, finite
+from benchmarks.common import PeakMemory, Timer, environment, find_portraits, finite, tell_peak
 from benchmarks.edit import make_config, values_of
 from benchmarks.loop import count_calls, descend, middle, ways
 from benchmarks.sheet import CELL_PX, HEAD_PX, save_sheets
@@ -293,6 +294,20 @@ def test_timer_and_environment():
     about = json.loads(json.dumps(environment()))
     assert about["versions"]["torch"] == torch.__version__.split("+")[0] or about["versions"]["torch"]
     assert about["machine"]["cores"] >= 1 and "commit" in about
+
+
+def test_peak_memory_is_told_where_there_is_a_gpu(monkeypatch):
+    with PeakMemory() as nothing:
+        pass
+    assert nothing.mib is None and tell_peak({"peak_mib": nothing.mib}) == ""
+    seen = []
+    fakes = {"is_available": lambda: True, "max_memory_allocated": lambda: 3 << 19}
+    fakes |= {name: partial(seen.append, name) for name in ("synchronize", "reset_peak_memory_stats")}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    with PeakMemory() as peak:
+        assert seen[-1] == "reset_peak_memory_stats"
+    assert peak.mib == 1.5 and tell_peak({"peak_mib": peak.mib}).split() == ["1.5", "MiB"]
 
 
 # --- loop
