@@ -24,9 +24,7 @@ def paint(
 
 
 @paint.register_fake
-def _(
-    color: Tensor, weight: Tensor, palette: Tensor, paints: Tensor, masks: Tensor, limit: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(color: Tensor, *_: Any) -> tuple[Tensor, ...]:
     return color.new_empty(color.shape), color.new_empty(color.shape), color.new_empty(())
 
 
@@ -50,18 +48,8 @@ def paint_backward(
 
 
 @paint_backward.register_fake
-def _(
-    color: Tensor,
-    weight: Tensor,
-    palette: Tensor,
-    paints: Tensor,
-    masks: Tensor,
-    d_shown: Tensor,
-    d_own: Tensor,
-    d_used: Tensor,
-    limit: float,
-) -> tuple[Tensor, Tensor]:
-    return color.new_empty(color.shape, dtype=torch.float32), palette.new_empty(palette.shape, dtype=torch.float32)
+def _(color: Tensor, weight: Tensor, palette: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    return tuple(x.new_empty(x.shape, dtype=torch.float32) for x in (color, palette))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

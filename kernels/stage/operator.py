@@ -37,24 +37,10 @@ def stage(
 
 
 @stage.register_fake
-def _(
-    image: Tensor,
-    coord: Tensor,
-    color: Tensor,
-    palette: Tensor,
-    weight: Tensor,
-    paints: Tensor,
-    masks: Tensor,
-    price: Tensor,
-    even_x: Tensor,
-    even_y: Tensor,
-    theta: Tensor,
-    gain: Tensor,
-    limit: float,
-    size: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    tint = color.new_empty(color.shape)
-    return image.new_empty(len(theta), 3, size, size), tint, torch.empty_like(tint), coord.new_empty(6)
+def _(*given: Any) -> tuple[Tensor, ...]:
+    (image, coord, color), theta, size = given[:3], given[10], given[13]
+    views = image.new_empty(len(theta), 3, size, size)
+    return views, color.new_empty(color.shape), color.new_empty(color.shape), coord.new_empty(6)
 
 
 @operator("flowedit::stage_backward")
@@ -89,29 +75,8 @@ def stage_backward(
 
 
 @stage_backward.register_fake
-def _(
-    image: Tensor,
-    coord: Tensor,
-    color: Tensor,
-    palette: Tensor,
-    weight: Tensor,
-    paints: Tensor,
-    masks: Tensor,
-    price: Tensor,
-    even_x: Tensor,
-    even_y: Tensor,
-    theta: Tensor,
-    gain: Tensor,
-    shown: Tensor,
-    own: Tensor,
-    d_views: Tensor,
-    d_shown: Tensor | None,
-    d_own: Tensor | None,
-    d_terms: Tensor,
-    limit: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    d_coord, d_color, d_palette = (x.new_empty(x.shape, dtype=torch.float32) for x in (coord, color, palette))
-    return d_coord, d_color, d_palette
+def _(image: Tensor, *given: Any) -> tuple[Tensor, ...]:
+    return tuple(moved.new_empty(moved.shape, dtype=torch.float32) for moved in given[:3])
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
