@@ -102,16 +102,11 @@ class Field(nn.Module, ABC):
     def lattice(self, size: int) -> Offsets:
         """Evaluate, differentiably, at the pixel centres of a size x size grid over the crop: (1, ·, size, size)."""
         _count("size", size, 1, 1 << 16)
-        coord, color = self._lattice(size)
+        coord, color = self.bare(size)
         if self.palette is not None:
             everywhere = torch.ones_like(color[:, :1])
             color, _, _ = paint(color, everywhere, self.palette, self.paints, self.masks(size), self.max_tint)
         return Offsets(coord, color)
-
-    @final
-    def bare(self, size: int) -> Offsets:
-        """Evaluate as `lattice` does, without the parts' colors."""
-        return self._lattice(size)
 
     def masks(self, size: int) -> Tensor:
         """Say how much of each part's color each point of a grid takes: (n_parts, size, size) in [0, 1]."""
@@ -137,7 +132,8 @@ class Field(nn.Module, ABC):
         """Cells along one side of the finest grid that the offsets are smooth between."""
 
     @abstractmethod
-    def _lattice(self, size: int) -> Offsets: ...
+    def bare(self, size: int) -> Offsets:
+        """Evaluate as `lattice` does, without the parts' colors."""
 
     @abstractmethod
     def _at(self, points: Tensor) -> tuple[Tensor, Tensor]: ...
@@ -187,7 +183,8 @@ class RasterField(Field):
         """Cells along one side of the finer of the two lattices."""
         return max(self.coord_size, self.color_size)
 
-    def _lattice(self, size: int) -> Offsets:
+    def bare(self, size: int) -> Offsets:
+        """See `Field`; by two matrix products for each lattice."""
         coord, color = (upsample(control[None], size, size, "b_spline", limit) for control, limit in self._control())
         return Offsets(coord, color)
 
@@ -287,8 +284,8 @@ class HashField(Field):
         """Cells along one side of the finest level."""
         return math.ceil(self.base_resolution * self.per_level_scale ** (self.n_levels - 1))
 
-    def _lattice(self, size: int) -> Offsets:
-        # Through a sparse operator made once for each size.
+    def bare(self, size: int) -> Offsets:
+        """See `Field`; through a sparse operator made once for each size."""
         n_levels, rows, _ = self.table.shape
         grid = (n_levels, rows, self.base_resolution, self.per_level_scale)
         encoding = _lattice_encoding(size, self._reach, grid, self.table.dtype, self.table.device)
