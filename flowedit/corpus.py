@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent / "corpora"
 NEUTRAL = "a face"
 MOST = 1000  # prompts in a file
 DEPENDENT = 0.25  # share of a prompt's change that must be new to the basis
+EXAMPLES = 3  # prompts of a shipped corpus that the log names
 LITTLE = 0.5  # share of what is asked for; a corpus that holds less is about something else
 NONE = 1e-3  # a change shorter than this is none; embeddings have length 1
 
@@ -135,12 +136,12 @@ def span_corpus(encoder: Encoder, corpus: Corpus, change: Tensor, components: in
     """
     known = [prompt for prompt in corpus.prompts if encoder.knows(prompt)]
     if left := [prompt for prompt in corpus.prompts if prompt not in known]:
-        _tell(corpus, f"corpus {corpus.name}: {encoder.name} does not know {_list(left)}; left out")
+        _tell(corpus, f"{encoder.name} does not know", left, "; left out")
     require(len(known) > 1, f"corpus must have 2 prompts that {encoder.name} knows; got {len(known)}: {corpus.name}")
     changes = embed_changes(encoder, known)
     basis = order_prompts(changes, known, change) if components is None else find_components(changes, components)
     if basis.dropped:
-        _tell(corpus, f"corpus {corpus.name}: dropped, as others say the same: {_list(basis.dropped)}")
+        _tell(corpus, "dropped, as others say the same:", basis.dropped)
     share = float((basis.vectors @ change).norm() / change.norm())
     if share < LITTLE:
         warnings.warn(
@@ -193,13 +194,12 @@ def find_components(changes: Tensor, n: int) -> Basis:
     return Basis(rows[:n].to(changes))
 
 
-def _tell(corpus: Corpus, message: str) -> None:
-    """Warn about the user's own file, which they may want to mend; of ours, say it in the log."""
+def _tell(corpus: Corpus, said: str, prompts: Sequence[str], more: str = "") -> None:
+    """Warn about the user's own file, all of which they may want to mend; of ours, give the log a few examples."""
+    shown = prompts if corpus.own else prompts[:EXAMPLES]
+    rest = f" and {len(prompts) - len(shown)} more" if len(shown) < len(prompts) else ""
+    message = f"corpus {corpus.name}: {said} {', '.join(map(repr, shown))}{rest}{more}"
     if corpus.own:
         warnings.warn(message, stacklevel=2)
     else:
         LOG.info(message)
-
-
-def _list(prompts: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(map(repr, prompts))

@@ -184,7 +184,7 @@ class RasterField(Field):
         return max(self.coord_size, self.color_size)
 
     def bare(self, size: int) -> Offsets:
-        """See `Field`; by two matrix products for each lattice."""
+        """See `Field`; both lattices are read on the finer grid."""
         coord, color = (upsample(control[None], size, size, "b_spline", limit) for control, limit in self._control())
         return Offsets(coord, color)
 

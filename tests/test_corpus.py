@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,10 @@ def test_what_is_left_out_is_said_of_ours_in_the_log_and_of_yours_in_a_warning(c
     prompts = ("red", "blue", "left", "unheard", "unknown")  # the last two mean the same
     with caplog.at_level(logging.INFO, "flowedit"):
         span_corpus(judge, Corpus("colors", prompts), text_change(judge, {"red": 1.0}))
-    assert "dropped, as others say the same: " in caplog.text and "'unknown'" in caplog.text
+        span_corpus(judge, Corpus("many", (*prompts, "and", "on", "so")), text_change(judge, {"red": 1.0}))
+    few, many = caplog.messages
+    assert few == "corpus colors: dropped, as others say the same: 'unknown'"
+    assert re.fullmatch(r"corpus many: dropped, as others say the same: '\w+', '\w+', '\w+' and 1 more", many)
     with pytest.warns(UserWarning, match=r"corpus mine.txt: dropped.*'unknown'"):
         span_corpus(judge, Corpus("mine.txt", prompts, own=True), text_change(judge, {"red": 1.0}))
 
