@@ -124,6 +124,8 @@ def tell(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
         movement[f"{name}_percent_of_eye_distance"] = round(100 * value / eyes, 3) if eyes else None
     folds = count_folds(look.offsets.coord)
     return {
+        "points": [] if crop.landmarks is None else say_points(look.moved, crop),  # what most will want comes first
+        "colors": _colors(look, crop),
         "crop_side_px": round(side, 2),
         "eye_distance_px": None if eyes is None else round(eyes, 2),
         "movement": movement,
@@ -138,8 +140,6 @@ def tell(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
         },
         "parts": _parts(edit, crop),
         "regions": _regions(look, crop),
-        "points": [] if crop.landmarks is None else say_points(look.moved, crop),
-        "colors": _colors(look, crop),
     }
 
 
