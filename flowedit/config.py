@@ -17,7 +17,7 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)  # of a sweep
 class HashConfig:
     """The hash grid of `field="hash"`; names as in tiny-cuda-nn."""
 
-    n_levels: int = 7
+    n_levels: int = 8
     """Levels of the grid that color may use."""
     n_coord_levels: int = 6
     """Levels that movement may use: fewer, since fine levels make geometry rough."""
@@ -27,7 +27,7 @@ class HashConfig:
     """Logarithm of the entries per level."""
     base_resolution: int = 4
     """Cells along one side of the coarsest level."""
-    per_level_scale: float = 1.5
+    per_level_scale: float = 1.42
     """Growth of the resolution from level to level."""
     hidden: int = 32
     """Width of the small network behind the grid."""

@@ -232,12 +232,12 @@ class HashField(Field):
 
     def __init__(
         self,
-        n_levels: int = 7,
+        n_levels: int = 8,
         n_coord_levels: int = 4,
         n_features_per_level: int = 2,
         log2_hashmap_size: int = 14,
         base_resolution: int = 4,
-        per_level_scale: float = 1.5,
+        per_level_scale: float = 1.42,
         hidden: int = 32,
         n_hidden: int = 1,
         max_shift: float = 0.045,
