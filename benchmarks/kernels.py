@@ -137,7 +137,7 @@ def face(device: str) -> dict[str, Tensor]:
 
 
 def face_cases(operation: Callable[..., Any], leaves: Sequence[str], fixed: Sequence[str], **numbers: float) -> Cases:
-    """An operation on that face, by each backend; of several results the sum."""
+    """An operation on that face, by each backend, and the gradients of all that it returns."""
 
     def cases(device: str) -> Iterator[Case]:
         given = face(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -96,7 +96,8 @@ def iterate(
         if isinstance(field, HashField):
             field.set_levels(min(1.0, 0.6 + 1.2 * number / config.most_steps))
         chosen = torch.randperm(POOL, generator=generator)[: config.views].to(crop.device)
-        values = objective.read(look(chosen, number).tolist(), number)
+        values = dict(zip(objective.weights, look(chosen, number).tolist(), strict=True))
+        check_finite(values, number)
         total = sum(weight * values[name] for name, weight in objective.weights.items())
         yield Step(number, values, total, len(chosen))
         for group, rate in zip(groups, rates, strict=True):  # a quick start, a quiet end
@@ -187,7 +188,7 @@ class Objective:
         if self._avoid is not None:
             terms.append(alike_term(flatten(Offsets(coord, shown), self._config), self._avoid))
         if self._early:
-            self.read(costs.tolist(), number)
+            check_finite(dict(zip(self.weights, costs.tolist(), strict=False)), number)
         seen = self._encoder.image(image)
         # The total is linear in the terms, and its text in the embeddings: these weights are all of its gradient there.
         targets = self._targets.index_select(0, chosen)
@@ -195,14 +196,6 @@ class Objective:
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         return torch.cat([term.detach().reshape(-1) for term in (*terms, text_term(seen.detach(), targets))])
-
-    def read(self, values: Sequence[float], number: int) -> dict[str, float]:
-        """Name the first of the terms, and refuse one that is not a finite number."""
-        named = dict(zip(self.weights, values, strict=False))
-        for name, value in named.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {number}")
-        return named
 
 
 def flatten(offsets: Offsets, config: Config) -> Tensor:
@@ -229,6 +222,13 @@ def alike_term(field: Tensor, others: Tensor) -> Tensor:
         length = (square * (own.square().sum() + (BEGUN * BEGUN) * square)).clamp_min(1e-18).sqrt()
         found.append(F.relu(other @ own / length) * square / total)
     return torch.stack(found).sum(0).mean()
+
+
+def check_finite(values: Mapping[str, float], step: int) -> None:
+    """Refuse a term that is not a finite number."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {step}")
 
 
 def lattice_size(field: Field, side: int) -> int:

@@ -21,7 +21,7 @@ BEST_FIRST: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-_problems: dict[str, str | None] = {}
+_problems: dict[str, str | None] = {}  # by hand: torch.compile looks through functools.cache
 
 
 def problem(backend: str) -> str | None:

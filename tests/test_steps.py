@@ -77,7 +77,7 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
     encoder, prompts, marks = TinyEncoder(), {"red": 1.0}, drawn_landmarks().float()
     objective = Objective(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(1), marks)
     chosen = torch.tensor([3, 5])
-    values = objective.read(objective(chosen, 0).tolist(), 0)
+    values = dict(zip(objective.weights, objective(chosen, 0).tolist(), strict=True))
     found = {name: parameter.grad for name, parameter in field.named_parameters()}
 
     views = Views.draw(POOL, torch.Generator().manual_seed(1), torch.device("cpu"))
