@@ -69,8 +69,8 @@ class EditCommand:
 
 
 @dataclass(frozen=True)
-class SweepCommand:
-    """Show an edit at many strengths: flowedit sweep face.jpg "a smiling face" -o strip.png --animation smile.gif"""
+class Asked:
+    """What one photo is asked to become, by either of the commands that show more than one picture of it."""
 
     photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
     """A photo."""
@@ -80,15 +80,29 @@ class SweepCommand:
     """One more prompt, as for `flowedit edit`."""
     encoder: Annotated[str | None, arg(metavar="NAME")] = None
     """As for `flowedit edit`."""
+    quiet: Annotated[bool, FlagCreatePairsOff] = False
+    """Print errors and warnings only."""
+    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
+
+    @property
+    def task(self) -> tuple[Path, str | dict[str, float]]:
+        return self.photo, parse_prompts([self.prompt, *self.also])
+
+    @property
+    def how(self) -> dict[str, Any]:
+        return {"config": self.config, "encoder": self.encoder, "progress": False if self.quiet else None}
+
+
+@dataclass(frozen=True)
+class SweepCommand(Asked):
+    """Show an edit at many strengths: flowedit sweep face.jpg "a smiling face" -o strip.png --animation smile.gif"""
+
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
     """File for the strip. Default: PHOTO_sweep.png in the current folder."""
     strengths: tuple[float, ...] = STRENGTHS
     """0 is the photo, 1 the edit as optimized; the strength that the edit chose is shown among them."""
     animation: Annotated[Path | None, arg(metavar="PATH")] = None
     """Also write the edit coming and going: a .gif, or an .mp4 if imageio with ffmpeg is installed."""
-    quiet: Annotated[bool, FlagCreatePairsOff] = False
-    """Print errors and warnings only."""
-    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
     def run(self) -> int:
         """Optimize once, draw many."""
@@ -102,10 +116,7 @@ class SweepCommand:
         check_strip(out)  # said now, not after the work
         for path in animation:
             check_animation(path)
-        prompts = parse_prompts([self.prompt, *self.also])
-        edit = flowedit.optimize(
-            self.photo, prompts, config=self.config, encoder=self.encoder, progress=False if self.quiet else None
-        )
+        edit = flowedit.optimize(*self.task, **self.how)
         save_strip(edit, out, self.strengths)
         for path in animation:
             save_animation(edit, path)
@@ -117,17 +128,9 @@ class SweepCommand:
 
 
 @dataclass(frozen=True)
-class VaryCommand:
+class VaryCommand(Asked):
     """Find several different edits for one sentence: flowedit vary face.jpg "a smiling face" --sheet sheet.png"""
 
-    photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
-    """A photo."""
-    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
-    """TEXT or TEXT=WEIGHT."""
-    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
-    """One more prompt, as for `flowedit edit`."""
-    encoder: Annotated[str | None, arg(metavar="NAME")] = None
-    """As for `flowedit edit`."""
     n: int = 4
     """How many."""
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
@@ -136,9 +139,6 @@ class VaryCommand:
     """Also keep the edits themselves, for `flowedit apply`: file for the first, as OUT."""
     sheet: Annotated[Path | None, arg(metavar="PATH")] = None
     """Also put the face and its variants side by side."""
-    quiet: Annotated[bool, FlagCreatePairsOff] = False
-    """Print errors and warnings only."""
-    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
     def run(self) -> int:
         """Optimize a few times, each time away from what was found before."""
@@ -157,11 +157,7 @@ class VaryCommand:
         check_picture(first)  # said now, not after the work
         for path in sheets:
             check_strip(path)
-        prompts = parse_prompts([self.prompt, *self.also])
-        progress = False if self.quiet else None
-        edits = flowedit.variants(
-            self.photo, prompts, self.n, config=self.config, encoder=self.encoder, progress=progress
-        )
+        edits = flowedit.variants(*self.task, self.n, **self.how)
         for path, edit in zip(outs, edits, strict=False):
             edit.save(path)
             if not self.quiet:
