@@ -28,7 +28,7 @@ clean:
 # The install is editable: changed source counts at once, changed dependencies on the next `make`.
 $(READY): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit("flowedit: Python must be 3.10 or newer; got %d.%d (try: make PYTHON=python3.12)" % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
-	@echo "Setting up $(VENV), once: a few minutes, most of them for torch."
+	@echo "Setting up $(VENV), once: a few minutes and, on Linux, 6 GB of disk, most of both for torch."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	@touch $@
