@@ -12,11 +12,11 @@ from torch import Tensor
 from .checks import require
 from .corpus import embed_changes
 from .encoder import Encoder, check_prompt
-from .region import face_distance, fall, pixel_centres
+from .region import face_distance, fall, pixel_centres, region_mask
 
 POOL = 8  # views made before the loop, each with its target
 NEAR = (0.05, 0.4)  # from a face's outline, in distances between the eyes: still on it, and off it
-COVERED = 10.0
+COVERED = 40.0  # a part's color is one for all of it; an own tint beside it would make spots
 LEAST_SHARE = 0.05  # of a prompt's change, that must lie in its corpus' subspace
 AXIS = 1e-3  # of a prompt's change: an axis that holds less is not about it
 EDGE = 0.03  # color difference between neighbours, image units, that counts as an edge
@@ -199,18 +199,24 @@ def evenness(image: Tensor) -> tuple[Tensor, Tensor]:
     return tuple(torch.exp(-(d.square().sum(1, keepdim=True) / EDGE**2)) for d in (dx, dy))  # type: ignore[return-value]
 
 
-def tint_price(parts: Tensor, size: int) -> Tensor:
+def tint_price(parts: Tensor, landmarks: Tensor | None, size: int) -> Tensor:
     """Price of a pixel's own tint: 1, and COVERED in a part of the face, which has a color for that.
+
+    The same about eyes and mouth, where the rest, teeth and the whites of the eyes, should keep its color.
 
     Args:
         parts: (n, m, m) uint8 masks.
+        landmarks: (68, 2) of the face, crop coordinates; without them the parts alone are covered.
         size: S.
 
     Returns:
         (1, S, S).
     """
-    most = F.interpolate(parts.amax(0)[None, None].float() / 255, (size, size), mode="bilinear")
-    return 1 + (COVERED - 1) * most[0]
+    covered = F.interpolate(parts.amax(0)[None, None].float() / 255, (size, size), mode="bilinear")
+    if landmarks is not None:
+        for name in ("eyes", "mouth"):
+            covered = torch.maximum(covered, region_mask(name, landmarks.cpu(), size).to(covered))
+    return 1 + (COVERED - 1) * covered[0]
 
 
 def movement_price(landmarks: Tensor, size: int, around: float) -> Tensor:

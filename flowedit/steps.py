@@ -152,7 +152,7 @@ class Objective:
         if field.palette is None:
             self._palette, masks, tinted = crop.new_zeros(0, 3), crop.new_zeros(0, size, size), free
         else:
-            self._palette, masks, tinted = field.palette, field.masks(size), tint_price(field.parts, size)
+            self._palette, masks, tinted = field.palette, field.masks(size), tint_price(field.parts, landmarks, size)
         even = evenness(F.interpolate(crop, (size, size), mode="area"))
         self._fixed = self._light, field.paints, masks, torch.cat([moved, tinted]), *even
         self._config, self._avoid = config, None if avoid is None else avoid.to(crop)

@@ -60,6 +60,42 @@ def test_an_open_mouth_is_no_lip():
     assert at(lips, torch.tensor([0.0, 0.35])) == 0 < 0.9 < at(lips, torch.tensor([0.0, 0.485]))
 
 
+def test_a_tooth_is_no_lip_wherever_the_landmarks_lie():
+    image = plain(torch.tensor([0.7, 0.4, 0.4]))
+    place = middle(57, 66)  # within the lower lip's outline
+    column, row = ((place + 1) / 2 * 96).long()
+    image[:, :, row - 1 : row + 2, column : column + 3] = torch.tensor([0.85, 0.83, 0.78])[None, :, None, None]
+    image[:, :, row - 1 : row + 2, column - 6 : column - 3] = torch.tensor([0.88, 0.5, 0.5])[None, :, None, None]
+    lips, beside = masks(image)["lips"], torch.tensor([-9 / 96, 0.0])
+    assert at(lips, place + torch.tensor([2 / 96, 0.0])) < 0.1
+    assert at(lips, place + beside) > 0.8  # a gloss is lighter, but as red
+
+
+def test_an_iris_is_where_the_eye_looks_and_its_white_stays_white():
+    image = plain()
+    size = image.shape[-1]
+    look = 0.03  # to the right
+    for eye in (slice(36, 42), slice(42, 48)):
+        low, high = ((LANDMARKS[eye].amin(0), LANDMARKS[eye].amax(0))[k] for k in (0, 1))
+        (x0, y0), (x1, y1) = (((corner + 1) / 2 * size).round().long().tolist() for corner in (low, high))
+        image[:, :, y0 : y1 + 1, x0 : x1 + 1] = 0.8
+        x = round(float((LANDMARKS[eye].mean(0)[0] + look + 1) / 2 * size))
+        image[:, :, y0 : y1 + 1, x - 2 : x + 3] = 0.2
+    drawn, straight = masks(image)["irises"], masks()["irises"]
+    for eye in (slice(36, 42), slice(42, 48)):
+        centre = LANDMARKS[eye].mean(0)
+        assert at(drawn, centre + torch.tensor([look, 0.0])) > 0.9
+        assert at(drawn, centre - torch.tensor([0.05, 0.0])) == 0 < at(straight, centre - torch.tensor([0.05, 0.0]))
+
+
+def test_rouge_is_longer_along_the_cheekbone():
+    left = masks()["cheeks"][:, : PARTS_PX // 2].double()
+    places = left.nonzero().double()
+    spread, axes = torch.linalg.eigh(places.T.cov(aweights=left[left > 0]))
+    assert spread[1] > 2 * spread[0]
+    assert axes[0, 1] / axes[1, 1] > 0.2  # and rises towards the ear, which is on the left
+
+
 def test_what_has_another_color_is_no_skin():
     image = plain()
     image[:, :, :, :48] = torch.tensor([0.1, 0.2, 0.8])[None, :, None, None]  # half of the face is painted blue
@@ -93,12 +129,24 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
 def test_own_tint_costs_more_where_a_part_has_a_color_for_it():
     masks = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
     masks[1, :, : PARTS_PX // 2] = 255
-    price = tint_price(masks, 32)
+    price = tint_price(masks, None, 32)
     assert price[0, :, :15].min() == price.max() == COVERED > 1 == price[0, :, 17:].max()
     color = torch.zeros(1, 3, 32, 32)
     color[..., :8] = 0.1
     covered, free = (tint(c, price) for c in (color, color.flip(-1)))
     assert covered.item() == pytest.approx(COVERED * free.item())
+
+
+def test_own_tint_costs_as_much_on_teeth_and_the_whites_of_the_eyes():
+    nothing = torch.zeros(1, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+    price = tint_price(nothing, LANDMARKS, PARTS_PX)[0]
+    for name, place in {
+        "mouth": middle(62, 66),
+        "eye": middle(*range(36, 42)),
+        "the other": middle(*range(42, 48)),
+    }.items():
+        assert at(price, place) == COVERED, name
+    assert at(price, LANDMARKS[30]) == 1 == tint_price(nothing, None, PARTS_PX).max()
 
 
 def test_a_fields_parts_are_tinted_where_they_are_drawn_and_never_beyond_the_bound():

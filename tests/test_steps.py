@@ -88,7 +88,7 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
 
     done = effective(field.lattice(64), weight, diffeomorphic=diffeomorphic)
     parts = (field.part_colors().T @ field.masks(64).flatten(1)).reshape(1, 3, 64, 64)
-    price = torch.cat([movement_price(marks, 64, config.around), tint_price(field.parts, 64)])
+    price = torch.cat([movement_price(marks, 64, config.around), tint_price(field.parts, marks, 64)])
     costs = penalties_reference(done.coord, done.color - weight * parts, price, *evenness(crop))
     terms = dict(zip(PENALTIES, costs, strict=True))
     terms["palette"] = ((field.palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()
