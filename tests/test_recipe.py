@@ -18,6 +18,7 @@ from examples.faceclip import attributes as attr
 from examples.faceclip import train_image
 from examples.faceclip.augment import landmark_moves
 from examples.faceclip.captions import CONCEPTS, PEOPLE, describe, foreign, phrase_bank
+from examples.faceclip.evaluate import Held
 from flowedit.measure import measure
 from tests.test_measure import face
 
@@ -48,6 +49,19 @@ def learned() -> set[str]:
     phrases = {f"{article} {words}" for article in ("a", "an", "the") for words in people}
     phrases |= set(phrase_bank()[0]) | {word for word, _ in PEOPLE}
     return phrases | {describe(rng)[0] for _ in range(20000)} | {foreign(rng) for _ in range(20000)}
+
+
+def test_a_face_that_is_said_to_smile_is_not_surely_sad_but_may_be_surprised():
+    held = object.__new__(Held)
+    held.said = np.array(["happiness", "neutral", "sadness", "happiness"])
+    held.person = torch.zeros(4, len(attr.EXPRESSION + attr.PERSON))
+    for name in ("happy", "sad", "surprised"):
+        held.person[:3, attr.EXPRESSION.index(name)] = 1.0
+    everyone = torch.ones(4, dtype=torch.bool)
+    for name, counted in (("sad", [0, 1, 1, 1]), ("surprised", [1, 1, 1, 1]), ("happy", [1, 1, 1, 1])):
+        positive, sure = held.truth(name, everyone)
+        assert positive.tolist() == [1, 1, 1, 0]
+        assert sure.tolist() == counted, name
 
 
 @pytest.mark.parametrize("name", ["unheard.csv", "far.csv"])

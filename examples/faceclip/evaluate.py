@@ -47,6 +47,7 @@ PAIRS = {
     "hair_dark": ("dark hair", "blond hair"),
     "eyes_brown": ("brown eyes", "blue eyes"),
 }
+NO_SMILE = ("sad", "angry", "fearful", "disgusted")  # what nobody is whom the set calls happy
 KINDS = (("women", "men"), ("under 30", "30 to 50", "over 50"), ("dark", "middle", "light"))
 LARGE_GAP = 0.1  # of AUC between two groups of a kind, to be told of
 DRAWS = 1000  # of faces with replacement, for the interval of a gap
@@ -98,12 +99,17 @@ class Held:
         }
 
     def truth(self, name: str, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Which members (N,) show the attribute, and which of them are sure enough to be counted."""
+        """Which members (N,) show the attribute, and which of them are sure enough to be counted.
+
+        Not sure is a face that the classifier calls sad, angry, fearful or disgusted and the set itself happy.
+        """
         if name in attr.GEOMETRY + attr.COLOR:
             return attr.ends(self.measured[:, (attr.GEOMETRY + attr.COLOR).index(name)], members)
         if name == "old":
             return self.age > 50, members & ((self.age < 30) | (self.age > 50))
-        return attr.sure(self.person[:, (attr.EXPRESSION + attr.PERSON).index(name)], members)
+        positive, counted = attr.sure(self.person[:, (attr.EXPRESSION + attr.PERSON).index(name)], members)
+        smiling = torch.from_numpy(self.said == "happiness")
+        return positive, counted & ~(positive & smiling) if name in NO_SMILE else counted
 
     def accuracy(self, name: str, score: Tensor, members: Tensor) -> float | None:
         """AUC of a score (N,) among the members; None if there are too few on one side."""
