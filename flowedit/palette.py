@@ -47,20 +47,24 @@ def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
     grid = pixel_centres(PARTS_PX)
     small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0]
 
+    def away(outline: Tensor, *, closed: bool = True) -> Tensor:
+        return outline_distance(grid, outline, closed) / unit
+
     def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
-        return fall(outline_distance(grid, outline, closed) / unit, full, zero)
+        return fall(away(outline, closed=closed), full, zero)
 
     def disc(centre: Tensor, full: float, zero: float) -> Tensor:
         return fall((grid - centre).norm(dim=-1) / unit, full, zero)
 
     eyes = torch.maximum(soft(p[36:42], 0.02, 0.07), soft(p[42:48], 0.02, 0.07))
     brows = torch.maximum(*(soft(p[a:b], 0.04, 0.10, closed=False) for a, b in ((17, 22), (22, 27))))
-    whole_mouth = soft(p[48:60], -0.01, 0.05)
-    lips = whole_mouth * (1 - soft(p[60:68], -0.02, 0.02)) * (1 - tooth_likeness(small, p))
+    outer, inner = away(p[48:60]), away(p[60:68])
+    teeth = tooth_likeness(small, (outer < 0) & (inner > 0))
+    lips = fall(outer, -0.01, 0.05) * (1 - fall(inner, -0.02, 0.02)) * (1 - teeth)
     down = -1.4 * up
     neck = torch.cat([p[4:13], (p[[12, 4]] + down)])
     face = torch.maximum(soft(face_outline(p, 0.95 * up), -0.02, 0.20), soft(neck, -0.15, 0.05))
-    skin = face * (1 - eyes) * (1 - soft(p[48:60], -0.02, 0.04)) * skin_likeness(small, p)
+    skin = face * (1 - eyes) * (1 - fall(outer, -0.02, 0.04)) * skin_likeness(small, p)
     cheeks = torch.zeros_like(skin)
     for eye, corner, side, wing, ear in ((p[41], p[48], p[2], p[31], p[0]), (p[46], p[54], p[14], p[35], p[16])):
         to = (grid - 0.5 * (eye + corner) - 0.24 * (side - wing)) / unit
@@ -69,7 +73,8 @@ def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
         cheeks = torch.maximum(cheeks, fall(((along / 1.35).square() + 1.8 * across).sqrt(), 0.0, 0.46))
     irises = torch.zeros_like(skin)
     for eye in (p[36:42], p[42:48]):
-        open_eye, dark = soft(eye, -0.02, 0.01), darkness(small, outline_distance(grid, eye, True) < 0)
+        lids = away(eye)
+        open_eye, dark = fall(lids, -0.02, 0.01), darkness(small, lids < 0)
         weight = open_eye * dark + 1e-6
         gaze = (grid * weight[..., None]).sum((0, 1)) / weight.sum() - eye.mean(0)
         gaze = gaze * (GAZE * unit / gaze.norm().clamp(min=1e-9)).clamp(max=1)
@@ -112,12 +117,10 @@ def darkness(image: Tensor, inside: Tensor) -> Tensor:
     return fall(light, float(low.lerp(high, 0.45)), float(low.lerp(high, 0.85)) + 1e-6)
 
 
-def tooth_likeness(image: Tensor, landmarks: Tensor) -> Tensor:
-    """Say how much whiter, that is lighter and less red, each place of `image` (3, H, W) is than the lips."""
+def tooth_likeness(image: Tensor, lips: Tensor) -> Tensor:
+    """Say how much whiter, that is lighter and less red, each place of `image` (3, H, W) is than the `lips` (H, W)."""
     light = image.mean(0)
     red = (image[0] - image[1]) / (light + 0.05)
-    grid = pixel_centres(PARTS_PX)
-    lips = (outline_distance(grid, landmarks[48:60], True) < 0) & (outline_distance(grid, landmarks[60:68], True) > 0)
     if not lips.any():
         return torch.zeros_like(light)
     lighter = (light / (light[lips].median() + 0.05) - 1) / WHITER
