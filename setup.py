@@ -1,4 +1,4 @@
-"""Tell setuptools where the packages lie, kernels/ being installed as flowedit.kernels, and build its C++.
+"""Build the C++ of kernels/, which is flowedit.kernels by the link of that name in flowedit/.
 
 Metadata: pyproject.toml. Runs in an isolated build without torch. The C++ is a plain C library, so one build serves
 every torch; where there is no compiler the install goes on without it, and the package computes with plain torch.
@@ -13,12 +13,8 @@ from setuptools import Extension, find_packages, setup
 OPENMP = ["-Xpreprocessor", "-fopenmp"] if sys.platform == "darwin" else ["-fopenmp"]
 
 setup(
-    packages=[
-        *find_packages(include=["flowedit", "flowedit.*"]),
-        "flowedit.kernels",
-        *(f"flowedit.kernels.{name}" for name in find_packages("kernels")),
-    ],
-    package_dir={"flowedit.kernels": "kernels"},
+    packages=find_packages(include=["flowedit", "flowedit.*"]),
+    package_dir={"": "."},  # said outright, an editable install is one line in a .pth file: found from any folder
     ext_modules=[
         Extension(
             "flowedit.kernels._native",

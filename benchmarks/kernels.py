@@ -12,6 +12,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.common import ROOT, PeakMemory, environment, tell_peak, time_calls, write_report
+from flowedit.align import Crop
+from flowedit.field import HashField, RasterField
+from flowedit.image import Photo
 from flowedit.kernels import (
     LatticeEncoding,
     available,
@@ -24,12 +30,6 @@ from flowedit.kernels import (
     warp_color,
 )
 from flowedit.kernels.hash_encode import reference as naive
-from torch import Tensor
-
-from benchmarks.common import ROOT, PeakMemory, environment, tell_peak, time_calls, write_report
-from flowedit.align import Crop
-from flowedit.field import HashField, RasterField
-from flowedit.image import Photo
 from flowedit.motion import Layer
 from flowedit.render import render
 

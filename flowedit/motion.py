@@ -223,7 +223,8 @@ class _PlacedLayer:
         if self.coord is None:
             dx, dy = coord * (weight * self.shape)
         else:
-            dx, dy = sample(self.coord, *(((axis + 1) * (LATTICE / 2) - 0.5) for axis in (x, y)), "catmull_rom")
+            half = LATTICE / 2
+            dx, dy = sample(self.coord, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "catmull_rom")
         found = torch.cat(
             [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
         )

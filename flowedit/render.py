@@ -118,10 +118,12 @@ def _sample(source: Tensor, still: Tensor, shift: Tensor, row: int, column: int)
     origin = at % width + column, at // width + row
     value = still.flatten(1)
     if everything:
-        read = sample(source, *shift.flatten(1), "catmull_rom", origin=origin)
+        dx, dy = shift.flatten(1)
+        read = sample(source, dx, dy, "catmull_rom", origin=origin)
         value = read.where(moved.flatten(), value)
     else:
-        read = sample(source, *shift.flatten(1)[:, kept], "catmull_rom", origin=origin)
+        dx, dy = shift.flatten(1)[:, kept]
+        read = sample(source, dx, dy, "catmull_rom", origin=origin)
         value = value.index_copy(1, kept, read)
     return value.reshape(still.shape)
 

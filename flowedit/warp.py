@@ -31,7 +31,8 @@ def warp(image: Tensor, offsets: Offsets) -> Tensor:
     """
     coord, color = offsets
     batch = max(len(image), len(coord)) if len(image) and len(coord) else 0
-    return warp_color(*(x.expand(batch, -1, -1, -1) if len(x) == 1 else x for x in (image, coord, color)))
+    image, coord, color = (x.expand(batch, -1, -1, -1) if len(x) == 1 else x for x in (image, coord, color))
+    return warp_color(image, coord, color)
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:

@@ -15,11 +15,11 @@ from typing import ClassVar
 
 import pytest
 import torch
-from flowedit.kernels import available
 
 import flowedit
 import flowedit.image
 from flowedit.cli import main, parse_prompts
+from flowedit.kernels import available
 from flowedit.paths import WrongUsage
 
 

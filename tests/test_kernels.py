@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+
 from flowedit.kernels import LatticeEncoding, available, choose, hash_encode, warp_color
 from flowedit.kernels.hash_encode import reference as hash_reference
 from flowedit.kernels.warp_color import reference as warp_reference
-
 from tests.judging import assert_as_exact_as, bits_by_threads, generator
 
 BACKENDS = available("cpu")

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+
 from flowedit.kernels import available, look, warp_color
 from flowedit.kernels.look import reference
 from flowedit.kernels.look.operator import look as operator
-
 from tests.judging import assert_as_exact_as, bits_by_threads, generator
 
 BACKENDS = available("cpu", "look")

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from flowedit.kernels import available
 from PIL import Image
 from stand_in import TinyEncoder, picture
 
@@ -15,6 +14,7 @@ import flowedit
 from flowedit.config import Config
 from flowedit.field import _lattice_encoding
 from flowedit.image import load
+from flowedit.kernels import available
 from flowedit.loop import CHECK
 
 QUICK = Config(align=False, steps=4, coord_size=4, color_size=4)

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from flowedit.kernels import look
 from stand_in import TinyEncoder
 
 from flowedit.field import Offsets, centres
+from flowedit.kernels import look
 from flowedit.objective import (
     Views,
     check_prompts,

@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 import torch
+
 from flowedit.kernels import available, mix, paint
 from flowedit.kernels.paint import reference
 from flowedit.kernels.paint.operator import paint as operator
-
 from tests.judging import assert_as_exact_as, bits_by_threads, generator
 
 BACKENDS = available("cpu", "paint")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from flowedit.kernels.penalties.reference import tint
 from test_align import drawn_landmarks
 
 from flowedit.field import PARTS_PX, RasterField, make_field
+from flowedit.kernels.penalties.reference import tint
 from flowedit.objective import COVERED, tint_price
 from flowedit.palette import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from flowedit.kernels import available, planes
 
 BACKENDS = available("cpu", "planes")

@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 import torch
+
 from flowedit.kernels import available, look, paint, penalties, stage, upsample, warp_color
 from flowedit.kernels.stage import reference
 from flowedit.kernels.stage.operator import stage as operator
-
 from tests.judging import assert_as_exact_as, bits_by_threads, generator
 
 BACKENDS = available("cpu", "stage")

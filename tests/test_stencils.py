@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+
 from flowedit.kernels import available, sample, upsample
 from flowedit.kernels.sample import reference as sample_reference
 from flowedit.kernels.stencil import STENCILS, b_spline, catmull_rom, gather, linear
 from flowedit.kernels.upsample import reference as upsample_reference
-
 from tests.judging import assert_as_exact_as, generator
 
 BACKENDS = available("cpu")

@@ -6,9 +6,6 @@ import contextlib
 
 import pytest
 import torch
-from flowedit.kernels import PENALTIES
-from flowedit.kernels.look.reference import look as look_reference
-from flowedit.kernels.penalties.reference import penalties as penalties_reference
 from stand_in import TinyEncoder
 from test_align import drawn_landmarks
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +14,9 @@ from flowedit.capture import WARM_UP, Captured
 from flowedit.config import Config
 from flowedit.descent import PlaceAdam
 from flowedit.field import PARTS_PX, HashField, RasterField
+from flowedit.kernels import PENALTIES
+from flowedit.kernels.look.reference import look as look_reference
+from flowedit.kernels.penalties.reference import penalties as penalties_reference
 from flowedit.objective import POOL, Views, evenness, make_targets, movement_price, soften, tint_price
 from flowedit.steps import Objective, iterate, make_optimizers
 from flowedit.warp import effective

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from flowedit.kernels import LatticeEncoding
 from flowedit.kernels.hash_encode import reference as hash_reference
 from flowedit.kernels.warp_color import reference as warp_reference

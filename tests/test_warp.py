@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from flowedit.kernels import jacobian_determinant
 
 from flowedit.field import Offsets, RasterField, centres
+from flowedit.kernels import jacobian_determinant
 from flowedit.warp import (
     compose,
     count_folds,
