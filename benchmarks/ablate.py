@@ -20,9 +20,9 @@ from benchmarks.edit import faces_of, find_asked, make_config, run, settings_of,
 from benchmarks.table import COLUMNS, align, average
 from flowedit import Config
 from flowedit.checks import require
-from flowedit.encoder import Encoder
-from flowedit.image import write_atomically
-from flowedit.loop import load_guide
+from flowedit.fit.loop import resolve_encoder
+from flowedit.guide.encoder import Encoder
+from flowedit.photo.files import write_atomically
 
 DEFAULT = "default"
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose", "red lipstick")
@@ -88,7 +88,7 @@ def read_done(path: Path, setup: Mapping[str, Any]) -> dict[str, Any] | None:
 def measure_all(options: argparse.Namespace, encoder: Encoder | None) -> dict[str, dict[str, Any]]:
     """Return each variant's report, measured now or before; of one that failed, `error` in one line."""
     about = environment()
-    encoder = encoder or load_guide(options.encoder, Config())
+    encoder = encoder or resolve_encoder(options.encoder, Config())
     chosen = {name: (config, options.out / f"{name}.json") for name, config in variants(options.groups).items()}
     if options.fresh:
         for _, path in chosen.values():  # all at once: what an interrupted call leaves is then as fresh

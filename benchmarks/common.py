@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 import flowedit
+from flowedit.app.paths import find_photos
 from flowedit.checks import require
-from flowedit.image import write_atomically
-from flowedit.paths import find_photos
+from flowedit.photo.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "numpy", "open_clip_torch", "timm", "kornia", "dlib-bin", "pillow")

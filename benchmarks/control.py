@@ -19,17 +19,18 @@ from benchmarks.common import environment, finite, write_report
 from benchmarks.edit import Portrait, compare, faces_of, find_asked, look_at, shared_options, units_of
 from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Config, Edit
-from flowedit.budget import CropEdit
 from flowedit.checks import require
-from flowedit.diversity import spread
-from flowedit.encoder import Encoder, load_encoder
-from flowedit.field import RasterField
-from flowedit.image import load as load_photo
-from flowedit.loop import hear, load_guide, see
-from flowedit.motion import Layer
-from flowedit.objective import text_change
-from flowedit.region import face_distance
-from flowedit.transfer import fit_field
+from flowedit.face.regions import face_distance
+from flowedit.field.raster import RasterField
+from flowedit.fit.judge import judge_edit, measure_similarity
+from flowedit.fit.loop import resolve_encoder
+from flowedit.fit.variants import spread
+from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.targets import text_change
+from flowedit.photo.photo import load as load_photo
+from flowedit.transform.bounds import CropEdit
+from flowedit.transform.transfer import fit_field
+from flowedit.transform.transforms import FieldTransform
 
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose")
 PAIRS = (("a smiling face", "big eyes"), ("a smiling face", "a wide nose"), ("a sad face", "a slim jaw"))
@@ -102,9 +103,9 @@ def transfer(bench: Bench) -> list[dict[str, Any]]:
         own = bench.toward(bench.effects(source, edit), prompt)
         for by in ("landmarks", "frame"):
             carried = [edit.apply(portrait.path, by=by).within() for portrait in others]
-            moves = [bench.toward(bench.effects(*pair), prompt) for pair in zip(others, carried, strict=True)]
-            known = [move for move in moves if move is not None]
-            row = {"prompt": prompt, "by": by, "n": len(moves), "right": judge.share_above(moves, RIGHT_SD)}
+            transforms = [bench.toward(bench.effects(*pair), prompt) for pair in zip(others, carried, strict=True)]
+            known = [move for move in transforms if move is not None]
+            row = {"prompt": prompt, "by": by, "n": len(transforms), "right": judge.share_above(transforms, RIGHT_SD)}
             row |= {"effect": median(known) if known else None, "own": own}
             rows.append(row | {"strength": fmean(each.strength for each in carried)})
     return rows
@@ -124,10 +125,10 @@ def together(bench: Bench) -> list[dict[str, Any]]:
         for way, edits in found.items():
             seen = [effects for effects, _, _ in edits if effects is not None]
             named = {judge.GEOMETRY[prompt][0] for prompt in pair}
-            moves = [[bench.toward(effects, prompt) or 0.0 for effects in seen] for prompt in pair]
+            transforms = [[bench.toward(effects, prompt) or 0.0 for effects in seen] for prompt in pair]
             row = {"prompts": " + ".join(pair), "way": way, "n": len(edits)}
-            row["right"] = sum(min(both) > RIGHT_SD for both in zip(*moves, strict=True)) / len(edits)
-            row |= {name: middle(values) for name, values in zip(("first", "second"), moves, strict=True)}
+            row["right"] = sum(min(both) > RIGHT_SD for both in zip(*transforms, strict=True)) / len(edits)
+            row |= {name: middle(values) for name, values in zip(("first", "second"), transforms, strict=True)}
             row["rest"] = middle(fmean(abs(v) for k, v in effects.items() if k not in named) for effects in seen)
             row["identity"] = median(distance for _, _, distance in edits)
             rows.append(row | {"strength": fmean(edit.strength for _, edit, _ in edits)})
@@ -138,16 +139,16 @@ def several(bench: Bench) -> list[dict[str, Any]]:
     """Ask for four variants: how different they are, and whether each does what was asked."""
     rows = []
     for prompt in bench.options.prompts:
-        spreads, counts, gains, moves = [], [], [], []
+        spreads, counts, gains, transforms = [], [], [], []
         for portrait in bench.portraits:
             edits = flowedit.variants(portrait.path, prompt, encoder=bench.guide, progress=False)
             spreads.append(spread(edits))
             counts.append(len(edits))
-            own = [see(edit, bench.guide)[1].share for edit in edits]
+            own = [measure_similarity(edit, bench.guide)[1].share for edit in edits]
             gains.append(max(own) / min(own) if min(own) > 0 else math.inf)
-            moves += [bench.toward(bench.effects(portrait, edit), prompt) for edit in edits]
+            transforms += [bench.toward(bench.effects(portrait, edit), prompt) for edit in edits]
         row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts), "spread": median(spreads)}
-        rows.append(row | {"gains": median(gains), "right": judge.share_above(moves, RIGHT_SD)})
+        rows.append(row | {"gains": median(gains), "right": judge.share_above(transforms, RIGHT_SD)})
     return rows
 
 
@@ -163,9 +164,9 @@ def judged(bench: Bench) -> list[dict[str, Any]]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     if kind == "default" or fragile is None:
-                        facts.append(hear(bench.edit(portrait, prompt), bench.guide, second))
+                        facts.append(judge_edit(bench.edit(portrait, prompt), bench.guide, second))
                     else:
-                        facts.append(hear(plant(portrait, prompt, fragile), fragile, bench.guide))
+                        facts.append(judge_edit(plant(portrait, prompt, fragile), fragile, bench.guide))
             row = {"edits": kind, "prompt": prompt, "n": len(facts), "warned": fmean(f["fooled"] for f in facts)}
             seen = {"guide": median(f["guide_gain"] for f in facts), "judge": median(f["gain"] for f in facts)}
             rows.append(row | seen)
@@ -187,7 +188,7 @@ def plant(portrait: Portrait, prompt: str, guide: Encoder) -> Edit:
             color += LOUD / 6 * slope.sign()
             color.clamp_(-LOUD, LOUD)
     field = fit_field(torch.zeros(2, 4, 4), color.detach()[0], RasterField(4, 4, max_tint=2 * LOUD))
-    return Edit(photo, (Layer(field, portrait.crop),), prompts)
+    return Edit(photo, (FieldTransform(field, portrait.crop),), prompts)
 
 
 PARTS: dict[str, Callable[[Bench], list[dict[str, Any]]]] = {
@@ -237,7 +238,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
     options = parse(arguments)
     about = environment()
-    bench = Bench(options, encoder or load_guide(options.encoder, Config()))
+    bench = Bench(options, encoder or resolve_encoder(options.encoder, Config()))
     require("transfer" not in options.only or len(bench.portraits) > 1, "transfer must have a second portrait; got one")
     report: dict[str, Any] = {}
     print(f"{len(bench.portraits)} portraits ({options.people}), encoder {bench.guide.name}")

@@ -19,12 +19,13 @@ from benchmarks.common import Timer, environment, find_portraits, finite, write_
 from benchmarks.sheet import CELL_PX, save_sheets
 from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
-from flowedit.align import Crop, Face, extract, face_crop
 from flowedit.checks import require
-from flowedit.encoder import Encoder
-from flowedit.image import load as load_photo
-from flowedit.loop import load_guide
-from flowedit.measure import measure
+from flowedit.face.crop import Crop, extract
+from flowedit.face.detect import Face, face_crop
+from flowedit.face.measures import measure
+from flowedit.fit.loop import resolve_encoder
+from flowedit.guide.encoder import Encoder
+from flowedit.photo.photo import load as load_photo
 
 LEAST_PEOPLE = 5  # portraits that make a population
 
@@ -273,7 +274,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
     options = parse(arguments)
     about = environment()
-    encoder = encoder or load_guide(options.encoder, options.config)
+    encoder = encoder or resolve_encoder(options.encoder, options.config)
     population, paths = faces_of(options)
     report = run(population, paths, options.prompts, options.config, encoder, options.sheet)
     setup = {"encoder": encoder.name, "people": options.people, "match": options.match}

@@ -11,18 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit import Edit
-from flowedit.align import Crop, Face, descriptor, extract, face_crop, find_faces, landmarks, region_mask
-from flowedit.explain import look, tell_background
-from flowedit.field import centres
-from flowedit.image import Photo
-from flowedit.motion import find_crops, move_crop
-from flowedit.warp import count_folds
+from flowedit.face.crop import Crop, extract
+from flowedit.face.detect import Face, descriptor, face_crop, find_faces, landmarks
+from flowedit.face.regions import region_mask
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.warp import count_folds
+from flowedit.photo.photo import Photo
+from flowedit.report.explain import look, summarize_background
+from flowedit.transform.transforms import find_crops, move_crop
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
 INNER = slice(17, 68)  # landmarks without the jaw line, which dlib places loosely
 LEAST_PX = 30  # regions smaller than this, such as closed eyes, have no color of their own
 
-# Prompt -> (measure of flowedit.measure, direction).
+# Prompt -> (measure of flowedit.face.measures, direction).
 GEOMETRY: dict[str, tuple[str, int]] = {
     "a smiling face": ("mouth_curvature", 1),
     "a sad face": ("mouth_curvature", -1),
@@ -142,15 +144,15 @@ def distance(after: Tensor | None, before: Tensor | None) -> float:
 def fold_share(edit: Edit) -> float:
     """Return the share of the crop's pixels, on a 256 x 256 grid, that the edit at its strength turns over."""
     assert edit.photo is not None  # optimize keeps it
-    crops = find_crops(edit.moves)
-    folds = sum(count_folds(move_crop(edit.moves, crop, CROP_PX, edit.strength).coord) for crop in crops)
+    crops = find_crops(edit.transforms)
+    folds = sum(count_folds(move_crop(edit.transforms, crop, CROP_PX, edit.strength).coord) for crop in crops)
     return folds / (CROP_PX**2 * len(crops))
 
 
 def bend(edit: Edit) -> float | None:
     """Return how far a straight line beside the face bends at most, in percent of the distance between the eyes."""
-    crop = find_crops(edit.moves)[0]
-    told = tell_background(look(edit, crop), crop)
+    crop = find_crops(edit.transforms)[0]
+    told = summarize_background(look(edit, crop), crop)
     if told is None or crop.eye_distance is None:
         return None
     return 100 * told["bend_px"] / (crop.eye_distance * crop.side_px / 2)
@@ -176,7 +178,7 @@ def regions(landmarks: Tensor, size: int) -> dict[str, Tensor]:
     """
     skin = region_mask("skin", landmarks, size)
     unit = float((landmarks[42:48].mean(0) - landmarks[36:42].mean(0)).norm())
-    grid = centres(size)
+    grid = pixel_centers(size)
     cheek = torch.zeros(size, size)
     for eye, mouth, jaw, nose in ((41, 48, 2, 31), (46, 54, 14, 35)):
         middle = landmarks[[eye, mouth, jaw, nose]].mean(0)

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.common import ROOT, PeakMemory, environment, tell_peak, time_calls, write_report
-from flowedit.align import Crop
-from flowedit.field import HashField, RasterField
-from flowedit.image import Photo
+from flowedit.face.crop import Crop
+from flowedit.field.hashgrid import HashField
+from flowedit.field.raster import RasterField
 from flowedit.kernels import (
     LatticeEncoding,
     available,
@@ -30,8 +30,9 @@ from flowedit.kernels import (
     warp_color,
 )
 from flowedit.kernels.hash_encode import reference as naive
-from flowedit.motion import Layer
-from flowedit.render import render
+from flowedit.photo.photo import Photo
+from flowedit.transform.render import render
+from flowedit.transform.transforms import FieldTransform
 
 GRID = {"n_levels": 16, "table_size": 2**15, "base_resolution": 16, "per_level_scale": 1.38}
 TESTS = {
@@ -170,7 +171,7 @@ def render_cases(device: str) -> Iterator[Case]:
             for parameter in field.parameters():
                 parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
         name = "raster" if isinstance(field, RasterField) else "hash"
-        yield "24 MP", f"render, {name}", partial(render, photo, [Layer(field, Crop(matrix, None))])
+        yield "24 MP", f"render, {name}", partial(render, photo, [FieldTransform(field, Crop(matrix, None))])
 
     def whole(mode: str) -> Tensor:
         grid = F.affine_grid(torch.eye(2, 3)[None], [1, 3, 4000, 6000], align_corners=False)

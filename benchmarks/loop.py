@@ -30,15 +30,16 @@ from benchmarks.common import (
     time_calls,
     write_report,
 )
-from flowedit.align import choose
 from flowedit.config import Config
-from flowedit.encoder import ClipEncoder, Encoder, load_encoder
-from flowedit.field import Field
-from flowedit.image import Photo, load
-from flowedit.loop import begin, crop_side
-from flowedit.objective import make_targets
-from flowedit.steps import iterate
-from flowedit.warp import effective, warp
+from flowedit.face.detect import choose
+from flowedit.field.base import Field
+from flowedit.field.warp import effective, warp
+from flowedit.fit.iterate import iterate
+from flowedit.fit.loop import prepare_crop
+from flowedit.fit.views import crop_side
+from flowedit.guide.encoder import ClipEncoder, Encoder, load_encoder
+from flowedit.guide.targets import make_targets
+from flowedit.photo.photo import Photo, load
 
 PROMPTS = ("a smiling face", "a sad face", "a surprised face", "big eyes", "a narrow nose", "red lipstick")
 SHARE = 0.95  # of the final gain in similarity, that is to be reached
@@ -59,7 +60,9 @@ def random_vit() -> ClipEncoder:
 def time_steps(encoder: Encoder, photo: Photo, config: Config) -> list[float]:
     """Seconds of each step of an edit: what happens between two of them, the caller apart."""
     generator = torch.Generator().manual_seed(config.seed)
-    layer, pixels, weight = begin(photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator)
+    layer, pixels, weight = prepare_crop(
+        photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator
+    )
     prompts, marks = {PROMPTS[0]: 1.0}, layer.crop.landmarks
     steps = iterate(layer.field, pixels, weight, encoder, prompts, config, generator, landmarks=marks)
     seconds = []
@@ -125,12 +128,14 @@ def descend(
     that a step happens to see. The second is the objective with that similarity, negative, so that it rises too.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    layer, pixels, weight = begin(photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator)
+    layer, pixels, weight = prepare_crop(
+        photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator
+    )
     field = layer.field
 
     def look() -> Tensor:
         with torch.no_grad():
-            offsets = effective(field.lattice(pixels.shape[-1]), weight, diffeomorphic=config.diffeomorphic)
+            offsets = effective(field.on_grid(pixels.shape[-1]), weight, diffeomorphic=config.diffeomorphic)
             return encoder.image(warp(pixels, offsets))
 
     target = make_targets(encoder, {prompt: 1.0}, look(), config.target, config.intensity)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowedit.image import write_atomically
+from flowedit.photo.files import write_atomically
 
 CELL_PX = 224
 HEAD_PX = 26  # for the columns' names

@@ -22,9 +22,9 @@ def summarize(prompt: str, records: Sequence[Mapping[str, Any]]) -> dict[str, An
     row |= {"elsewhere": None, "elsewhere_pixels": None, "worst": None, "truth": None}
     if prompt in judge.GEOMETRY:
         name, sign = judge.GEOMETRY[prompt]
-        moves = [None if r["effects_sd"] is None else sign * r["effects_sd"][name] for r in records]
-        row |= {"measure": f"{name} {'+' if sign > 0 else '-'} SD", "right": judge.share_above(moves, RIGHT_SD)}
-        row["effect"] = middle(moves)
+        transforms = [None if r["effects_sd"] is None else sign * r["effects_sd"][name] for r in records]
+        row |= {"measure": f"{name} {'+' if sign > 0 else '-'} SD", "right": judge.share_above(transforms, RIGHT_SD)}
+        row["effect"] = middle(transforms)
         row |= summarize_unnamed(prompt, [r["effects_sd"] for r in records if r["effects_sd"] is not None])
     elif prompt in judge.COLORS:
         row |= summarize_tint(judge.COLORS[prompt], records)
@@ -63,7 +63,7 @@ def summarize_unnamed(prompt: str, effects: Sequence[Mapping[str, float]]) -> di
 def summarize_tint(tint: judge.Tint, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Boil down the color changes of one prompt; `elsewhere` is other regions' Delta E over the named one's."""
     changes = [{name: judge.Change(**c) for name, c in r["colors"].items()} for r in records]
-    moves = [judge.tint_effect(each, tint) for each in changes]
+    transforms = [judge.tint_effect(each, tint) for each in changes]
 
     def ratio(others: Sequence[str], kind: str) -> float | None:
         named = mean(getattr(each[tint.region], kind) for each in changes if tint.region in each)
@@ -74,8 +74,8 @@ def summarize_tint(tint: judge.Tint, records: Sequence[Mapping[str, Any]]) -> di
     seen = {name: value for name, value in regions.items() if value is not None}
     return {
         "measure": f"{tint.region} {' '.join(a + '-+'[s > 0] for a, s in tint.wanted.items())} dE",
-        "right": judge.share_above(moves, RIGHT_DELTA_E),
-        "effect": middle(moves),
+        "right": judge.share_above(transforms, RIGHT_DELTA_E),
+        "effect": middle(transforms),
         "elsewhere": ratio(tint.others, "delta_e"),
         "elsewhere_pixels": ratio(tint.others, "pixels"),
         "elsewhere_regions": regions,

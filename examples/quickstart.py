@@ -12,7 +12,7 @@ import skimage.data
 import torch
 
 import flowedit
-from flowedit import image
+from flowedit.photo import photo as image
 
 PROMPT = "a surprised face"
 OUT = Path("out")

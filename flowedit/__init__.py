@@ -8,16 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flowedit._version import __version__
+
 if TYPE_CHECKING:
     from flowedit.config import Config
-    from flowedit.diversity import variants
     from flowedit.edit import Edit, load
-    from flowedit.loop import optimize
+    from flowedit.fit.loop import optimize
+    from flowedit.fit.variants import variants
 
-__version__ = "0.1.0"  # the one home of the version; pyproject.toml reads it here
 __all__ = ["Config", "Edit", "__version__", "load", "optimize", "variants"]
 
-_HOMES = {"Config": "config", "Edit": "edit", "load": "edit", "optimize": "loop", "variants": "diversity"}
+_HOMES = {"Config": "config", "Edit": "edit", "load": "edit", "optimize": "fit.loop", "variants": "fit.variants"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .checks import require
-from .region import REGIONS
+from flowedit.checks import require
+from flowedit.face.regions import REGIONS
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)  # of a sweep
 

@@ -11,19 +11,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from torch import Tensor
 
-from . import image as images
-from .align import Crop, choose, whole_crop
-from .checks import require
-from .editfile import read_edit, write_edit
-from .motion import Chain, Layer, Move, find_crops, map_layers, place_of, strengthen, undo
-from .region import mask_regions
-from .render import render
-from .transfer import carry_layer, scale_layer
+from flowedit.checks import require
+from flowedit.face.crop import Crop, whole_crop
+from flowedit.face.detect import choose
+from flowedit.face.regions import mask_regions
+from flowedit.photo import photo as images
+from flowedit.transform.file import read_edit, write_edit
+from flowedit.transform.render import render
+from flowedit.transform.transfer import carry_transform, scale_transform
+from flowedit.transform.transforms import (
+    Composition,
+    FieldTransform,
+    Transform,
+    crop_key,
+    find_crops,
+    inverse,
+    map_leaves,
+    scaled,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .image import Photo, Source
+    from flowedit.photo.photo import Photo, Source
 
 
 MEASURED = ("similarity", "gain", "identity_distance", "judge", "seconds")  # facts about one photo
@@ -38,7 +48,7 @@ class Edit:
 
     Attributes:
         photo: what is edited; None after `load`, and for an edit that undoes, until `apply`.
-        moves: what is done; from `optimize`, a `Layer` for each face edited.
+        moves: what is done; from `optimize`, a `FieldTransform` for each face edited.
         prompts: text -> weight; what is undone has the contrary weight.
         strength: what `render` and `save` use if not told otherwise; 0 is the photo, 1 the edit as optimized.
         strength_reason: why that strength.
@@ -49,7 +59,7 @@ class Edit:
     """
 
     photo: Photo | None
-    moves: tuple[Move, ...]
+    transforms: tuple[Transform, ...]
     prompts: Mapping[str, float]
     strength: float = 1.0
     strength_reason: str = "as optimized"
@@ -81,7 +91,7 @@ class Edit:
         """
         strength = self.strength if strength is None else strength
         require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
-        return render(self._photo(), self.moves, shape=shape * strength, color=color * strength)
+        return render(self._photo(), self.transforms, shape=shape * strength, color=color * strength)
 
     def save(
         self,
@@ -141,7 +151,7 @@ class Edit:
             "facts": dict(self.facts),
             "photo_sha256": self.origin,
         }
-        return write_edit(path, head, self.moves)
+        return write_edit(path, head, self.transforms)
 
     def apply(
         self, image: Source, *, face: int | str = "largest", by: Literal["landmarks", "frame"] = "landmarks"
@@ -165,10 +175,10 @@ class Edit:
         photo = images.load(image)
         if self.facts.get("in_place"):
             size = {"photo_size": [photo.width, photo.height]}
-            return replace(self, photo=photo, moves=self._resized(photo), facts={**self.facts, **size})
+            return replace(self, photo=photo, transforms=self._resized(photo), facts={**self.facts, **size})
         if self.facts.get("photo_sha256") == photo.sha256:
             return replace(self, photo=photo)
-        crops = sorted(find_crops(self.moves), key=lambda crop: float(crop.matrix[0, 2]))  # as `choose` has them
+        crops = sorted(find_crops(self.transforms), key=lambda crop: float(crop.matrix[0, 2]))  # as `choose` has them
         faces = [crop for crop in crops if crop.landmarks is not None]
         found = choose(photo, face if len(faces) == 1 else "all") if faces else []
         require(
@@ -176,14 +186,14 @@ class Edit:
             f"the photo must have the {len(faces)} faces of the edit; got {len(found)}",
         )
         turns = [[crop] for crop in found] if len(faces) == 1 else [found]
-        moves: tuple[Move, ...] = ()
+        transforms: tuple[Transform, ...] = ()
         for turn in turns:
             targets = iter(turn)
-            places = {place_of(crop): whole_crop(photo) if crop.landmarks is None else next(targets) for crop in crops}
-            moves += self._carried(photo, places, by)
+            places = {crop_key(crop): whole_crop(photo) if crop.landmarks is None else next(targets) for crop in crops}
+            transforms += self._carried(photo, places, by)
         reason = f"{self.strength_reason} on the photo it was made for"
         facts = self._unmeasured() | {"photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
-        return replace(self, photo=photo, moves=moves, strength_reason=reason, facts=facts)
+        return replace(self, photo=photo, transforms=transforms, strength_reason=reason, facts=facts)
 
     def within(self, *, identity: float | None = 0.35, displacement: float | None = None) -> Edit:
         """Return the edit at the largest strength that keeps these bounds on its photo.
@@ -197,16 +207,16 @@ class Edit:
         Raises:
             ValueError: the edit has no photo yet, or a bound is not positive.
         """
-        from .budget import bound_displacement, choose_strength
+        from flowedit.transform.bounds import bound_displacement, choose_strength
 
         for name, value in (("identity", identity), ("displacement", displacement)):
             good = value is None or (isinstance(value, (int, float)) and value > 0)
             require(good, f"{name} must be positive; got {value!r}")
         photo = self._photo()
         most = 0.0 if self.strength == 0 else math.copysign(max(1.0, abs(self.strength)), self.strength)
-        moves = strengthen(self.moves, most)
-        bounds = [] if displacement is None else [bound_displacement(moves, photo, displacement)]
-        chosen = choose_strength(moves, photo, identity, bounds)
+        transforms = scaled(self.transforms, most)
+        bounds = [] if displacement is None else [bound_displacement(transforms, photo, displacement)]
+        chosen = choose_strength(transforms, photo, identity, bounds)
         strength = most * chosen.strength
         facts = dict(self.facts) if strength == self.strength else self._unmeasured()
         if chosen.distance is not None:
@@ -231,8 +241,8 @@ class Edit:
         _check_edit(other)
         same = bool(self.facts.get("in_place")) == bool(other.facts.get("in_place"))
         require(same, "edits must be of one picture to be added; got one of the photo, and one that undoes")
-        moves = self._own_moves() + other._own_moves()
-        return self._combined(other, moves, "the sum of two edits at their own strengths")
+        transforms = self._own_transforms() + other._own_transforms()
+        return self._combined(other, transforms, "the sum of two edits at their own strengths")
 
     def __sub__(self, other: Edit) -> Edit:
         _check_edit(other)
@@ -241,13 +251,13 @@ class Edit:
     def __matmul__(self, other: Edit) -> Edit:
         """Do `other` first, and then this on what it made; as one edit of the original, which is sampled once."""
         _check_edit(other)
-        stages: tuple[tuple[Move, ...], ...] = ()
+        stages: tuple[tuple[Transform, ...], ...] = ()
         for edit in (other, self):
-            own = edit._own_moves()
+            own = edit._own_transforms()
             # A chain's own stages, so that (a @ b) @ c is a @ (b @ c) to the bit.
             alone = own[0] if len(own) == 1 else None
-            stages += alone.stages if isinstance(alone, Chain) and alone.strength == 1 else (own,)
-        return other._combined(self, (Chain(stages),), "two edits in turn, at their own strengths")
+            stages += alone.stages if isinstance(alone, Composition) and alone.strength == 1 else (own,)
+        return other._combined(self, (Composition(stages),), "two edits in turn, at their own strengths")
 
     def __invert__(self) -> Edit:
         """Undo this edit, as it is at its own strength: `(~edit).apply("edited.png").save("original.png")`.
@@ -259,9 +269,12 @@ class Edit:
         if not (again := bool(self.facts.get("in_place"))):
             facts["in_place"] = True
         prompts = {text: -weight for text, weight in self.prompts.items()}
-        moves, reason = undo(self._own_moves()), "does again what was undone" if again else "undoes an edit"
+        transforms, reason = (
+            inverse(self._own_transforms()),
+            "does again what was undone" if again else "undoes an edit",
+        )
         photo, before = (self.before, None) if again else (None, self.photo)
-        return Edit(photo, moves, prompts, 1.0, reason, self.stopped, facts=facts, before=before)
+        return Edit(photo, transforms, prompts, 1.0, reason, self.stopped, facts=facts, before=before)
 
     def blend(self, other: Edit, share: float) -> Edit:
         """Return the edit that is `share` of the way from this one to `other`: (1 - share) * self + share * other."""
@@ -274,13 +287,13 @@ class Edit:
             ValueError: no such part, no face, or an edit of another part alone.
         """
 
-        def change(layer: Layer) -> Layer:
+        def change(layer: FieldTransform) -> FieldTransform:
             same = layer.region in (None, region)
             require(same, f"only must name the one part that the edit changes, {layer.region}; got {region!r}")
             mask = mask_regions(region, layer.protect, layer.crop.landmarks)
             return replace(layer, mask=mask, region=region)
 
-        return replace(self, moves=map_layers(self.moves, change), facts=self._unmeasured())
+        return replace(self, transforms=map_leaves(self.transforms, change), facts=self._unmeasured())
 
     def without(self, *regions: str) -> Edit:
         """Return what the edit does elsewhere: parts of the face that keep their bits; see `Config.protect`.
@@ -289,21 +302,21 @@ class Edit:
             ValueError: no such part, or no face.
         """
 
-        def change(layer: Layer) -> Layer:
+        def change(layer: FieldTransform) -> FieldTransform:
             protect = tuple(dict.fromkeys((*layer.protect, *regions)))
             return replace(layer, mask=mask_regions(layer.region, protect, layer.crop.landmarks), protect=protect)
 
-        return replace(self, moves=map_layers(self.moves, change), facts=self._unmeasured())
+        return replace(self, transforms=map_leaves(self.transforms, change), facts=self._unmeasured())
 
     def explain(self) -> dict[str, Any]:
         """Tell in numbers what the edit does: how far, where, folds, similarity, identity; JSON-able."""
-        from .explain import explain
+        from flowedit.report.explain import explain
 
         return explain(self)
 
     def plot(self, path: str | Path) -> Path:
         """Draw before, after, arrows, a heat map of the movement and the tint, and say it in words, on one page."""
-        from .figure import plot
+        from flowedit.report.figure import plot
 
         return plot(self, path)
 
@@ -322,9 +335,9 @@ class Edit:
         """The facts without what was measured on another picture than the edit now makes."""
         return {name: value for name, value in self.facts.items() if name not in MEASURED}
 
-    def _own_moves(self) -> tuple[Move, ...]:
+    def _own_transforms(self) -> tuple[Transform, ...]:
         """The moves with the edit's strength in their own."""
-        return strengthen(self.moves, self.strength)
+        return scaled(self.transforms, self.strength)
 
     def _told(self) -> dict[str, Any]:
         """What one of several edits leaves in the facts of what is made of them."""
@@ -338,7 +351,7 @@ class Edit:
         size = {} if self.photo is None else {"photo_size": [self.photo.width, self.photo.height]}
         return {**facts, **size, "photo_sha256": self.origin}
 
-    def _combined(self, other: Edit, moves: tuple[Move, ...], reason: str) -> Edit:
+    def _combined(self, other: Edit, transforms: tuple[Transform, ...], reason: str) -> Edit:
         """Make an edit of this one's photo out of both."""
         same = self.origin is not None and self.origin == other.origin
         require(same, "edits must be of one photo to be combined, by apply(photo) of each; got two photos")
@@ -351,14 +364,16 @@ class Edit:
         names = {str(edit.facts["encoder"]) for edit in (self, other) if edit.facts.get("encoder")}
         facts["encoder"] = ", ".join(sorted(names))
         photo = self.photo if self.photo is not None or self.facts.get("in_place") else other.photo
-        return Edit(photo, moves, prompts, 1.0, reason, self.stopped, facts=facts)
+        return Edit(photo, transforms, prompts, 1.0, reason, self.stopped, facts=facts)
 
     def _carried(
         self, photo: Photo, places: Mapping[tuple[float, ...], Crop], by: Literal["landmarks", "frame"]
-    ) -> tuple[Move, ...]:
-        return map_layers(self.moves, lambda layer: carry_layer(layer, photo, places[place_of(layer.crop)], by))
+    ) -> tuple[Transform, ...]:
+        return map_leaves(
+            self.transforms, lambda layer: carry_transform(layer, photo, places[crop_key(layer.crop)], by)
+        )
 
-    def _resized(self, photo: Photo) -> tuple[Move, ...]:
+    def _resized(self, photo: Photo) -> tuple[Transform, ...]:
         """The moves on a picture that is the edit's own, but for its size."""
         known = "photo_size" in self.facts
         require(known, "an edit must know its photo's size to be undone, by apply(photo) first; got an older file's")
@@ -368,7 +383,11 @@ class Edit:
             abs(photo.height - scale * height) <= 1,
             f"what is undone must be the edited picture, {width} x {height} or scaled; got {got}",
         )
-        return self.moves if scale == 1 else map_layers(self.moves, lambda layer: scale_layer(layer, scale, photo))
+        return (
+            self.transforms
+            if scale == 1
+            else map_leaves(self.transforms, lambda layer: scale_transform(layer, scale, photo))
+        )
 
 
 def load(path: str | Path) -> Edit:
@@ -378,10 +397,10 @@ def load(path: str | Path) -> Edit:
         FileNotFoundError: no such file.
         ValueError: not an edit file, damaged, or tampered with.
     """
-    head, moves = read_edit(path)
+    head, transforms = read_edit(path)
     facts = {**head["facts"], "photo_sha256": head["photo_sha256"]}
     names = ("prompts", "strength", "strength_reason", "stopped", "history")
-    return Edit(None, moves, facts=facts, **{name: head[name] for name in names})
+    return Edit(None, transforms, facts=facts, **{name: head[name] for name in names})
 
 
 def _check_edit(value: object) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit import align
-from flowedit.align import Crop, choose, extract, face_crop, find_faces, region_mask, whole_crop
-from flowedit.image import load
+from flowedit.face import detect as align
+from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.face.detect import choose, face_crop, find_faces
+from flowedit.face.regions import REGIONS, region_mask
+from flowedit.photo.photo import load
 
 has_dlib = all(importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models"))
 needs_dlib = pytest.mark.skipif(not has_dlib, reason="needs dlib and its models")
@@ -166,7 +168,7 @@ def test_extraction_from_strange_sizes():
 # --- regions
 
 
-@pytest.mark.parametrize("name", align.REGIONS)
+@pytest.mark.parametrize("name", REGIONS)
 def test_masks_are_soft_local_and_mirror_with_the_face(name):
     mask = region_mask(name, drawn_landmarks(), 256)
     assert mask.shape == (1, 1, 256, 256) and mask.dtype == torch.float32
@@ -189,7 +191,7 @@ def test_each_region_covers_its_own_and_not_the_others():
     }  # fmt: skip
     for name, (x, y) in spots.items():
         assert value(name, x, y) == 1
-        for other in set(align.REGIONS) - {name, "skin"}:
+        for other in set(REGIONS) - {name, "skin"}:
             assert value(other, x, y) < 0.05, (name, other)
     for name in ("mouth", "eyes", "brows"):
         assert value("skin", *spots[name]) == 0
@@ -338,7 +340,7 @@ def test_without_dlib_the_message_says_how_to_go_on(monkeypatch, missing):
 
 def test_importing_loads_nothing_heavy():
     code = (
-        "import sys, flowedit.align, flowedit.image; "
+        "import sys, flowedit.face.detect, flowedit.photo.photo; "
         "print([m for m in ('dlib', 'PIL', 'tifffile', 'face_recognition_models') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,12 +16,12 @@ from benchmarks.edit import make_config, values_of
 from benchmarks.loop import count_calls, descend, middle, ways
 from benchmarks.sheet import CELL_PX, HEAD_PX, save_sheets
 from benchmarks.table import format_table, summarize
-from flowedit.align import Crop
 from flowedit.config import Config
-from flowedit.encoder import load_encoder
-from flowedit.field import RasterField
-from flowedit.image import load
-from flowedit.motion import Layer
+from flowedit.face.crop import Crop
+from flowedit.field.raster import RasterField
+from flowedit.guide.encoder import load_encoder
+from flowedit.photo.photo import load
+from flowedit.transform.transforms import FieldTransform
 
 
 def upright_face() -> torch.Tensor:
@@ -101,7 +101,7 @@ def face_regions() -> dict[str, torch.Tensor]:
 
 def test_regions_lie_where_the_face_has_them(face_regions):
     assert set(face_regions) == {"lips", "eyes", "cheeks", "skin", "plain skin", "around"}
-    rows, columns = torch.meshgrid(judge.centres(128)[:, 0, 1], judge.centres(128)[0, :, 0], indexing="ij")
+    rows, columns = torch.meshgrid(judge.pixel_centers(128)[:, 0, 1], judge.pixel_centers(128)[0, :, 0], indexing="ij")
 
     def middle(name: str) -> tuple[float, float]:
         weight = face_regions[name]
@@ -182,7 +182,7 @@ def layered(shift: float) -> judge.Edit:
         field.coord[0, :, :4] = -shift
         field.coord[0, :, 4:] = shift
     photo = load(np.zeros((100, 100, 3), np.uint8))
-    return judge.Edit(photo, (Layer(field, crop),), {"a prompt": 1.0})
+    return judge.Edit(photo, (FieldTransform(field, crop),), {"a prompt": 1.0})
 
 
 def test_folds_are_seen_and_strength_counts():

@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit import budget
-from flowedit import image as images
-from flowedit.align import Crop, extract, whole_crop
-from flowedit.budget import Bound, CropEdit, bound_displacement, choose_strength, layer_weight, render_crop
-from flowedit.field import RasterField
-from flowedit.image import load
-from flowedit.motion import Layer
-from flowedit.render import render
+from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.field.raster import RasterField
+from flowedit.photo import photo as images
+from flowedit.photo.photo import load
+from flowedit.transform import bounds as budget
+from flowedit.transform.bounds import (
+    Bound,
+    CropEdit,
+    bound_displacement,
+    choose_strength,
+    render_crop,
+    transform_weight,
+)
+from flowedit.transform.render import render
+from flowedit.transform.transforms import FieldTransform
 
 SIDE = 256
 PHOTO = load(0.3 + 0.02 * torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))  # rounds evenly
@@ -30,7 +37,7 @@ def tinted(tint=0.1, landmarks=True, matrix=None, **rest):
     with torch.no_grad():
         field.color.fill_(tint)
     matrix = whole_crop(PHOTO).matrix if matrix is None else matrix
-    return Layer(field, Crop(matrix, torch.zeros(68, 2) if landmarks else None), **rest)
+    return FieldTransform(field, Crop(matrix, torch.zeros(68, 2) if landmarks else None), **rest)
 
 
 @pytest.fixture
@@ -92,7 +99,7 @@ def moved(by=0.02):
         field.coord[0].fill_(by)
     points = torch.zeros(68, 2)
     points[36, 0], points[45, 0] = -0.5, 0.5
-    return Layer(field, Crop(whole_crop(PHOTO).matrix, points))
+    return FieldTransform(field, Crop(whole_crop(PHOTO).matrix, points))
 
 
 def test_displacement_is_told_in_percent_of_the_distance_between_the_eyes():
@@ -101,7 +108,7 @@ def test_displacement_is_told_in_percent_of_the_distance_between_the_eyes():
     both = bound_displacement([moved(0.01), moved(0.03)], PHOTO, 1.0)  # on one crop they add
     assert both.measure(1.0) == pytest.approx(4.0, rel=0.02)
     with pytest.raises(ValueError, match="displacement must go with a detected face"):
-        bound_displacement([Layer(RasterField(4, 4), whole_crop(PHOTO))], PHOTO, 1.0)
+        bound_displacement([FieldTransform(RasterField(4, 4), whole_crop(PHOTO))], PHOTO, 1.0)
 
 
 def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):
@@ -156,14 +163,14 @@ def test_what_cannot_be_measured_is_said(monkeypatch, layer, limit, reason):
 
 
 def test_weight_is_window_times_masks():
-    plain = layer_weight(tinted(), SIDE)
+    plain = transform_weight(tinted(), SIDE)
     assert plain[0, 0, SIDE // 2, SIDE // 2] == 1 and plain[0, 0, 0].max() < 0.1
     half = torch.ones(1, 1, SIDE, SIDE)
     half[..., : SIDE // 2] = 0
-    assert torch.allclose(layer_weight(tinted(mask=half), SIDE), plain * half)
+    assert torch.allclose(transform_weight(tinted(mask=half), SIDE), plain * half)
     hard = torch.full((SIDE, SIDE), 0.5)
     hard[: SIDE // 2] = 0
-    weighed = layer_weight(tinted(hard_mask=hard.numpy()), SIDE)
+    weighed = transform_weight(tinted(hard_mask=hard.numpy()), SIDE)
     assert torch.allclose(weighed, plain * hard, atol=1e-6)
 
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 import flowedit
-import flowedit.image
-from flowedit.cli import main, parse_prompts
+import flowedit.photo.photo
+from flowedit.app.cli import main, parse_prompts
+from flowedit.app.paths import WrongUsage
 from flowedit.kernels import available
-from flowedit.paths import WrongUsage
 
 
 class StubEdit:
@@ -140,7 +140,7 @@ def test_plot_sheet_and_edit_file(calls):
     extras = ["--plot", "why.png", "--sheet", "sheet.png", "--save-edit", "smile.flowedit"]
     assert main(["edit", "face.jpg", "a smiling face", *extras]) == 0
     assert Path("why.png").read_text() == "plot" and Path("smile.flowedit").read_text() == "edit"
-    sheet = flowedit.image.load("sheet.png").tensor()
+    sheet = flowedit.photo.photo.load("sheet.png").tensor()
     assert sheet.shape == (1, 3, 4, 12) and sheet[..., :6].max() == 0 and sheet[..., 6:].min() == 1
 
 
@@ -298,7 +298,7 @@ def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypat
     ]
     assert done("--identity", "None") == done("--strength", "0.5") == [("apply", "a.jpg", how)]
     notes = iter([{"photo_sha256": "abc"}, {"photo_sha256": "other"}, None])
-    monkeypatch.setattr("flowedit.image.read_note", lambda path: next(notes))
+    monkeypatch.setattr("flowedit.photo.photo.read_note", lambda path: next(notes))
     for said in ("", "carries no record of having been made", "carries no record of having been made"):
         assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
         told = capsys.readouterr().err
@@ -317,8 +317,8 @@ def test_explain_prints_facts(calls, capsys):
 
 def test_explain_reads_the_record_in_a_picture(calls, capsys):
     picture = torch.zeros(1, 3, 4, 4)
-    flowedit.image.save("told.png", picture, note={"prompt": "sad"})
-    flowedit.image.save("untold.png", picture)
+    flowedit.photo.photo.save("told.png", picture, note={"prompt": "sad"})
+    flowedit.photo.photo.save("untold.png", picture)
     assert main(["explain", "told.png"]) == 0
     assert "prompt: sad" in capsys.readouterr().out
     assert main(["explain", "untold.png"]) == 1
@@ -368,13 +368,13 @@ def test_a_real_ctrl_c_is_clean():
     # A job that a shell put into the background inherits an ignored SIGINT; a user's terminal does not.
     script = """
 import signal, time
-import flowedit, flowedit.cli
+import flowedit, flowedit.app.cli
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def optimize(*_, **__):
     print("ready", flush=True)
     time.sleep(60)
 flowedit.optimize = optimize
-raise SystemExit(flowedit.cli.main(["edit", "face.jpg", "sad"]))
+raise SystemExit(flowedit.app.cli.main(["edit", "face.jpg", "sad"]))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -389,11 +389,11 @@ raise SystemExit(flowedit.cli.main(["edit", "face.jpg", "sad"]))
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_the_package_logs_is_shown_unless_quiet(quiet, capsys, monkeypatch):
     def run(self):
-        logging.getLogger("flowedit.corpus").info("corpus %s", "eyes")
-        logging.getLogger("flowedit.corpus").debug("details")
+        logging.getLogger("flowedit.guide.corpus").info("corpus %s", "eyes")
+        logging.getLogger("flowedit.guide.corpus").debug("details")
         return 0
 
-    monkeypatch.setattr("flowedit.cli.EditCommand.run", run)
+    monkeypatch.setattr("flowedit.app.cli.EditCommand.run", run)
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])  # as open_clip leaves it
     assert main(["edit", "a.png", "big eyes", *(["--quiet"] if quiet else [])]) == 0
     assert capsys.readouterr().err == ("" if quiet else "flowedit: corpus eyes\n")

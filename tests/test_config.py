@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from flowedit.config import Config, HashConfig
-from flowedit.objective import POOL
+from flowedit.fit.views import POOL
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from stand_in import TinyEncoder
 
 from benchmarks import control
 from benchmarks.control import Bench, format_rows, main, parse
-from flowedit.align import Crop
 from flowedit.edit import Edit
-from flowedit.field import RasterField, centres
-from flowedit.image import load
-from flowedit.judge import GainMeter
-from flowedit.motion import Layer
+from flowedit.face.crop import Crop
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.guide.gain import GainMeter
+from flowedit.photo.photo import load
+from flowedit.transform.transforms import FieldTransform
 from tests.test_transfer import face
 
 SIDE = 96
@@ -38,9 +39,9 @@ def made(path, shift=0.08):
     """An edit that lifts the middle of the face."""
     field = RasterField(12, 12, max_shift=0.1)
     with torch.no_grad():
-        field.coord[1] = shift * torch.exp(-centres(12).square().sum(-1) / 0.1)
+        field.coord[1] = shift * torch.exp(-pixel_centers(12).square().sum(-1) / 0.1)
     matrix = torch.tensor([[SIDE / 2, 0, SIDE / 2], [0, SIDE / 2, SIDE / 2]], dtype=torch.float64)
-    return Edit(load(path), (Layer(field, Crop(matrix, face())),), {"big eyes": 1.0})
+    return Edit(load(path), (FieldTransform(field, Crop(matrix, face())),), {"big eyes": 1.0})
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_two_at_once_must_both_go_right(bench, monkeypatch):
     lost = {"jointly": 0}
 
     def compare(who, edit, sd):
-        joint = len(edit.moves) == 1
+        joint = len(edit.transforms) == 1
         lost["jointly"] += joint
         effects = {"mouth_curvature": 2.0, "eye_area": 1.0 if joint else 0.05, "nose_width": 0.4, "jaw_width": -0.2}
         return {"effects_sd": None if joint and lost["jointly"] == 1 else effects, "identity": 0.2}, None
@@ -106,12 +107,12 @@ def test_a_judges_warnings_are_counted(bench, monkeypatch):
     monkeypatch.setattr(control, "plant", lambda who, prompt, guide: ("planted", guide))
     told = iter([True, False, False, True, True, True])
 
-    def hear(edit, guide, second):
+    def judge_edit(edit, guide, second):
         planted = isinstance(edit, tuple)
         assert (guide, second) == (("weak", bench.guide) if planted else (bench.guide, "second"))
         return {"fooled": next(told), "guide_gain": 0.5, "gain": 0.1}
 
-    monkeypatch.setattr(control, "hear", hear)
+    monkeypatch.setattr(control, "judge_edit", judge_edit)
     bench.options.fragile = "weak"
     default, planted = control.judged(bench)
     assert loaded == ["second", "weak"]

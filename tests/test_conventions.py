@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit.align import Crop
-from flowedit.field import HashField, Offsets, RasterField, centres
-from flowedit.image import load
-from flowedit.motion import Layer
-from flowedit.render import render
-from flowedit.warp import warp
+from flowedit.face.crop import Crop
+from flowedit.field.hashgrid import HashField
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.field.warp import warp
+from flowedit.photo.photo import load
+from flowedit.transform.render import render
+from flowedit.transform.transforms import FieldTransform
 
 
 def dot(row, column, height=5, width=7):
@@ -68,7 +70,7 @@ def test_the_tint_is_added_where_it_is_written_after_the_move():
 
 
 def test_pixel_centres_are_edge_to_edge_x_before_y():
-    grid = centres(4)
+    grid = pixel_centers(4)
     assert grid.shape == (4, 4, 2)
     assert grid[0, :, 0].tolist() == [-0.75, -0.25, 0.25, 0.75]
     assert grid[:, 0, 1].tolist() == [-0.75, -0.25, 0.25, 0.75]
@@ -82,7 +84,7 @@ def test_a_fields_first_channel_is_x_and_its_last_axis_runs_along_x():
     field = RasterField(coord_size=8)
     with torch.no_grad():
         field.coord[0, 2, 6] = 0.05  # x, third row, seventh column
-    coord = field.lattice(64).coord
+    coord = field.on_grid(64).coord
     assert not coord[0, 1].any() and (coord >= 0).all()
     row, column = divmod(int(coord[0, 0].argmax()), 64)
     assert row in (19, 20) and column in (51, 52)  # around (2 + 1/2) * 8 and (6 + 1/2) * 8
@@ -95,8 +97,8 @@ def test_hash_lattice_rows_run_along_y():
     field = HashField(n_levels=2, n_coord_levels=1)
     with torch.no_grad():
         field.color[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
-    color = field.lattice(16).color
-    point = centres(16)[3, 11]  # row 3, column 11
+    color = field.on_grid(16).color
+    point = pixel_centers(16)[3, 11]  # row 3, column 11
     torch.testing.assert_close(field.at(point[None])[1][0], color[0, :, 3, 11])
     assert not torch.allclose(color[0, :, 3, 11], color[0, :, 11, 3])
 
@@ -127,7 +129,7 @@ def test_a_shift_along_the_crops_x_reads_along_its_x_in_the_photo(degrees, sourc
     pixels = np.zeros((61, 81, 3), np.uint8)
     pixels[source] = 255
     crop = turned_crop(degrees, 20.0, 40.5, 30.5)  # centred on the centre of pixel (30, 40)
-    out = render(load(pixels), [Layer(constant_field(x=3 / 20), crop)])
+    out = render(load(pixels), [FieldTransform(constant_field(x=3 / 20), crop)])
     assert brightest(out) == (30, 40)
     assert out[0, 0, 30, 40] > 0.999
 
@@ -140,14 +142,14 @@ def test_a_photo_rendered_at_its_crops_size_is_the_warp_of_that_crop():
     with torch.no_grad():
         field.coord.copy_(torch.randn(2, 4, 4, generator=torch.Generator().manual_seed(3)) * 0.1)
     crop = turned_crop(0, size / 2, size / 2, size / 2)
-    out = render(load(picture), [Layer(field, crop)])
-    expected = warp(picture[None], field.lattice(size))
+    out = render(load(picture), [FieldTransform(field, crop)])
+    expected = warp(picture[None], field.on_grid(size))
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))  # where the window is one
     assert (out - expected)[inner].abs().max() < 1e-3 < 1e-2 < (expected - picture)[inner].abs().max()
 
 
 def test_the_tint_is_red_green_blue_in_the_photos_frame():
     pixels = np.full((20, 30, 3), 100, np.uint8)
-    out = render(load(pixels), [Layer(constant_field(tint=(0.2, 0.0, -0.1)), turned_crop(30, 8, 15, 10))])
+    out = render(load(pixels), [FieldTransform(constant_field(tint=(0.2, 0.0, -0.1)), turned_crop(30, 8, 15, 10))])
     delta = out[0, :, 10, 15] - 100 / 255
     torch.testing.assert_close(delta, torch.tensor([0.2, 0.0, -0.1]), rtol=0, atol=1e-6)

@@ -13,7 +13,7 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit import config
-from flowedit.corpus import (
+from flowedit.guide.corpus import (
     FOLDER,
     Corpus,
     find_components,
@@ -23,8 +23,8 @@ from flowedit.corpus import (
     read_corpus,
     span_corpus,
 )
-from flowedit.encoder import load_encoder
-from flowedit.objective import text_change
+from flowedit.guide.encoder import load_encoder
+from flowedit.guide.targets import text_change
 
 NAMES = ["age", "emotions", "eyes", "face-shape", "hair", "make-up", "mouth"]
 COLORS = "red\nblue\nleft\n"

@@ -12,13 +12,14 @@ from PIL import Image
 from stand_in import TinyEncoder, picture
 
 import flowedit
-from flowedit import diversity, steps
-from flowedit.cli import main
+from flowedit.app.cli import main
 from flowedit.config import Config
-from flowedit.diversity import spread
-from flowedit.field import Offsets
-from flowedit.steps import alike_term, flatten
-from flowedit.sweep import SIDE_PX
+from flowedit.field.offsets import Offsets
+from flowedit.fit import objective
+from flowedit.fit import variants as diversity
+from flowedit.fit.objective import alike_term, flatten
+from flowedit.fit.variants import spread
+from flowedit.report.strips import SIDE_PX
 
 QUICK = Config(align=False, steps=12, coord_size=6, color_size=6, small=0.1, tint=0.1)
 
@@ -26,9 +27,9 @@ QUICK = Config(align=False, steps=12, coord_size=6, color_size=6, small=0.1, tin
 @pytest.fixture(autouse=True, scope="module")
 def gently():
     """A stand-in sees nothing but means: there are fewer ways to please it than there are to please faceclip."""
-    before, steps.ALIKE = steps.ALIKE, 0.03
+    before, objective.ALIKE = objective.ALIKE, 0.03
     yield
-    steps.ALIKE = before
+    objective.ALIKE = before
 
 
 def test_likeness_is_of_what_the_other_consists_of():
@@ -103,7 +104,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(diversity, "optimize", stopping)
     (one,) = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert one.stopped == "interrupted"
-    monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.loop.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     assert main(["vary", "face.png", "red", "--no-align", "--steps", "4"]) == 1
@@ -126,7 +127,7 @@ def test_variants_say_what_is_wrong():
 
 
 def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.loop.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     small = ["--steps", "12", "--coord-size", "6", "--color-size", "6", "--small", "0.1", "--tint", "0.1"]

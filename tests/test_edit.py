@@ -13,10 +13,10 @@ from stand_in import TinyEncoder, picture
 import flowedit
 from flowedit.config import Config
 from flowedit.edit import Edit
-from flowedit.editfile import write_edit
-from flowedit.image import load as load_photo
-from flowedit.image import quantize, read_note
-from flowedit.motion import find_layers
+from flowedit.photo.photo import load as load_photo
+from flowedit.photo.photo import quantize, read_note
+from flowedit.transform.file import write_edit
+from flowedit.transform.transforms import leaves
 
 QUICK = Config(align=False, steps=3, coord_size=4, color_size=4)
 
@@ -69,8 +69,8 @@ def wavy(seed, photo=SMOOTH):
     made = flowedit.optimize(photo, "red", config=QUICK, encoder=TinyEncoder())
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        made.moves[0].field.coord.copy_(0.04 * torch.randn(2, 4, 4, generator=source))
-        made.moves[0].field.color.copy_(0.05 * torch.randn(3, 4, 4, generator=source))
+        made.transforms[0].field.coord.copy_(0.04 * torch.randn(2, 4, 4, generator=source))
+        made.transforms[0].field.color.copy_(0.05 * torch.randn(3, 4, 4, generator=source))
     return replace(made, prompts={f"prompt {seed}": 1.0})
 
 
@@ -119,22 +119,24 @@ def test_an_edit_is_undone_on_the_saved_picture(tmp_path, size):
 
     saved = A.save(tmp_path / "edited.png")
     seen, wanted = (np.asarray(Image.fromarray(p).resize(size, 3)) for p in (np.asarray(Image.open(saved)), SMOOTH))
-    undo = flowedit.load((~A).save_edit(tmp_path / "undo.flowedit"))
-    back = np.asarray(undo.apply(seen).to_pil()).astype(int)
+    inverse = flowedit.load((~A).save_edit(tmp_path / "undo.flowedit"))
+    back = np.asarray(inverse.apply(seen).to_pil()).astype(int)
     error = np.abs(back - wanted)
     assert np.abs(seen.astype(int) - wanted).mean() > 4 and error.mean() < 0.6
     with pytest.raises(ValueError, match="what is undone must be the edited picture, 80 x 64 or scaled; got 64 x 80"):
-        undo.apply(SMOOTH.transpose(1, 0, 2))
+        inverse.apply(SMOOTH.transpose(1, 0, 2))
 
 
 def test_what_is_undone_twice_is_the_edit():
-    assert (~~A).photo is A.photo and (~~A).moves[0].field is A.moves[0].field
+    assert (~~A).photo is A.photo and (~~A).transforms[0].field is A.transforms[0].field
     small = np.asarray(A.to_pil().resize((40, 32)))
     once = (~A).apply(small)
     for again in (once.apply(small), (~once).apply(SMOOTH)):  # what is scaled once is not scaled twice
         assert torch.equal(
-            again.moves[0].moves[0].crop.matrix if again.facts.get("in_place") else again.moves[0].crop.matrix,
-            0.5 * A.moves[0].crop.matrix,
+            again.transforms[0].transforms[0].crop.matrix
+            if again.facts.get("in_place")
+            else again.transforms[0].crop.matrix,
+            0.5 * A.transforms[0].crop.matrix,
         )
     forgetful = replace(A, photo=None, facts={"photo_sha256": PHOTO.sha256})
     with pytest.raises(ValueError, match="an edit must know its photo's size to be undone"):
@@ -175,7 +177,7 @@ def test_what_is_made_of_edits_is_saved(tmp_path):
         again = loaded.apply(SMOOTH)
         assert torch.equal(again.render(), made.render())
         assert again.prompts == made.prompts and again.facts["made_of"] == made.facts["made_of"]
-    assert [layer.strength for layer in find_layers((A + 0.5 * B).moves)] == [1.0, 0.5]
+    assert [layer.strength for layer in leaves((A + 0.5 * B).transforms)] == [1.0, 0.5]
 
 
 def test_what_is_made_of_edits_is_told():
@@ -216,17 +218,17 @@ def test_only_edits_of_one_photo_are_combined():
 
 def test_a_file_of_the_first_format_is_read(tmp_path, monkeypatch):
     """As it was written before edits could be made of edits."""
-    layer = A.moves[0]
+    layer = A.transforms[0]
     names = ("strength", "strength_reason", "stopped")
     head = {**{name: getattr(A, name) for name in names}, "prompts": A.prompts, "history": {}, "facts": {}}
     old = {"field": layer.field.settings(), "crop": layer.crop.state(), "strength": 1.0, "hard_mask": None}
     rest = {"photo_sha256": PHOTO.sha256, "layers": [old], "region": None}  # the oldest had no protect
-    monkeypatch.setattr("flowedit.editfile.FORMAT", 1)
-    path = write_edit(tmp_path / "old.flowedit", {**head, **rest}, A.moves)
+    monkeypatch.setattr("flowedit.transform.file.FORMAT", 1)
+    path = write_edit(tmp_path / "old.flowedit", {**head, **rest}, A.transforms)
     monkeypatch.undo()
     assert torch.equal(flowedit.load(path).apply(SMOOTH).render(), A.render())
-    monkeypatch.setattr("flowedit.editfile.FORMAT", 3)
-    write_edit(path, head, A.moves)
+    monkeypatch.setattr("flowedit.transform.file.FORMAT", 3)
+    write_edit(path, head, A.transforms)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="must have format 1 or 2; got 3: another version's"):
         flowedit.load(path)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from skimage.data import astronaut
 
-from flowedit import encoder as encoders
-from flowedit.encoder import WEIGHTS, load_encoder
+from flowedit.guide import encoder as encoders
+from flowedit.guide.encoder import WEIGHTS, load_encoder
 
 LONG = (
     "a woman with big round eyes, raised eyebrows, thick red lips and rosy cheeks.",

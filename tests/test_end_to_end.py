@@ -14,11 +14,13 @@ from skimage.color import rgb2lab
 from skimage.data import astronaut
 
 import flowedit
-from flowedit.align import extract, landmarks, region_mask
-from flowedit.cli import main
-from flowedit.image import load, read_note
-from flowedit.measure import measure
-from flowedit.palette import PARTS, part_masks
+from flowedit.app.cli import main
+from flowedit.face.crop import extract
+from flowedit.face.detect import landmarks
+from flowedit.face.measures import measure
+from flowedit.face.parts import PARTS, part_masks
+from flowedit.face.regions import region_mask
+from flowedit.photo.photo import load, read_note
 
 PORTRAIT = astronaut()[:280, 80:360]
 
@@ -35,14 +37,14 @@ def shape_of(image, crop):
 
 
 def change(made, name):
-    crop = made.moves[0].crop
+    crop = made.transforms[0].crop
     return float(shape_of(made.render(1.0), crop)[name] - shape_of(PORTRAIT, crop)[name])
 
 
 def outside(made, height, width):
     """True where no crop's box reaches."""
     away = np.ones((height, width), bool)
-    for layer in made.moves:
+    for layer in made.transforms:
         top, left, bottom, right = layer.crop.box(height, width)
         away[top:bottom, left:right] = False
     return away
@@ -73,7 +75,7 @@ def lipstick():
 
 def color_change(made, picture, name):
     """Mean change of L, a, b in one part of the first face of a picture."""
-    crop = made.moves[0].crop
+    crop = made.transforms[0].crop
     masks = part_masks(extract(load(picture), crop, 256), crop.landmarks)
     mask = torch.nn.functional.interpolate(masks[None].float() / 255, 256, mode="bilinear")[0, PARTS.index(name)]
     before, after = (
@@ -122,7 +124,7 @@ def test_outside_a_hard_mask_every_bit_stays(tmp_path):
 
 def coverage(made, name):
     """How much of a part of the face covers each pixel of the portrait: (H, W) in [0, 1]."""
-    crop = made.moves[0].crop
+    crop = made.transforms[0].crop
     height, width = PORTRAIT.shape[:2]
     rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     points = crop.to_crop(torch.stack([columns, rows], -1).double()).float()[None]
@@ -161,7 +163,7 @@ def test_a_region_and_what_is_protected_in_it_combine():
 def test_all_faces_are_edited():
     twice = np.concatenate([PORTRAIT, PORTRAIT], axis=1)
     made = edit("a sad face", image=twice, face="all", steps=6)
-    assert len(made.moves) == 2
+    assert len(made.transforms) == 2
     after, half = pixels(made), PORTRAIT.shape[1]
     assert not np.array_equal(after[:, :half], PORTRAIT) and not np.array_equal(after[:, half:], PORTRAIT)
 
@@ -170,17 +172,19 @@ def test_an_edit_of_several_faces_goes_to_as_many_from_left_to_right():
     twice = np.concatenate([PORTRAIT, PORTRAIT], axis=1)
     right, left = edit("red lipstick", twice, face=1, steps=12), edit("a smiling face", twice, face=0, steps=12)
     both, half = right + left, PORTRAIT.shape[1]
-    places = [float(move.crop.matrix[0, 2]) for move in both.moves]
+    places = [float(move.crop.matrix[0, 2]) for move in both.transforms]
     assert places[0] > half > places[1]
     carried = both.apply(np.ascontiguousarray(twice[:, 2:]))
-    assert [float(move.crop.matrix[0, 2]) for move in carried.moves] == pytest.approx([p - 2 for p in places], abs=3)
+    assert [float(move.crop.matrix[0, 2]) for move in carried.transforms] == pytest.approx(
+        [p - 2 for p in places], abs=3
+    )
     with pytest.raises(ValueError, match="the photo must have the 2 faces of the edit; got 1"):
         both.apply(PORTRAIT[:, 1:])
 
 
 def test_without_alignment_the_whole_picture_is_edited():
     made = edit("a sad face", align=False, steps=3)
-    assert made.moves[0].crop.landmarks is None and not np.array_equal(pixels(made), PORTRAIT)
+    assert made.transforms[0].crop.landmarks is None and not np.array_equal(pixels(made), PORTRAIT)
 
 
 def test_no_face_names_the_way_out():
@@ -231,7 +235,9 @@ def test_an_edit_is_multiplied(sad):
     assert torch.equal((0.5 * (0.5 * sad)).render(), (0.25 * sad).render())
     assert np.array_equal(np.asarray((0 * sad).to_pil()), PORTRAIT)
     assert (0.5 * sad).strength_reason == "0.5 times 1.00" and sad.strength == 1
-    up, down = (change(replace(sad, moves=(replace(sad.moves[0], strength=s),)), "mouth_curvature") for s in (-1, 1))
+    up, down = (
+        change(replace(sad, transforms=(replace(sad.transforms[0], strength=s),)), "mouth_curvature") for s in (-1, 1)
+    )
     assert down < 0 < up and torch.equal((-1 * sad).render(), sad.render(-1.0))
     with pytest.raises(TypeError, match="must be multiplied by a finite number; got 'two'"):
         "two" * sad
@@ -244,7 +250,7 @@ def test_parts_are_taken_and_left_out(sad, tmp_path):
     assert changed.any() and not changed[~reach].any()
     assert torch.equal(mouth.only("mouth").render(), mouth.render())
     again = flowedit.load(mouth.save_edit(tmp_path / "mouth.flowedit"))
-    assert torch.equal(again.apply(PORTRAIT).render(), mouth.render()) and again.moves[0].region == "mouth"
+    assert torch.equal(again.apply(PORTRAIT).render(), mouth.render()) and again.transforms[0].region == "mouth"
     rest = sad.without("mouth", "brows")
     for name in ("mouth", "brows"):
         kept = coverage(sad, name).numpy() > 1 - 1e-6
@@ -252,7 +258,7 @@ def test_parts_are_taken_and_left_out(sad, tmp_path):
     assert (pixels(rest) != PORTRAIT).any()
     assert torch.equal(sad.without("brows").without("mouth").render(), rest.render())
     loaded = flowedit.load(rest.save_edit(tmp_path / "rest.flowedit")).apply(PORTRAIT)
-    assert loaded.moves[0].protect == ("mouth", "brows") and torch.equal(loaded.render(), rest.render())
+    assert loaded.transforms[0].protect == ("mouth", "brows") and torch.equal(loaded.render(), rest.render())
     with pytest.raises(ValueError, match="only must name the one part that the edit changes, mouth; got 'eyes'"):
         mouth.only("eyes")
     with pytest.raises(ValueError, match="region must be one of"):
@@ -265,8 +271,8 @@ def test_a_bound_on_movement_holds_in_the_field(tmp_path):
         made.explain()["faces"]["face 1"]["movement"]["largest_percent_of_eye_distance"] for made in (free, held)
     ]
     assert percent[0] > 3 and 1.5 < percent[1] <= 2.01
-    eyes = held.moves[0].crop.eye_distance
-    assert held.moves[0].field.max_shift == pytest.approx(0.02 * eyes / 2) and held.strength > 0.7
+    eyes = held.transforms[0].crop.eye_distance
+    assert held.transforms[0].field.max_shift == pytest.approx(0.02 * eyes / 2) and held.strength > 0.7
     assert change(held, "mouth_curvature") > 0
 
 
@@ -298,7 +304,7 @@ def test_an_edit_is_undone_on_the_picture_it_made(tmp_path):
     made.save_edit(tmp_path / "both.flowedit")
     assert main(["apply", str(tmp_path / "both.flowedit"), str(path), "--undo", "-o", str(tmp_path / "back.png")]) == 0
     errors = [np.abs(np.asarray(Image.open(p)).astype(int) - PORTRAIT) for p in (path, tmp_path / "back.png")]
-    box = made.moves[0].crop.box(*PORTRAIT.shape[:2])
+    box = made.transforms[0].crop.box(*PORTRAIT.shape[:2])
     inside = [error[box[0] : box[2], box[1] : box[3]].mean() for error in errors]
     assert inside[1] < 0.8 < 2 < inside[0]
     told = read_note(tmp_path / "back.png")
@@ -306,12 +312,12 @@ def test_an_edit_is_undone_on_the_picture_it_made(tmp_path):
 
 
 def test_the_page_says_what_was_done(tmp_path):
-    from flowedit.explain import look, tell
-    from flowedit.figure import _columns
+    from flowedit.report.explain import look, summarize_face
+    from flowedit.report.figure import _columns
 
     made = edit("a smiling face") + edit("red lipstick")
-    crop = made.moves[0].crop
-    moved, colored, kept = _columns(made, tell(made, crop, look(made, crop)))
+    crop = made.transforms[0].crop
+    moved, colored, kept = _columns(made, summarize_face(made, crop, look(made, crop)))
     assert "mouth corners" in moved and " px (" in moved and "distance between the eyes" in moved.splitlines()[0]
     assert "lips redder" in colored and "bend by" in kept and "nothing is folded over" in kept
     made.plot(tmp_path / "page.png")

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit.align import Crop, region_mask
 from flowedit.edit import Edit, load
-from flowedit.explain import LATTICE, _bend, _spread, explain
-from flowedit.field import RasterField, centres
-from flowedit.figure import plot
-from flowedit.image import load as load_photo
-from flowedit.motion import Layer
-from flowedit.warp import window
+from flowedit.face.crop import Crop
+from flowedit.face.regions import region_mask
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.field.warp import window
+from flowedit.photo.photo import load as load_photo
+from flowedit.report.explain import LATTICE, _bend, _spread, explain
+from flowedit.report.figure import plot
+from flowedit.transform.transforms import FieldTransform
 
 SIDE = 200.0  # photo pixels along the crop
 MIDDLE = (160.0, 150.0)  # of the crop, in the photo
@@ -61,13 +63,13 @@ def make_crop(degrees=0.0, marks=True, middle=MIDDLE):
 def make_edit(shift=None, tint=None, *, photo=None, crop=None, **options):
     """Make an edit whose content moves by `shift` (photo pixels) and is tinted by `tint`: functions of x and y."""
     field = RasterField(coord_size=64, color_size=64, max_shift=0.5, max_tint=1.0)
-    x, y = centres(64).unbind(-1)
+    x, y = pixel_centers(64).unbind(-1)
     with torch.no_grad():
         if shift is not None:  # undoing the bound; and content moves against coord
             field.coord.copy_(-torch.stack([v + 0 * x for v in shift(x, y)]) * (2 / SIDE)).atanh_()
         if tint is not None:
             field.color.copy_(torch.stack([v + 0 * x for v in tint(x, y)])).atanh_()
-    layer = Layer(field, crop or make_crop(), **options)
+    layer = FieldTransform(field, crop or make_crop(), **options)
     return Edit(make_photo() if photo is None else photo, (layer,), {"a smiling face": 1.0})
 
 
@@ -140,7 +142,7 @@ def test_words_agree_with_the_rendered_picture():
 
 
 def test_what_moves_as_a_whole_does_not_spread():
-    x, y = centres(LATTICE).unbind(-1)
+    x, y = pixel_centers(LATTICE).unbind(-1)
     lopsided = ((x < -0.5) | (y > 0.7)).float()
     moved = torch.tensor([3.0, -4.0])[:, None, None].expand(2, LATTICE, LATTICE)
     assert _spread(moved, lopsided) == pytest.approx(0, abs=1e-5)
@@ -149,7 +151,7 @@ def test_what_moves_as_a_whole_does_not_spread():
 def test_numbers_of_a_constant_shift():
     edit = make_edit(lambda x, y: (3, -4), lambda x, y: (0.1, -0.2, 0))
     told = face(edit)
-    weight = window(centres(LATTICE))
+    weight = window(pixel_centers(LATTICE))
     mean = float(weight.mean())
     assert told["crop_side_px"] == 200
     assert told["eye_distance_px"] == 80
@@ -171,7 +173,7 @@ def test_numbers_of_a_constant_shift():
 def test_regions_are_weighed_by_their_masks():
     told = face(make_edit(smile))["regions"]
     assert list(told) == ["mouth", "eyes", "brows", "nose", "jaw", "skin"]
-    x, y = centres(LATTICE).unbind(-1)
+    x, y = pixel_centers(LATTICE).unbind(-1)
     dx, dy = smile(x, y)
     mask = region_mask("mouth", make_landmarks(), LATTICE)[0, 0]
     by_hand = float(((dx**2 + dy**2).sqrt() * mask).sum() / mask.sum())
@@ -183,7 +185,7 @@ def test_regions_are_weighed_by_their_masks():
 
 def test_strength_scales_what_is_told():
     whole = make_edit(smile, lambda x, y: (0.1, 0, 0))
-    half = replace(whole, strength=0.5, moves=(replace(whole.moves[0], strength=0.5),))
+    half = replace(whole, strength=0.5, transforms=(replace(whole.transforms[0], strength=0.5),))
     ratio = face(half)["movement"]["largest_px"] / face(whole)["movement"]["largest_px"]
     assert ratio == pytest.approx(0.25, abs=1e-3)
     assert face(half)["tint"]["largest"] == pytest.approx(0.25 * face(whole)["tint"]["largest"], abs=1e-4)
@@ -226,9 +228,9 @@ def test_only_what_lies_in_the_photo_counts():
 def test_a_diffeomorphic_field_is_integrated():
     edit = make_edit(lambda x, y: (60 * torch.tanh(-10 * x), 0))
     field = RasterField(64, 64, max_shift=0.5, max_tint=1.0, diffeomorphic=True)
-    field.load_state_dict(edit.moves[0].field.state_dict())
+    field.load_state_dict(edit.transforms[0].field.state_dict())
     assert face(edit)["folds"] > 0
-    assert face(replace(edit, moves=(replace(edit.moves[0], field=field),)))["folds"] == 0
+    assert face(replace(edit, transforms=(replace(edit.transforms[0], field=field),)))["folds"] == 0
 
 
 def test_a_whole_picture_has_no_regions():
@@ -274,7 +276,7 @@ def two_faces():
     whole = make_crop(marks=False, middle=(0.0, 150.0))  # half of it outside
     return replace(
         edit,
-        moves=(edit.moves[0], replace(edit.moves[0], crop=whole)),
+        transforms=(edit.transforms[0], replace(edit.transforms[0], crop=whole)),
         prompts={"costs $5 or $6": 1.0, "a very long prompt " * 12: -0.5},
     )
 
@@ -326,11 +328,11 @@ def test_plot_leaves_no_part_behind(tmp_path, monkeypatch):
 
 def test_no_matplotlib_until_a_plot_and_never_pyplot(tmp_path):
     code = """
-        import sys, flowedit.figure
+        import sys, flowedit.report.figure
         assert "matplotlib" not in sys.modules
         sys.path.insert(0, {tests!r})
         from test_explain import make_edit, smile
-        flowedit.figure.plot(make_edit(smile), {path!r})
+        flowedit.report.figure.plot(make_edit(smile), {path!r})
         assert "matplotlib.pyplot" not in sys.modules
     """
     code = textwrap.dedent(code).format(tests=str(Path(__file__).parent), path=str(tmp_path / "why.png"))
@@ -339,7 +341,7 @@ def test_no_matplotlib_until_a_plot_and_never_pyplot(tmp_path):
 
 
 def test_a_line_that_stays_straight_does_not_bend():
-    x = centres(64)[0, :, 0].expand(64, 64)
+    x = pixel_centers(64)[0, :, 0].expand(64, 64)
     seen = torch.ones(64, 64)
     seen[:, 20:40] = 0  # behind the head
     assert _bend(3 + 2 * x, seen) == pytest.approx(0, abs=1e-5)
@@ -362,7 +364,7 @@ def test_colors_of_parts_add_and_are_taken_back():
     field = RasterField(4, 4, n_parts=5)
     with torch.no_grad():
         field.palette[0, 0] = 0.05
-    edit = replace(edit, moves=(replace(edit.moves[0], field=field),))
+    edit = replace(edit, transforms=(replace(edit.transforms[0], field=field),))
     lips = face(edit)["parts"]["lips"][0]
     assert lips == pytest.approx(0.05, abs=2e-3)
     assert face(edit + 0.5 * edit)["parts"]["lips"][0] == pytest.approx(1.5 * lips, abs=2e-4)

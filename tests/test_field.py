@@ -8,7 +8,11 @@ import json
 import pytest
 import torch
 
-from flowedit.field import Field, HashField, Offsets, RasterField, centres, make_field
+from flowedit.field.base import Field
+from flowedit.field.hashgrid import HashField
+from flowedit.field.make import make_field
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.raster import RasterField
 
 
 def generator(seed=0):
@@ -42,7 +46,7 @@ FIELDS = [
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_a_new_field_is_zero_everywhere(field, size):
-    coord, color = field.lattice(size)
+    coord, color = field.on_grid(size)
     assert coord.shape == (1, 2, size, size) and color.shape == (1, 3, size, size)
     assert not coord.any() and not color.any()
 
@@ -50,7 +54,7 @@ def test_a_new_field_is_zero_everywhere(field, size):
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_new_field_has_a_gradient_to_both_parts(field):
     field = copy.deepcopy(field)
-    coord, color = field.lattice(16)
+    coord, color = field.on_grid(16)
     (coord * torch.randn(coord.shape, generator=generator())).sum().backward(retain_graph=True)
     moved = [name for name, p in field.named_parameters() if p.grad is not None and p.grad.any()]
     assert moved and all(name.startswith("coord") for name in moved)
@@ -64,8 +68,8 @@ def test_a_new_field_has_a_gradient_to_both_parts(field):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_and_lattice_are_one_function(field, size, dtype):
     field = shaken(copy.deepcopy(field).to(dtype))
-    coord, color = field.at(centres(size, dtype=dtype).reshape(-1, 2))
-    lattice = field.lattice(size)
+    coord, color = field.at(pixel_centers(size, dtype=dtype).reshape(-1, 2))
+    lattice = field.on_grid(size)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(coord.T.reshape(1, 2, size, size), lattice.coord, rtol=0, atol=tolerance)
     torch.testing.assert_close(color.T.reshape(1, 3, size, size), lattice.color, rtol=0, atol=tolerance)
@@ -77,10 +81,10 @@ def test_gradients_of_at_and_lattice_agree(field):
     field = shaken(copy.deepcopy(field).double())
     cotangent = torch.randn(15 * 15, 2, generator=generator(), dtype=torch.float64)
     tint = torch.randn(15 * 15, 3, generator=generator(1), dtype=torch.float64)
-    coord, color = field.at(centres(15, dtype=torch.float64).reshape(-1, 2))
+    coord, color = field.at(pixel_centers(15, dtype=torch.float64).reshape(-1, 2))
     parameters = list(field.parameters())
     direct = torch.autograd.grad((coord * cotangent).sum() + (color * tint).sum(), parameters)
-    lattice = field.lattice(15)
+    lattice = field.on_grid(15)
     coord, color = lattice.coord[0].flatten(1).T, lattice.color[0].flatten(1).T
     through = torch.autograd.grad((coord * cotangent).sum() + (color * tint).sum(), parameters)
     for a, b in zip(direct, through, strict=True):
@@ -91,7 +95,7 @@ def test_gradients_of_at_and_lattice_agree(field):
 @pytest.mark.parametrize("make", [RasterField, HashField])
 def test_offsets_are_bounded_smoothly(make):
     field = shaken(make(max_shift=0.03, max_tint=0.2), scale=100)
-    coord, color = field.lattice(64)
+    coord, color = field.on_grid(64)
     assert 0.9 * 0.06 < coord.abs().max() <= 0.06 * 1.00001
     assert 0.9 * 0.2 < color.abs().max() <= 0.2 * 1.00001
 
@@ -99,7 +103,7 @@ def test_offsets_are_bounded_smoothly(make):
 @pytest.mark.parametrize("make", [RasterField, HashField])
 def test_a_bound_of_zero_leaves_the_part_out(make):
     field = shaken(make(max_shift=0.0, max_tint=0.0))
-    coord, color = field.lattice(9)
+    coord, color = field.on_grid(9)
     (coord.sum() + color.sum()).backward()
     assert not coord.any() and not color.any()
     assert all(torch.isfinite(p.grad).all() for p in field.parameters() if p.grad is not None)
@@ -123,7 +127,7 @@ def test_at_takes_no_points():
 def test_lattice_and_gradient_repeat_bit_for_bit(make):
     def run():
         field = shaken(make())
-        coord, color = field.lattice(50)
+        coord, color = field.on_grid(50)
         (coord.square().sum() + color.square().sum()).backward()
         return [coord, color, *(p.grad for p in field.parameters())]
 
@@ -136,7 +140,7 @@ def test_settings_and_state_make_the_same_field_again(field):
     again = make_field(json.loads(json.dumps(field.settings())))
     again.load_state_dict(field.state_dict())
     assert again.settings() == field.settings() and again.diffeomorphic == field.diffeomorphic
-    for a, b in zip(again.lattice(20), field.lattice(20), strict=True):
+    for a, b in zip(again.on_grid(20), field.on_grid(20), strict=True):
         assert torch.equal(a, b)
 
 
@@ -174,7 +178,7 @@ def test_wrong_points_and_sizes_are_refused(field):
     with pytest.raises(ValueError, match=r"points must be floating and have shape \(N, 2\)"):
         field.at(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="size must be a whole number"):
-        field.lattice(0)
+        field.on_grid(0)
 
 
 # --- RasterField
@@ -184,7 +188,7 @@ def test_the_raster_is_a_twice_continuous_weighted_mean_of_its_control_points():
     field = RasterField(coord_size=8, max_shift=0.5).double()
     with torch.no_grad():
         field.coord[0, 3, 5] = 100.0  # saturates: the control point is 1 in crop coordinates
-    # Control points sit at the pixel centres of an 8 x 8 grid: column 5 at (2 * 5 + 1) / 8 - 1.
+    # Control points sit at the pixel centers of an 8 x 8 grid: column 5 at (2 * 5 + 1) / 8 - 1.
     peak = torch.tensor([[(2 * 5 + 1) / 8 - 1, (2 * 3 + 1) / 8 - 1]], dtype=torch.float64)
     right = peak + torch.tensor([[2 / 8, 0.0]], dtype=torch.float64)
     far = peak + torch.tensor([[0.0, 2 * 2 / 8]], dtype=torch.float64)
@@ -196,7 +200,7 @@ def test_a_constant_raster_is_constant_up_to_the_border():
     field = RasterField(coord_size=5)
     with torch.no_grad():
         field.coord[1] = 0.02
-    coord = field.lattice(33).coord
+    coord = field.on_grid(33).coord
     torch.testing.assert_close(coord[0, 1], torch.full((33, 33), float(0.09 * torch.tanh(torch.tensor(0.02 / 0.09)))))
     assert not coord[0, 0].any()
 
@@ -214,27 +218,27 @@ def test_the_hash_field_draws_from_its_generator_only():
 
 def test_coord_reads_the_coarse_levels_only():
     field = shaken(HashField(n_levels=5, n_coord_levels=2))
-    before = field.lattice(12)
+    before = field.on_grid(12)
     with torch.no_grad():
         field.table[2:] += 1
-    after = field.lattice(12)
+    after = field.on_grid(12)
     assert torch.equal(after.coord, before.coord) and not torch.equal(after.color, before.color)
 
 
 def test_levels_open_from_coarse_to_fine():
     field = shaken(HashField(n_levels=4, n_coord_levels=2))
-    whole = field.lattice(12).color.clone()
+    whole = field.on_grid(12).color.clone()
     masks = []
     for fraction in (0.01, 0.25, 0.5, 0.625, 1.0):
         field.set_levels(fraction)
         masks.append(field.level_mask.tolist())
     assert masks == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0.5, 0], [1, 1, 1, 1]]
-    assert torch.equal(field.lattice(12).color, whole)
+    assert torch.equal(field.on_grid(12).color, whole)
     field.set_levels(0.5)
-    coarse = field.lattice(12).color
+    coarse = field.on_grid(12).color
     with torch.no_grad():
         field.table[2:] += 1
-    assert torch.equal(field.lattice(12).color, coarse) and not torch.equal(coarse, whole)
+    assert torch.equal(field.on_grid(12).color, coarse) and not torch.equal(coarse, whole)
     with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\]; got 0"):
         field.set_levels(0)
 

@@ -16,8 +16,9 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from flowedit import codec, image
-from flowedit.image import Photo, load, quantize, read_note, save, write_atomically
+from flowedit.photo import codec, files
+from flowedit.photo.files import write_atomically
+from flowedit.photo.photo import Photo, load, quantize, read_note, save
 
 ORIENTATION = 0x0112
 
@@ -571,7 +572,7 @@ def test_targets_that_cannot_be_written(tmp_path, monkeypatch):
     def forbidden(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(image, "open", forbidden, raising=False)
+    monkeypatch.setattr(files, "open", forbidden, raising=False)
     with pytest.raises(PermissionError, match=r"cannot write .*: Permission denied") as error:
         save(tmp_path / "a.png", picture)
     one_line(error)

@@ -10,7 +10,8 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config
-from flowedit.judge import Gain, GainMeter, is_fooled
+from flowedit.fit.judge import is_fooled
+from flowedit.guide.gain import Gain, GainMeter
 
 QUICK = Config(align=False, steps=8, coord_size=4, color_size=4, tint=0.0, even=0.0)
 

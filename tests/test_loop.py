@@ -12,10 +12,10 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config
-from flowedit.field import _lattice_encoding
-from flowedit.image import load
+from flowedit.field.hashgrid import _lattice_encoding
+from flowedit.fit.loop import CHECK
 from flowedit.kernels import available
-from flowedit.loop import CHECK
+from flowedit.photo.photo import load
 
 QUICK = Config(align=False, steps=4, coord_size=4, color_size=4)
 
@@ -44,7 +44,7 @@ def test_ctrl_c_before_the_first_step_keeps_nothing(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flowedit.loop.iterate", interrupted)
+    monkeypatch.setattr("flowedit.fit.loop.iterate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
 
@@ -126,7 +126,7 @@ def test_the_loop_ends_where_the_effect_is_reached():
 def test_a_face_that_dlib_loses_in_its_crop_is_warned_of(monkeypatch):
     import skimage.data
 
-    monkeypatch.setattr("flowedit.budget._describe", lambda face: None)
+    monkeypatch.setattr("flowedit.transform.bounds._describe", lambda face: None)
     with pytest.warns(UserWarning, match="identity could not be kept: dlib finds no face in the crop"):
         edit = flowedit.optimize(
             skimage.data.astronaut()[:280, 80:360], "red", config=Config(steps=1), encoder=TinyEncoder()

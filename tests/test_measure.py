@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from flowedit.measure import measure, polygon_area
+from flowedit.face.measures import measure, polygon_area
 
 TORCH = torch.Generator().manual_seed(0)
 

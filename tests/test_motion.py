@@ -9,22 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit.align import Crop, whole_crop
-from flowedit.field import HashField, RasterField, centres
-from flowedit.image import load
-from flowedit.motion import (
-    Chain,
-    Layer,
-    Undo,
+from flowedit.face.crop import Crop, whole_crop
+from flowedit.field.hashgrid import HashField
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.photo.photo import load
+from flowedit.transform.render import render
+from flowedit.transform.transforms import (
+    Composition,
+    FieldTransform,
+    Inverse,
+    bind,
     bounding_box,
     find_crops,
-    find_layers,
-    map_layers,
+    inverse,
+    leaves,
+    map_leaves,
     move_crop,
-    place,
-    undo,
 )
-from flowedit.render import render
 
 HEIGHT, WIDTH = 120, 150
 
@@ -46,7 +48,7 @@ def layer_of(seed, crop=None, kind=RasterField, size=0.02, **rest):
     with torch.no_grad():
         for parameter in field.parameters():
             parameter += size * torch.randn(parameter.shape, generator=source)
-    return Layer(field, crop or crop_at(70, 60, 50), **rest)
+    return FieldTransform(field, crop or crop_at(70, 60, 50), **rest)
 
 
 A, B, C = layer_of(1), layer_of(2, crop_at(85, 55, 45, -10.0)), layer_of(3, kind=HashField, size=0.15)
@@ -61,8 +63,8 @@ def points(n=400):
 
 def test_offsets_at_places_are_those_of_the_grid():
     x, y = torch.arange(20, 90).double() + 0.5, torch.arange(30, 80).double()[:, None] + 0.5
-    for move in (A, C, Chain(((A,), (B, C))), Undo((A,))):
-        placed = place(move)
+    for move in (A, C, Composition(((A,), (B, C))), Inverse((A,))):
+        placed = bind(move)
         grid = placed(x, y)
         assert grid.shape == (5, 50, 70) and grid[:2].abs().max() > 0.5
         spread_y, spread_x = torch.broadcast_tensors(y, x)
@@ -74,31 +76,33 @@ def test_offsets_at_places_are_those_of_the_grid():
 def test_a_chain_reads_what_was_moved_before():
     # Photo, then A, then B: result(p) = once(p + shift_b(p)) + tint_b(p), with once(q) = photo(q + shift_a(q)) + ...
     x, y = points()
-    b = place(B)(x, y)
-    a = place(A)(x + b[0], y + b[1])
-    both = place(Chain(((A,), (B,))))(x, y)
-    assert torch.allclose(both, a + b, atol=1e-5) and not torch.allclose(both, place(A)(x, y) + b, atol=1e-2)
-    other = place(Chain(((B,), (A,))))(x, y)
+    b = bind(B)(x, y)
+    a = bind(A)(x + b[0], y + b[1])
+    both = bind(Composition(((A,), (B,))))(x, y)
+    assert torch.allclose(both, a + b, atol=1e-5) and not torch.allclose(both, bind(A)(x, y) + b, atol=1e-2)
+    other = bind(Composition(((B,), (A,))))(x, y)
     assert (other - both).abs().max() > 0.01  # order matters
-    assert torch.allclose(place(Chain(((A,), (B,)), 0.5))(x, y), 0.5 * both, atol=1e-6)
+    assert torch.allclose(bind(Composition(((A,), (B,)), 0.5))(x, y), 0.5 * both, atol=1e-6)
 
 
 def test_a_chain_renders_as_two_renderings_do():
     once = render(PHOTO, [A])
     twice = render(load(once.clamp(0, 1)), [B])
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
-    error = (render(PHOTO, [Chain(((A,), (B,)))]) - twice)[inner].abs()
+    error = (render(PHOTO, [Composition(((A,), (B,)))]) - twice)[inner].abs()
     assert error.max() < 0.03 and error.mean() < 5e-4  # what the second interpolation blurs
 
 
-@pytest.mark.parametrize("moves", [(A,), (A, B), (C,), (Chain(((A,), (B,))),)], ids=["one", "sum", "hash", "chain"])
-def test_undoing_leads_back(moves):
+@pytest.mark.parametrize(
+    "transforms", [(A,), (A, B), (C,), (Composition(((A,), (B,))),)], ids=["one", "sum", "hash", "chain"]
+)
+def test_undoing_leads_back(transforms):
     x, y = points()
-    there = sum(place(move)(x, y) for move in moves)
-    back = place(Undo(moves))(x + there[0], y + there[1])
+    there = sum(bind(move)(x, y) for move in transforms)
+    back = bind(Inverse(transforms))(x + there[0], y + there[1])
     # The content at p + shift is seen at p, so at q = p + shift the way back is the contrary.
     assert torch.allclose(back, -there, atol=3e-3) and there[:2].abs().max() > 0.3
-    unmade = place(Chain((moves, (Undo(moves),))))(x, y)
+    unmade = bind(Composition((transforms, (Inverse(transforms),))))(x, y)
     assert unmade[:2].abs().max() < 5e-3 and unmade[2:].abs().max() < 1e-3
 
 
@@ -106,26 +110,26 @@ def test_undoing_a_diffeomorphic_field_leads_back():
     field = RasterField(6, 6, diffeomorphic=True)
     with torch.no_grad():
         field.coord += 0.04 * torch.randn(field.coord.shape, generator=torch.Generator().manual_seed(1))
-    layer = Layer(field, A.crop)
+    layer = FieldTransform(field, A.crop)
     x, y = points()
-    assert place(Chain(((layer,), (Undo((layer,)),))))(x, y).abs().max() < 5e-3
+    assert bind(Composition(((layer,), (Inverse((layer,)),))))(x, y).abs().max() < 5e-3
 
 
 def test_a_steep_field_is_undone_too():
     field = RasterField(24, 24, max_shift=0.3)
-    x, y = centres(24).unbind(-1)
+    x, y = pixel_centers(24).unbind(-1)
     with torch.no_grad():
         field.coord[0] = 1.6 * x * torch.exp(-(x**2 + y**2) / 0.18)  # a step further right reads 2.6 further
-    layer = Layer(field, whole_crop(PHOTO))
+    layer = FieldTransform(field, whole_crop(PHOTO))
     at = points()
     assert move_crop([layer], layer.crop, 64).coord.diff(dim=-1).max() > 1.4 * 2 / 64
-    assert place(Chain(((layer,), undo((layer,)))))(*at)[:2].abs().max() < 5e-3
+    assert bind(Composition(((layer,), inverse((layer,)))))(*at)[:2].abs().max() < 5e-3
 
 
 def test_what_is_undone_twice_is_itself():
-    chain = Chain(((A,), (B, C)))
-    assert undo(undo((chain,)))[0].stages == chain.stages
-    assert undo(undo((A, B))) == (A, B)
+    chain = Composition(((A,), (B, C)))
+    assert inverse(inverse((chain,)))[0].stages == chain.stages
+    assert inverse(inverse((A, B))) == (A, B)
 
 
 def test_where_nothing_may_change_nothing_does():
@@ -133,24 +137,24 @@ def test_where_nothing_may_change_nothing_does():
     mask[40:80, 40:100] = 1
     masked = [replace(layer, hard_mask=mask) for layer in (A, B)]
     kept = torch.from_numpy(mask == 0)
-    for moves in ([Chain(((masked[0],), (masked[1],)))], [Undo((masked[0],))], masked):
-        out = render(PHOTO, moves)
+    for transforms in ([Composition(((masked[0],), (masked[1],)))], [Inverse((masked[0],))], masked):
+        out = render(PHOTO, transforms)
         assert torch.equal(out[..., kept], PHOTO.tensor()[..., kept])
         assert not torch.equal(out, PHOTO.tensor())
-        assert torch.equal(render(PHOTO, moves, shape=0.0, color=0.0), PHOTO.tensor())
+        assert torch.equal(render(PHOTO, transforms, shape=0.0, color=0.0), PHOTO.tensor())
 
 
 @pytest.mark.parametrize("tile", [17, 64])
 def test_tiles_change_no_bit(tile):
-    moves = [Chain(((A,), (B,))), Undo((C,), 0.5)]
-    assert torch.equal(render(PHOTO, moves, tile=tile), render(PHOTO, moves))
+    transforms = [Composition(((A,), (B,))), Inverse((C,), 0.5)]
+    assert torch.equal(render(PHOTO, transforms, tile=tile), render(PHOTO, transforms))
 
 
 def test_what_is_done_over_a_crop_is_told_in_its_coordinates():
     crop = crop_at(70, 60, 50, 25.0)
     coord, color = move_crop([A, B], crop, 16)
-    px, py = crop.to_photo(centres(16, dtype=torch.float64)).unbind(-1)
-    found = place(A)(px, py) + place(B)(px, py)
+    px, py = crop.to_photo(pixel_centers(16, dtype=torch.float64)).unbind(-1)
+    found = bind(A)(px, py) + bind(B)(px, py)
     linear = crop.matrix[:, :2].float()
     assert torch.allclose(torch.einsum("ij,jhw->ihw", linear, coord[0]), found[:2], atol=1e-5)
     assert torch.allclose(color[0], found[2:], atol=1e-6)
@@ -158,11 +162,11 @@ def test_what_is_done_over_a_crop_is_told_in_its_coordinates():
 
 
 def test_layers_and_crops_are_found_and_changed():
-    tree = [Chain(((A,), (B, Undo((C,))))), A]
-    assert list(find_layers(tree)) == [A, B, C, A]
+    tree = [Composition(((A,), (B, Inverse((C,))))), A]
+    assert list(leaves(tree)) == [A, B, C, A]
     assert find_crops(tree) == [A.crop, B.crop]  # C lies over A's
-    doubled = map_layers(tree, lambda layer: replace(layer, strength=2.0))
-    assert [layer.strength for layer in find_layers(doubled)] == [2.0] * 4
+    doubled = map_leaves(tree, lambda layer: replace(layer, strength=2.0))
+    assert [layer.strength for layer in leaves(doubled)] == [2.0] * 4
     assert bounding_box(tree[0], HEIGHT, WIDTH) == tuple(
         f(a, b)
         for f, a, b in zip((min, min, max, max), A.crop.box(HEIGHT, WIDTH), B.crop.box(HEIGHT, WIDTH), strict=True)
@@ -170,8 +174,8 @@ def test_layers_and_crops_are_found_and_changed():
 
 
 MAKE = {
-    "chain": lambda s: Chain(((A,),), s),
-    "undo": lambda s: Undo((A,), s),
+    "chain": lambda s: Composition(((A,),), s),
+    "undo": lambda s: Inverse((A,), s),
     "layer": lambda s: layer_of(1, strength=s),
 }
 
@@ -183,5 +187,5 @@ def test_a_strength_must_be_finite(make):
 
 
 def test_a_whole_crop_serves_too():
-    layer = Layer(A.field, whole_crop(PHOTO))
-    assert render(PHOTO, [Chain(((layer,), (Undo((layer,)),)))]).sub(PHOTO.tensor()).abs().max() < 2e-3
+    layer = FieldTransform(A.field, whole_crop(PHOTO))
+    assert render(PHOTO, [Composition(((layer,), (Inverse((layer,)),)))]).sub(PHOTO.tensor()).abs().max() < 2e-3

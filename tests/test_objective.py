@@ -9,22 +9,14 @@ import torch
 import torch.nn.functional as F
 from stand_in import TinyEncoder
 
-from flowedit.field import Offsets, centres
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.fit.terms import movement_price, text_pull, text_term
+from flowedit.fit.views import Views, soften
+from flowedit.guide.targets import check_prompts, make_targets, redistribute, text_change
 from flowedit.kernels import look
-from flowedit.objective import (
-    Views,
-    check_prompts,
-    make_targets,
-    movement_price,
-    redistribute,
-    soften,
-    text_change,
-    text_pull,
-    text_term,
-)
 
 SIDE = 16
-POINTS = centres(SIDE).reshape(SIDE, SIDE, 2).permute(2, 0, 1)[None]
+POINTS = pixel_centers(SIDE).reshape(SIDE, SIDE, 2).permute(2, 0, 1)[None]
 STILL = Offsets(torch.zeros(1, 2, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE))
 
 
@@ -172,14 +164,14 @@ def test_the_text_terms_pull_is_its_gradient():
     torch.testing.assert_close(torch.autograd.grad(text_term(rows, targets), rows)[0], text_pull(targets))
 
 
-def see(picture, offsets, views):
+def measure_similarity(picture, offsets, views):
     return look(picture, *offsets, views.theta, views.gain, SIDE)
 
 
 def test_the_first_view_is_the_picture_itself():
     views = Views.draw(4, torch.Generator().manual_seed(0), torch.device("cpu"))
     picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    seen = see(picture, STILL, views.choose(torch.tensor([0, 1, 2])))
+    seen = measure_similarity(picture, STILL, views.choose(torch.tensor([0, 1, 2])))
     assert torch.allclose(seen[0], picture[0], atol=1e-5)
     assert not torch.allclose(seen[2], picture[0], atol=0.05)
     assert (seen[1].flip(-1) - picture[0]).abs().mean() < (seen[1] - picture[0]).abs().mean()  # odd ones are mirrored
@@ -189,7 +181,7 @@ def test_a_view_shows_what_the_field_does():
     views = Views.draw(2, torch.Generator().manual_seed(0), torch.device("cpu"))
     picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     one_to_the_right = Offsets(STILL.coord + torch.tensor([2 / SIDE, 0])[:, None, None], STILL.color + 0.1)
-    seen = see(picture, one_to_the_right, views.choose(torch.tensor([0])))
+    seen = measure_similarity(picture, one_to_the_right, views.choose(torch.tensor([0])))
     assert torch.allclose(seen[..., :-1], picture[..., 1:] + 0.1, atol=1e-5)
 
 

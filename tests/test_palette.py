@@ -6,10 +6,12 @@ import pytest
 import torch
 from test_align import drawn_landmarks
 
-from flowedit.field import PARTS_PX, RasterField, make_field
+from flowedit.face.parts import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
+from flowedit.field.base import PARTS_PX
+from flowedit.field.make import make_field
+from flowedit.field.raster import RasterField
+from flowedit.fit.terms import COVERED, tint_price
 from flowedit.kernels.penalties.reference import tint
-from flowedit.objective import COVERED, tint_price
-from flowedit.palette import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
 
 LANDMARKS = drawn_landmarks()
 SKIN = torch.tensor([0.8, 0.6, 0.5])
@@ -158,7 +160,7 @@ def test_a_fields_parts_are_tinted_where_they_are_drawn_and_never_beyond_the_bou
     with torch.no_grad():
         field.palette[0] = torch.tensor([0.03, 0.0, 5.0])
         field.palette[1, 2] = 5.0
-    color = field.lattice(32).color[0].detach()
+    color = field.on_grid(32).color[0].detach()
     assert color[0, :15].min() == color[0, :15].max() == pytest.approx(0.1 * torch.tanh(torch.tensor(0.3)).item())
     assert color[0, 17:].abs().max() == 0
     assert color[2].max() == pytest.approx(0.1)
@@ -173,7 +175,7 @@ def test_settings_and_state_make_the_same_field_again():
         field.palette.fill_(0.05)
     again = make_field(field.settings())
     again.load_state_dict(field.state_dict())
-    assert torch.equal(again.lattice(40).color, field.lattice(40).color) and field.lattice(40).color.any()
+    assert torch.equal(again.on_grid(40).color, field.on_grid(40).color) and field.on_grid(40).color.any()
 
 
 def test_a_field_without_parts_has_nothing_of_them():

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import torch
 
+from flowedit.fit.terms import evenness
 from flowedit.kernels import PENALTIES, available, jacobian_determinant, penalties
 from flowedit.kernels.penalties import LEAST_AREA, reference
 from flowedit.kernels.penalties.operator import penalties as operator
-from flowedit.objective import evenness
 from tests.judging import assert_as_exact_as, bits_by_threads, generator
 
 SIDE = 32

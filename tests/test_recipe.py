@@ -19,7 +19,7 @@ from examples.faceclip import train_image
 from examples.faceclip.augment import landmark_moves
 from examples.faceclip.captions import CONCEPTS, PEOPLE, describe, foreign, phrase_bank
 from examples.faceclip.evaluate import Held
-from flowedit.measure import measure
+from flowedit.face.measures import measure
 from tests.test_measure import face
 
 # Parts of a face, and words that any sentence may need: they tell no wording from another.

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit.align import Crop, whole_crop
-from flowedit.field import HashField, RasterField
-from flowedit.image import load, quantize
-from flowedit.motion import Layer
-from flowedit.render import render
+from flowedit.face.crop import Crop, whole_crop
+from flowedit.field.hashgrid import HashField
+from flowedit.field.raster import RasterField
+from flowedit.photo.photo import load, quantize
+from flowedit.transform.render import render
+from flowedit.transform.transforms import FieldTransform
 
 
 def photo_of(height, width, dtype=np.uint8, seed=0):
@@ -70,31 +71,31 @@ def outside(crop, height, width):
 def test_strength_zero_is_the_photo(field, size, dtype):
     photo = photo_of(*size, dtype)
     crop = whole_crop(photo)
-    none = render(photo, [Layer(field, crop)], shape=0.0, color=0.0)
+    none = render(photo, [FieldTransform(field, crop)], shape=0.0, color=0.0)
     assert torch.equal(none, photo.tensor())
-    assert torch.equal(render(photo, [Layer(field, crop, strength=0.0)]), photo.tensor())
+    assert torch.equal(render(photo, [FieldTransform(field, crop, strength=0.0)]), photo.tensor())
     assert torch.equal(render(photo, []), photo.tensor())
     assert np.array_equal(quantize(none, photo.pixels.dtype), photo.pixels)
-    assert not torch.equal(render(photo, [Layer(field, crop)]), photo.tensor())
+    assert not torch.equal(render(photo, [FieldTransform(field, crop)]), photo.tensor())
 
 
 def test_strength_zero_is_the_photo_at_6000_px():
     photo = photo_of(401, 6000)
-    out = render(photo, [Layer(FIELDS["raster"], crop_at(5500, 200, 400), strength=0.0)])
+    out = render(photo, [FieldTransform(FIELDS["raster"], crop_at(5500, 200, 400), strength=0.0)])
     assert np.array_equal(quantize(out, photo.pixels.dtype), photo.pixels)
 
 
 def test_a_new_field_is_the_photo():
     photo = photo_of(90, 110)
     for field in (RasterField(), HashField(), RasterField(diffeomorphic=True)):
-        assert torch.equal(render(photo, [Layer(field, whole_crop(photo))]), photo.tensor())
+        assert torch.equal(render(photo, [FieldTransform(field, whole_crop(photo))]), photo.tensor())
 
 
 @every_field
 def test_outside_the_crop_every_bit_is_kept(field):
     photo = photo_of(150, 201)
     crop = crop_at(120.3, 80.9, 47.3)
-    out = quantize(render(photo, [Layer(field, crop, strength=1.5)]), np.dtype(np.uint8))
+    out = quantize(render(photo, [FieldTransform(field, crop, strength=1.5)]), np.dtype(np.uint8))
     kept = outside(crop, 150, 201)
     assert kept.any() and np.array_equal(out[kept], photo.pixels[kept])
     assert (out != photo.pixels)[~kept].mean() > 0.5
@@ -106,7 +107,7 @@ def test_where_a_hard_mask_is_zero_every_bit_is_kept(field):
     mask = np.zeros((120, 131), np.float32)
     mask[30:70, 50:95] = 1
     mask[70:75, 50:95] = 0.5
-    out = quantize(render(photo, [Layer(field, crop_at(65, 60, 50), hard_mask=mask)]), np.dtype(np.uint8))
+    out = quantize(render(photo, [FieldTransform(field, crop_at(65, 60, 50), hard_mask=mask)]), np.dtype(np.uint8))
     kept = mask == 0
     assert np.array_equal(out[kept], photo.pixels[kept])
     assert (out != photo.pixels)[~kept].mean() > 0.8
@@ -115,10 +116,10 @@ def test_where_a_hard_mask_is_zero_every_bit_is_kept(field):
 def test_a_soft_hard_mask_weighs_the_tint():
     photo = load(np.full((50, 60, 3), 128, np.uint8))
     field, crop = strong(RasterField(max_tint=0.05)), whole_crop(photo)
-    whole = render(photo, [Layer(field, crop)]) - photo.tensor()
+    whole = render(photo, [FieldTransform(field, crop)]) - photo.tensor()
     mask = np.full((50, 60), 0.25, np.float32)
     mask[:, 30:] = 0.75
-    soft = render(photo, [Layer(field, crop, hard_mask=mask)]) - photo.tensor()
+    soft = render(photo, [FieldTransform(field, crop, hard_mask=mask)]) - photo.tensor()
     torch.testing.assert_close(soft, whole * torch.from_numpy(mask), atol=1e-6, rtol=0)
 
 
@@ -128,7 +129,7 @@ def test_where_the_crops_mask_is_zero_nothing_moves(field):
     mask = torch.zeros(1, 1, 50, 50)
     mask[..., 30:40, 10:20] = 1
     crop = crop_at(100, 100, 100, 0.0)  # a mask pixel is 4 photo pixels wide
-    changed = (render(photo, [Layer(field, crop, mask=mask)]) != photo.tensor()).any(1)[0]
+    changed = (render(photo, [FieldTransform(field, crop, mask=mask)]) != photo.tensor()).any(1)[0]
     assert changed[125:155, 45:75].float().mean() > 0.9
     changed[112:168, 32:88] = False
     assert not changed.any()
@@ -136,7 +137,7 @@ def test_where_the_crops_mask_is_zero_nothing_moves(field):
 
 def test_an_area_that_is_only_moved_or_only_tinted():
     photo = smooth_photo(80, 80)
-    layer = Layer(FIELDS["raster"], whole_crop(photo))
+    layer = FieldTransform(FIELDS["raster"], whole_crop(photo))
     both = render(photo, [layer])
     moved, tinted = render(photo, [layer], color=0.0), render(photo, [layer], shape=0.0)
     inner = (moved > 0.2) & (moved < 0.8)
@@ -146,7 +147,7 @@ def test_an_area_that_is_only_moved_or_only_tinted():
 
 def test_the_result_is_within_range():
     photo = load(np.tile(np.array([0, 255], np.uint8), (40, 20))[..., None].repeat(3, -1))
-    out = render(photo, [Layer(FIELDS["raster"], whole_crop(photo), strength=3.0)])
+    out = render(photo, [FieldTransform(FIELDS["raster"], whole_crop(photo), strength=3.0)])
     assert out.min() >= 0 and out.max() <= 1 and out.dtype == torch.float32
 
 
@@ -155,9 +156,9 @@ def test_the_result_is_within_range():
 
 def test_strength_scales_the_tint_linearly():
     photo = load(np.full((40, 40, 3), 128, np.uint8))
-    layer = Layer(strong(RasterField(max_tint=0.05)), whole_crop(photo))
+    layer = FieldTransform(strong(RasterField(max_tint=0.05)), whole_crop(photo))
     whole = render(photo, [layer]) - photo.tensor()
-    half = render(photo, [Layer(layer.field, layer.crop, strength=0.5)]) - photo.tensor()
+    half = render(photo, [FieldTransform(layer.field, layer.crop, strength=0.5)]) - photo.tensor()
     torch.testing.assert_close(half, whole / 2, atol=1e-6, rtol=0)
     torch.testing.assert_close(render(photo, [layer], color=0.5) - photo.tensor(), half, atol=1e-6, rtol=0)
 
@@ -165,8 +166,8 @@ def test_strength_scales_the_tint_linearly():
 def test_shape_is_layer_strength_times_shape():
     photo = smooth_photo(70, 90)
     field, crop = FIELDS["diffeomorphic"], crop_at(45, 35, 30)
-    a = render(photo, [Layer(field, crop, strength=0.5)], shape=0.8, color=0.0)
-    b = render(photo, [Layer(field, crop, strength=0.8)], shape=0.5, color=0.0)
+    a = render(photo, [FieldTransform(field, crop, strength=0.5)], shape=0.8, color=0.0)
+    b = render(photo, [FieldTransform(field, crop, strength=0.8)], shape=0.5, color=0.0)
     assert torch.equal(a, b)
 
 
@@ -181,8 +182,8 @@ def test_a_field_moves_the_same_in_a_photo_of_twice_the_size():
         )
     )
     for field in FIELDS.values():
-        a = render(small, [Layer(field, crop_at(60, 50, 45))])
-        b = render(large, [Layer(field, crop_at(120, 100, 90))])
+        a = render(small, [FieldTransform(field, crop_at(60, 50, 45))])
+        b = render(large, [FieldTransform(field, crop_at(120, 100, 90))])
         reduced = torch.nn.functional.avg_pool2d(b, 2)
         assert (a - reduced)[..., 2:-2, 2:-2].abs().max() < 0.03 < 0.1 < (a - small.tensor()).abs().max()
 
@@ -190,7 +191,7 @@ def test_a_field_moves_the_same_in_a_photo_of_twice_the_size():
 def test_layers_add_where_crops_overlap():
     photo = load(np.full((60, 100, 3), 128, np.uint8))
     field = strong(RasterField(max_tint=0.05))
-    first, second = Layer(field, crop_at(40, 30, 25)), Layer(field, crop_at(60, 30, 25, -5.0))
+    first, second = FieldTransform(field, crop_at(40, 30, 25)), FieldTransform(field, crop_at(60, 30, 25, -5.0))
     alone = [render(photo, [layer]) - photo.tensor() for layer in (first, second)]
     both = render(photo, [first, second]) - photo.tensor()
     assert (alone[0] * alone[1]).any()
@@ -199,15 +200,15 @@ def test_layers_add_where_crops_overlap():
 
 def test_a_crop_beyond_the_photo_changes_nothing_and_one_across_its_border_works():
     photo = photo_of(50, 60)
-    assert torch.equal(render(photo, [Layer(FIELDS["raster"], crop_at(500, 20, 30))]), photo.tensor())
-    across = render(photo, [Layer(FIELDS["raster"], crop_at(0, 0, 30))])
+    assert torch.equal(render(photo, [FieldTransform(FIELDS["raster"], crop_at(500, 20, 30))]), photo.tensor())
+    across = render(photo, [FieldTransform(FIELDS["raster"], crop_at(0, 0, 30))])
     assert (across != photo.tensor())[..., :15, :15].float().mean() > 0.9
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (20, 2000)])
 def test_thin_photos_render(size):
     photo = photo_of(*size)
-    out = render(photo, [Layer(FIELDS["raster"], whole_crop(photo))])
+    out = render(photo, [FieldTransform(FIELDS["raster"], whole_crop(photo))])
     assert out.shape == (1, 3, *size) and torch.isfinite(out).all()
 
 
@@ -216,7 +217,7 @@ def test_each_depth_is_edited_alike(dtype):
     base = smooth_photo(60, 60)
     top = 1 if dtype == np.float32 else np.iinfo(dtype).max
     pixels = base.pixels if dtype == np.float32 else (base.pixels * top).round().astype(dtype)
-    layer = Layer(FIELDS["raster"], crop_at(30, 30, 28))
+    layer = FieldTransform(FIELDS["raster"], crop_at(30, 30, 28))
     assert (render(load(pixels), [layer]) - render(base, [layer])).abs().max() < 1.5 / 255
 
 
@@ -231,8 +232,8 @@ def test_bits_do_not_depend_on_the_tiles(field, tile):
     mask = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     hard = np.random.default_rng(1).random((height, width), np.float32)
     layers = [
-        Layer(field, crop_at(width * 0.5, height * 0.4, width * 0.4), mask=mask),
-        Layer(field, crop_at(width * 0.6, height * 0.5, width * 0.3, -40.0), hard_mask=hard, strength=0.7),
+        FieldTransform(field, crop_at(width * 0.5, height * 0.4, width * 0.4), mask=mask),
+        FieldTransform(field, crop_at(width * 0.6, height * 0.5, width * 0.3, -40.0), hard_mask=hard, strength=0.7),
     ]
     whole = render(photo, layers, tile=4096)
     assert torch.equal(render(photo, layers, tile=tile), whole)
@@ -248,7 +249,7 @@ def test_rendering_twice_gives_the_same_bits_on_any_number_of_threads(field):
     for threads in (1, 2, 2):
         torch.set_num_threads(threads)
         try:
-            results.append(render(photo, [Layer(field, crop_at(45, 40, 40))]))
+            results.append(render(photo, [FieldTransform(field, crop_at(45, 40, 40))]))
         finally:
             torch.set_num_threads(before)
     assert torch.equal(results[0], results[1]) and torch.equal(results[1], results[2])
@@ -258,11 +259,11 @@ def test_a_24_megapixel_photo_renders_within_one_and_a_half_gigabytes(tmp_path):
     child = """
         import resource, sys
         import numpy as np, torch
-        from flowedit.align import Crop
-        from flowedit.field import HashField
-        from flowedit.image import load, quantize
-        from flowedit.motion import Layer
-        from flowedit.render import render
+        from flowedit.face.crop import Crop
+        from flowedit.field.hashgrid import HashField
+        from flowedit.photo.photo import load, quantize
+        from flowedit.transform.transforms import FieldTransform
+        from flowedit.transform.render import render
 
         pixels = np.arange(4000 * 6000 * 3, dtype=np.uint32).astype(np.uint8).reshape(4000, 6000, 3)
         photo = load(pixels)
@@ -273,7 +274,7 @@ def test_a_24_megapixel_photo_renders_within_one_and_a_half_gigabytes(tmp_path):
                 parameter += 0.05
         matrix = [[1250.0, -50.0, 3100.0], [50.0, 1250.0, 2000.0]]
         crop = Crop(torch.tensor(matrix, dtype=torch.float64), None)
-        out = render(photo, [Layer(field, crop)], tile=1024)
+        out = render(photo, [FieldTransform(field, crop)], tile=1024)
         assert out.shape == (1, 3, 4000, 6000)
         assert np.array_equal(quantize(out[:, :, :600], np.dtype(np.uint8)), photo.pixels[:600])
         edited = quantize(out[:, :, 2000:2100], np.dtype(np.uint8))
@@ -318,14 +319,14 @@ def test_wrong_masks_are_refused():
     photo = photo_of(40, 30)
     field, crop = FIELDS["raster"], whole_crop(photo)
     with pytest.raises(ValueError, match=r"hard_mask must have the photo's shape \(40, 30\); got \(30, 40\)"):
-        render(photo, [Layer(field, crop, hard_mask=np.ones((30, 40), np.float32))])
+        render(photo, [FieldTransform(field, crop, hard_mask=np.ones((30, 40), np.float32))])
     with pytest.raises(ValueError, match=r"hard_mask must be an .* float32 array"):
-        Layer(field, crop, hard_mask=np.ones((40, 30), np.uint8))
+        FieldTransform(field, crop, hard_mask=np.ones((40, 30), np.uint8))
     with pytest.raises(ValueError, match=r"hard_mask must be in \[0, 1\]"):
-        Layer(field, crop, hard_mask=np.full((40, 30), np.nan, np.float32))
+        FieldTransform(field, crop, hard_mask=np.full((40, 30), np.nan, np.float32))
     with pytest.raises(ValueError, match=r"mask must have shape \(1, 1, m, m\); got Tensor of shape \(1, 1, 3, 4\)"):
-        Layer(field, crop, mask=torch.ones(1, 1, 3, 4))
+        FieldTransform(field, crop, mask=torch.ones(1, 1, 3, 4))
     with pytest.raises(ValueError, match=r"mask must be in \[0, 1\]"):
-        Layer(field, crop, mask=torch.full((1, 1, 3, 3), 1.5))
+        FieldTransform(field, crop, mask=torch.full((1, 1, 3, 3), 1.5))
     with pytest.raises(ValueError, match="strength must be finite"):
-        Layer(field, crop, strength=math.inf)
+        FieldTransform(field, crop, strength=math.inf)

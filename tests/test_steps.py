@@ -10,16 +10,21 @@ from stand_in import TinyEncoder
 from test_align import drawn_landmarks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from flowedit.capture import WARM_UP, Captured
 from flowedit.config import Config
-from flowedit.descent import PlaceAdam
-from flowedit.field import PARTS_PX, HashField, RasterField
+from flowedit.field.base import PARTS_PX
+from flowedit.field.hashgrid import HashField
+from flowedit.field.raster import RasterField
+from flowedit.field.warp import effective
+from flowedit.fit.adam_uniform import AdamUniform
+from flowedit.fit.cuda_graph import WARM_UP, Captured
+from flowedit.fit.iterate import iterate, make_optimizers
+from flowedit.fit.objective import Objective
+from flowedit.fit.terms import evenness, movement_price, tint_price
+from flowedit.fit.views import POOL, Views, soften
+from flowedit.guide.targets import make_targets
 from flowedit.kernels import PENALTIES
 from flowedit.kernels.look.reference import look as look_reference
 from flowedit.kernels.penalties.reference import penalties as penalties_reference
-from flowedit.objective import POOL, Views, evenness, make_targets, movement_price, soften, tint_price
-from flowedit.steps import Objective, iterate, make_optimizers
-from flowedit.warp import effective
 
 SIDE = 32
 FIELDS = {"raster": lambda: RasterField(6, 6, n_parts=2), "hash": lambda: HashField(n_levels=4, n_parts=2)}
@@ -49,7 +54,7 @@ def test_a_step_reads_nothing_back_from_its_device(setup, monkeypatch):
     monkeypatch.setattr(objective, "_early", False)
     optimizers = make_optimizers(field, rest[-1])
     for optimizer in optimizers:
-        if isinstance(optimizer, PlaceAdam):
+        if isinstance(optimizer, AdamUniform):
             for group in optimizer.param_groups:
                 group["lr"] = torch.tensor(group["lr"])  # as make_optimizers does on CUDA
     for number in range(3):
@@ -83,18 +88,20 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
     views = Views.draw(POOL, torch.Generator().manual_seed(1), torch.device("cpu"))
     soft = soften(crop, encoder.size)
 
-    def see(coord, color, views):
+    def measure_similarity(coord, color, views):
         return encoder.image(look_reference(soft, coord, color, views.theta, views.gain, encoder.size))
 
-    done = effective(field.lattice(64), weight, diffeomorphic=diffeomorphic)
+    done = effective(field.on_grid(64), weight, diffeomorphic=diffeomorphic)
     parts = (field.part_colors().T @ field.masks(64).flatten(1)).reshape(1, 3, 64, 64)
     price = torch.cat([movement_price(marks, 64, config.around), tint_price(field.parts, marks, 64)])
     costs = penalties_reference(done.coord, done.color - weight * parts, price, *evenness(crop))
     terms = dict(zip(PENALTIES, costs, strict=True))
     terms["palette"] = ((field.palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()
     still = torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64)
-    targets = make_targets(encoder, prompts, see(*still, views.choose(chosen)), config.target, config.intensity)
-    terms["text"] = 1 - (see(*done, views.choose(chosen)) * targets).sum(1).mean()
+    targets = make_targets(
+        encoder, prompts, measure_similarity(*still, views.choose(chosen)), config.target, config.intensity
+    )
+    terms["text"] = 1 - (measure_similarity(*done, views.choose(chosen)) * targets).sum(1).mean()
     assert values == pytest.approx({name: value.item() for name, value in terms.items()}, rel=1e-3, abs=1e-5)
     total = terms["text"] + sum(getattr(config, name) * terms[name] for name in (*PENALTIES, "palette"))
     wanted = torch.autograd.grad(total, list(field.parameters()))

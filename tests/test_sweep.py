@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from stand_in import TinyEncoder, picture
 
-from flowedit import sweep
-from flowedit.align import whole_crop
-from flowedit.cli import main
+from flowedit.app.cli import main
 from flowedit.edit import Edit
-from flowedit.field import RasterField
-from flowedit.image import load
-from flowedit.motion import Layer
-from flowedit.sweep import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
+from flowedit.face.crop import whole_crop
+from flowedit.field.raster import RasterField
+from flowedit.photo.photo import load
+from flowedit.report import strips as sweep
+from flowedit.report.strips import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
+from flowedit.transform.transforms import FieldTransform
 
 
 def tinted(tint=0.1, **rest):
@@ -27,7 +27,7 @@ def tinted(tint=0.1, **rest):
     field = RasterField(4, 4)
     with torch.no_grad():
         field.color.fill_(tint)
-    return Edit(photo, (Layer(field, whole_crop(photo), **rest),), {"lighter": 1.0}, strength=0.6)
+    return Edit(photo, (FieldTransform(field, whole_crop(photo), **rest),), {"lighter": 1.0}, strength=0.6)
 
 
 def test_frames_grow_with_the_strength_and_begin_with_the_photo():
@@ -93,7 +93,7 @@ def test_a_video_is_handed_to_imageio(monkeypatch, tmp_path):
 
 
 def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("flowedit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.loop.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     command = ["sweep", "face.png", "red", "--no-align", "--steps", "3", "--strengths", "0", "0.5"]

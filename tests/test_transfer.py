@@ -7,11 +7,22 @@ import math
 import pytest
 import torch
 
-from flowedit.align import Crop
-from flowedit.field import HashField, RasterField, centres
-from flowedit.image import load
-from flowedit.motion import Layer
-from flowedit.transfer import LEAST_AREA, OUTER, STIFFNESS, _bend, _plate_map, carry_field, carry_layer, scale_layer
+from flowedit.face.crop import Crop
+from flowedit.field.hashgrid import HashField
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.photo.photo import load
+from flowedit.transform.transfer import (
+    LEAST_AREA,
+    OUTER,
+    STIFFNESS,
+    _bend,
+    _plate_map,
+    carry_field,
+    carry_transform,
+    scale_transform,
+)
+from flowedit.transform.transforms import FieldTransform
 
 
 def face(mouth_y=0.4, mouth_half=0.2):
@@ -34,7 +45,7 @@ def face(mouth_y=0.4, mouth_half=0.2):
 def bump(place, size=0.1, **rest):
     """Move by (0.02, -0.04), and redden by 0.05, what lies around a place."""
     field = RasterField(32, 32, max_shift=0.1, max_tint=0.2, **rest)
-    weight = torch.exp(-(centres(32) - place).square().sum(-1) / (2 * size**2))
+    weight = torch.exp(-(pixel_centers(32) - place).square().sum(-1) / (2 * size**2))
     with torch.no_grad():
         field.coord.copy_(torch.stack([0.02 * weight, -0.04 * weight]))
         field.color[0] = 0.05 * weight
@@ -42,9 +53,9 @@ def bump(place, size=0.1, **rest):
 
 
 def strongest(field):
-    coord, _ = field.lattice(128)
+    coord, _ = field.on_grid(128)
     k = coord[0].norm(dim=0).flatten().argmax()
-    return centres(128).reshape(-1, 2)[k], coord[0].flatten(1)[:, k]
+    return pixel_centers(128).reshape(-1, 2)[k], coord[0].flatten(1)[:, k]
 
 
 HERE, THERE = face(), face(mouth_y=0.5, mouth_half=0.28)
@@ -81,7 +92,7 @@ def test_the_same_face_gives_the_same_field(kind, diffeomorphic):
                 parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
     same = carry_field(field, HERE, HERE)
     assert same.diffeomorphic == diffeomorphic
-    inner = (centres(32).reshape(-1, 2) * 0.8).contiguous()
+    inner = (pixel_centers(32).reshape(-1, 2) * 0.8).contiguous()
     for a, b in zip(field.at(inner), same.at(inner), strict=True):
         most = float(a.detach().abs().max())
         assert most > 0.01 and torch.allclose(a, b, atol=0.03 * most)
@@ -93,9 +104,9 @@ def test_colors_of_the_parts_come_along_and_masks_are_drawn_anew():
         field.palette[0] = torch.tensor([0.05, 0.0, 0.0])
     matrix = torch.tensor([[60.0, 0, 64], [0, 60.0, 64]], dtype=torch.float64)
     photo = load(torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0)))
-    carried = carry_layer(Layer(field, Crop(matrix, HERE)), photo, Crop(matrix, THERE), "landmarks").field
+    carried = carry_transform(FieldTransform(field, Crop(matrix, HERE)), photo, Crop(matrix, THERE), "landmarks").field
     lips = carried.parts[0].float()
-    middle = (centres(128) * lips[..., None]).sum((0, 1)) / lips.sum()
+    middle = (pixel_centers(128) * lips[..., None]).sum((0, 1)) / lips.sum()
     assert middle[1] == pytest.approx(0.5, abs=0.05)
     assert torch.allclose(carried.part_colors(), field.part_colors())
 
@@ -103,10 +114,10 @@ def test_colors_of_the_parts_come_along_and_masks_are_drawn_anew():
 def test_by_frame_the_field_stays_where_it_is_in_the_crop():
     matrix = torch.tensor([[60.0, 0, 64], [0, 60.0, 64]], dtype=torch.float64)
     photo = load(torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0)))
-    layer = Layer(bump(HERE[54]), Crop(matrix, HERE), region="mouth")
-    carried = carry_layer(layer, photo, Crop(matrix, THERE), "frame")
+    layer = FieldTransform(bump(HERE[54]), Crop(matrix, HERE), region="mouth")
+    carried = carry_transform(layer, photo, Crop(matrix, THERE), "frame")
     assert carried.field is layer.field and carried.mask is not None
-    bent = carry_layer(layer, photo, Crop(matrix, THERE), "landmarks")
+    bent = carry_transform(layer, photo, Crop(matrix, THERE), "landmarks")
     assert (strongest(bent.field)[0] - strongest(layer.field)[0]).norm() > 0.08
 
 
@@ -127,16 +138,18 @@ def _points(marks):
 def test_a_tearing_map_is_stiffened():
     torn = THERE.clone()
     torn[48:68] -= torch.tensor([0.0, 0.9])  # a mouth on the forehead
-    first = _plate_map(*_points(torn), STIFFNESS[0], centres(32, dtype=torch.float64).reshape(-1, 2))[1]
+    first = _plate_map(*_points(torn), STIFFNESS[0], pixel_centers(32, dtype=torch.float64).reshape(-1, 2))[1]
     assert torch.linalg.det(first).min() < 0  # the softest plate folds
     _, slope = _bend(torn[OUTER].double(), HERE[OUTER].double(), 32)
     assert torch.linalg.det(slope).min() > LEAST_AREA
     mirrored = HERE * torch.tensor([-1.0, 1.0])
     places, slope = _bend(mirrored[OUTER].double(), HERE[OUTER].double(), 32)
-    assert torch.equal(places, centres(32, dtype=torch.float64)) and torch.equal(slope[3, 4], torch.eye(2).double())
+    assert torch.equal(places, pixel_centers(32, dtype=torch.float64)) and torch.equal(
+        slope[3, 4], torch.eye(2).double()
+    )
     carried = carry_field(bump(HERE[54]), HERE, torn)
     assert all(bool(torch.isfinite(value).all()) for value in carried.state_dict().values())
-    assert carried.lattice(64).coord.abs().max() < 0.2
+    assert carried.on_grid(64).coord.abs().max() < 0.2
 
 
 def test_a_layer_is_scaled_with_its_picture():
@@ -144,6 +157,6 @@ def test_a_layer_is_scaled_with_its_picture():
     mask = torch.zeros(50, 80)
     mask[:, 40:] = 1
     photo = load(torch.zeros(3, 100, 160))
-    scaled = scale_layer(Layer(bump(HERE[54]), Crop(matrix), hard_mask=mask.numpy()), 2.0, photo)
+    scaled = scale_transform(FieldTransform(bump(HERE[54]), Crop(matrix), hard_mask=mask.numpy()), 2.0, photo)
     assert torch.equal(scaled.crop.matrix, 2 * matrix)
     assert scaled.hard_mask.shape == (100, 160) and scaled.hard_mask[:, :78].max() == 0 < scaled.hard_mask[:, 82:].min()

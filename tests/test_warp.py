@@ -7,17 +7,10 @@ import math
 import pytest
 import torch
 
-from flowedit.field import Offsets, RasterField, centres
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.field.warp import compose, count_folds, effective, integrate, invert, warp, window
 from flowedit.kernels import jacobian_determinant
-from flowedit.warp import (
-    compose,
-    count_folds,
-    effective,
-    integrate,
-    invert,
-    warp,
-    window,
-)
 
 
 def generator(seed=0):
@@ -29,8 +22,8 @@ def smooth_coord(size=96, amount=0.04, seed=0, coord_size=6, windowed=True):
     field = RasterField(coord_size=coord_size, max_shift=amount).double()
     with torch.no_grad():
         field.coord.copy_(torch.randn(field.coord.shape, generator=generator(seed)) * amount * 4)
-    coord = field.lattice(size).coord.detach()
-    return coord * window(centres(size, dtype=torch.float64), 0.3) if windowed else coord
+    coord = field.on_grid(size).coord.detach()
+    return coord * window(pixel_centers(size, dtype=torch.float64), 0.3) if windowed else coord
 
 
 def wave(height=40, width=56):
@@ -220,7 +213,7 @@ def test_large_velocities_do_not_fold(seed, max_shift, coord_size):
     field = RasterField(coord_size=coord_size, max_shift=max_shift)
     with torch.no_grad():  # every control point near its bound, in a random direction
         field.coord.copy_(torch.randn(field.coord.shape, generator=generator(seed)) * 20 * max_shift)
-    velocity = field.lattice(256).coord.detach() * window(centres(256))
+    velocity = field.on_grid(256).coord.detach() * window(pixel_centers(256))
     coord = integrate(velocity)
     assert count_folds(velocity) > 0
     assert count_folds(coord) == 0 and jacobian_determinant(coord).min() > 0
@@ -243,7 +236,7 @@ def test_the_window_is_one_inside_and_exactly_zero_at_the_border_and_beyond():
 
 
 def test_the_window_leaves_two_lattice_nodes_for_the_cubic():
-    weight = window(centres(256))
+    weight = window(pixel_centers(256))
     assert not weight[:2].any() and not weight[:, -2:].any()
     assert (weight[128, 3:-3] > 0).all()
 

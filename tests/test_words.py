@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from flowedit.align import Crop
-from flowedit.field import centres
-from flowedit.words import say_colors, say_points
+from flowedit.face.crop import Crop
+from flowedit.field.offsets import pixel_centers
+from flowedit.report.describe import describe_colors, describe_points
 from tests.test_benchmark import upright_face
 
 SIDE = 200.0  # px of the crop; the eyes' outer corners are 83 px apart
-X, Y = centres(128).unbind(-1)
+X, Y = pixel_centers(128).unbind(-1)
 
 
 def crop_of(face):
@@ -24,7 +24,7 @@ def bump(point, size=0.1):
 def test_a_smile_lifts_the_mouths_corners_and_draws_them_apart():
     face = upright_face()
     left, right = bump(face[48]), bump(face[54])
-    told = say_points(torch.stack([3 * (right - left), -6 * (right + left)]), crop_of(face))
+    told = describe_points(torch.stack([3 * (right - left), -6 * (right + left)]), crop_of(face))
     assert told[0].startswith("mouth corners up 5.") and "and apart" in told[0]
     assert told[0].endswith(" % of the distance between the eyes)")
     assert not any(name in text for text in told for name in ("chin", "brows", "eyelids", "jaw"))
@@ -33,24 +33,24 @@ def test_a_smile_lifts_the_mouths_corners_and_draws_them_apart():
 def test_the_number_is_how_far_the_point_goes_and_not_what_arrives_at_it():
     face = upright_face()
     falling = -(Y - float(face[8, 1])) * 40 - 8  # content there goes up by 8 px, and less the higher it gets
-    (told,) = [t for t in say_points(torch.stack([0 * X, falling]), crop_of(face)) if t.startswith("chin")]
+    (told,) = [t for t in describe_points(torch.stack([0 * X, falling]), crop_of(face)) if t.startswith("chin")]
     # It arrives d px higher, where what is seen has come 8 - 40 * d * 2 / 200 px.
     assert told.startswith(f"chin up {8 / 1.4:.1f} px (")
 
 
 def test_one_point_goes_left_or_right_and_two_sides_apart_or_together():
     face = upright_face()
-    told = say_points(torch.stack([3 + 0 * X, 0 * X]), crop_of(face))
+    told = describe_points(torch.stack([3 + 0 * X, 0 * X]), crop_of(face))
     assert any(t.startswith("tip of the nose right 3.0 px (3.6 %") for t in told)
     assert not any(t.startswith("sides of the nose") for t in told)  # they go nowhere but with everything
-    told = say_points(torch.stack([-3 * torch.tanh(10 * X), 0 * X]), crop_of(face))
+    told = describe_points(torch.stack([-3 * torch.tanh(10 * X), 0 * X]), crop_of(face))
     assert any(t.startswith("sides of the nose together") for t in told)
 
 
 def test_what_hardly_moves_is_not_told():
-    assert say_points(torch.full((2, 128, 128), 0.1), crop_of(upright_face())) == []
+    assert describe_points(torch.full((2, 128, 128), 0.1), crop_of(upright_face())) == []
 
 
 def test_colors_are_told_by_what_changes_most():
-    told = say_colors({"skin": (0.2, 0.1, 0.0), "brows": (-3.0, 0.5, -1.2), "lips": (-5.1, 12.0, 3.0)})
+    told = describe_colors({"skin": (0.2, 0.1, 0.0), "brows": (-3.0, 0.5, -1.2), "lips": (-5.1, 12.0, 3.0)})
     assert told == ["lips redder by 12.0 and darker by 5.1", "brows darker by 3.0 and bluer by 1.2"]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowedit.measure import measure
+from flowedit.face.measures import measure
 
 EXPRESSION = ("happy", "sad", "angry", "surprised", "fearful", "disgusted", "neutral")
 GEOMETRY = (

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.measure import rgb_to_lab
+from flowedit.face.measures import rgb_to_lab
 
 from .color import lab_to_rgb
 
@@ -152,17 +152,17 @@ def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generat
     yellow = yellow + face * (chroma * hue.sin())[:, None, None] + own * back[:, 1, None, None]
     red = red + lips * ((8 + 4 * torch.randn(n, generator=generator)) * gray)[:, None, None]
 
-    bare = skin + cheeks  # a tan leaves lips and eyes as they are
+    grid_without_parts = skin + cheeks  # a tan leaves lips and eyes as they are
     # Few of the photos are of dark-skinned people: skins of every depth, so that shape is read as well in them.
     chosen = torch.rand(n, generator=generator) < 0.4
-    solid = (bare + lips + brows)[:, None]  # and the eyes' sockets, which are a hole in it
+    solid = (grid_without_parts + lips + brows)[:, None]  # and the eyes' sockets, which are a hole in it
     solid = -F.max_pool2d(-F.max_pool2d(solid, 9, 1, 4), 9, 1, 4)[:, 0]
     deep = (solid - 0.5 * irises - 0.3 * lips).clamp(0, 1)
     depth = (0.6 * torch.rand(n, generator=generator) * chosen)[:, None, None] * deep
     light, red, yellow = light * (1 - depth), red * (1 - 0.4 * depth), yellow * (1 - 0.4 * depth)
-    light = light + bare * draw(0, 10, 0.6)
-    yellow = yellow + bare * draw(0, 7)
-    red = red + bare * draw(0, 3)
+    light = light + grid_without_parts * draw(0, 10, 0.6)
+    yellow = yellow + grid_without_parts * draw(0, 7)
+    red = red + grid_without_parts * draw(0, 3)
     red = red + lips * draw(6, 12, 0.6).clamp(min=-10)
     yellow = yellow + lips * draw(0, 5)
     light = light + lips * draw(-2, 7)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from flowedit.measure import TO_XYZ, WHITE
+from flowedit.face.measures import TO_XYZ, WHITE
 
 MASKS = ("lips", "skin", "cheeks", "brows", "irises", "hair")
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.encoder import Encoder, load_encoder
-from flowedit.measure import rgb_to_lab
+from flowedit.face.measures import rgb_to_lab
+from flowedit.guide.encoder import Encoder, load_encoder
 
 from . import attributes as attr
 from .augment import recolor

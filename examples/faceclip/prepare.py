@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flowedit import image as images
-from flowedit.align import extract, face_crop, find_faces
-from flowedit.tower import INPUT_PX
+from flowedit.face.crop import extract
+from flowedit.face.detect import face_crop, find_faces
+from flowedit.guide.faceclip import INPUT_PX
+from flowedit.photo import photo as images
 
 from .color import masks_for
 

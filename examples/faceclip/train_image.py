@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowedit.tower import VIEW_PX, FaceTower
+from flowedit.guide.faceclip import VIEW_PX, FaceTower
 
 from . import attributes as attr
 from .augment import expose, landmark_moves, photograph, recolor, warp_faces

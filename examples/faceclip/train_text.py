@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from flowedit.tower import faceclip_tower
+from flowedit.guide.faceclip import faceclip_tower
 
 from . import attributes as attr
 from .captions import Meaning, describe, foreign, phrase_bank

@@ -1,0 +1,1 @@
+"""Where the face is, and which pixel belongs to what."""

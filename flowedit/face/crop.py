@@ -1,0 +1,160 @@
+"""The square frame that a face is edited in, and its pixels: pure geometry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.checks import describe, require
+from flowedit.face.landmarks import check_landmarks
+from flowedit.photo.photo import Photo
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A similarity transform between a square face frame and the photo.
+
+    Convention: crop coordinates span [-1, 1] edge to edge, x before y; photo coordinates are continuous
+    pixels: pixel i covers [i, i + 1], its centre is i + 0.5 (docs/conventions.md).
+
+    Attributes:
+        matrix: (2, 3) float64; photo = matrix[:, :2] @ crop + matrix[:, 2].
+        landmarks: (68, 2) float32 in crop coordinates, or None.
+    """
+
+    matrix: Tensor
+    landmarks: Tensor | None = None
+
+    @property
+    def side_px(self) -> float:
+        """Photo pixels along one side of the crop."""
+        return 2 * math.hypot(float(self.matrix[0, 0]), float(self.matrix[1, 0]))
+
+    def to_photo(self, points: Tensor) -> Tensor:
+        """Carry (..., 2) crop coordinates to photo pixels, in float64."""
+        return points.double() @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def to_crop(self, points: Tensor) -> Tensor:
+        """Carry (..., 2) photo pixels to crop coordinates, in float64: the inverse of `to_photo`."""
+        linear = self.matrix[:, :2]  # a similarity: its inverse is its transpose over the squared scale
+        return (points.double() - self.matrix[:, 2]) @ linear / (self.side_px / 2) ** 2
+
+    @property
+    def eye_distance(self) -> float | None:
+        """Between the outer eye corners, in crop coordinates; None without landmarks."""
+        return None if self.landmarks is None else float((self.landmarks[45] - self.landmarks[36]).norm())
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return (top, left, bottom, right): the pixels of a photo that touch the crop; empty if none
+        does."""
+        corners = self.to_photo(torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]))
+        (left, top), (right, bottom) = corners.amin(0).floor().tolist(), corners.amax(0).ceil().tolist()
+
+        def inside(value: float, limit: int) -> int:
+            return int(min(max(value, 0), limit))
+
+        return inside(top, height), inside(left, width), inside(bottom, height), inside(right, width)
+
+    def state(self) -> dict[str, list | None]:
+        """Return plain lists that `from_state` turns back into the same crop, bit for bit."""
+        return {
+            "matrix": self.matrix.tolist(),
+            "landmarks": None if self.landmarks is None else self.landmarks.tolist(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Crop:
+        """Rebuild a crop from `state()`; ValueError where it is no such thing."""
+        try:
+            matrix = torch.tensor(state["matrix"], dtype=torch.float64)
+            marks = None if state["landmarks"] is None else torch.tensor(state["landmarks"], dtype=torch.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("a crop's state must hold matrix and landmarks; got something else") from error
+        require(matrix.shape == (2, 3), f"a crop's matrix must have shape (2, 3); got {tuple(matrix.shape)}")
+        (a, b), (c, d) = matrix[:, :2].tolist()
+        scale = math.hypot(a, c)
+        similar = math.isfinite(scale) and scale > 0 and math.hypot(a - d, b + c) <= 1e-6 * scale
+        good = similar and bool(torch.isfinite(matrix).all())
+        require(good, f"a crop's matrix must be a rotation, scale and shift; got {matrix.tolist()}")
+        if marks is not None:
+            check_landmarks(marks)
+        return cls(matrix, marks)
+
+
+def whole_crop(photo: Photo) -> Crop:
+    """Return the centred square that holds the whole photo: side max(height, width), no landmarks."""
+    half = max(photo.height, photo.width) / 2
+    axis = torch.tensor([half, 0.0], dtype=torch.float64)
+    return Crop(_similarity(axis, torch.tensor([photo.width / 2, photo.height / 2], dtype=torch.float64)))
+
+
+def reach(photo: Photo, crop: Crop, size: int) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right) of what `extract` reads of a photo: the crop, and two cells more on every side,
+    and at least one, since interpolation at the crop's border needs its neighbours."""
+    step = _step(crop, size)
+    top, left, bottom, right = crop.box(photo.height, photo.width)
+    top, left = min(max(top - 2 * step, 0), photo.height - 1), min(max(left - 2 * step, 0), photo.width - 1)
+    return (
+        top,
+        left,
+        min(max(bottom, top + 1) + 2 * step, photo.height),
+        min(max(right, left + 1) + 2 * step, photo.width),
+    )
+
+
+def _step(crop: Crop, size: int) -> int:
+    """Pixels along the side of a cell that is averaged before anything is read."""
+    return max(1, int(crop.side_px / size))
+
+
+def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
+    """Sample a crop as a (1, 3, size, size) float32 image; border pixels of the photo repeat outside it.
+
+    Where the crop is larger than `size`, the photo is first averaged down by a whole number, so that nothing
+    aliases.
+    """
+    require(isinstance(size, int) and size >= 1, f"size must be a positive number of pixels; got {describe(size)}")
+    step = _step(crop, size)
+    # What whole cells leave, 1 to 2 pixels per sample, is averaged after.
+    over = 2 if crop.side_px / size > 1 + 1e-6 else 1
+    top, left, bottom, right = reach(photo, crop, size)
+    source = _reduced(photo, (top, left, bottom, right), step)
+    points = (crop.to_photo(pixel_centers(size * over)) - torch.tensor([left, top])) / step
+    extent = torch.tensor([source.shape[3], source.shape[2]])
+    grid = (points * 2 / extent - 1).float()[None]
+    image = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.avg_pool2d(image, over) if over > 1 else image
+
+
+def _reduced(photo: Photo, box: tuple[int, int, int, int], step: int) -> Tensor:
+    """Average step x step cells of a part of a photo, in bands that keep memory low; the last cells may be
+    partial."""
+    top, left, bottom, right = box
+    bands = []
+    for start in range(top, bottom, 64 * step):
+        band = photo.tensor((start, left, min(start + 64 * step, bottom), right))
+        if step > 1:
+            pad = (0, -band.shape[3] % step, 0, -band.shape[2] % step)
+            band = F.pad(band, pad, mode="replicate")
+            band = F.avg_pool2d(F.avg_pool2d(band, (step, 1)), (1, step))  # in two: rounds less
+        bands.append(band)
+    return torch.cat(bands, 2)
+
+
+def _similarity(axis: Tensor, centre: Tensor) -> Tensor:
+    """Return the (2, 3) matrix that carries crop x to `axis` (half a side), y to its right angle, 0 to
+    `centre`."""
+    return torch.stack([axis, torch.stack([-axis[1], axis[0]]), centre], 1)
+
+
+def pixel_centers(size: int) -> Tensor:
+    """Return the crop coordinates of the pixel centers of a square grid: (size, size, 2) float64, x before
+    y."""
+    line = (torch.arange(size, dtype=torch.float64) * 2 + 1) / size - 1
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y], -1)

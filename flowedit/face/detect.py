@@ -1,0 +1,240 @@
+"""Find faces and their 68 landmarks, and describe whose face it is. The only module that knows dlib."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.checks import check_image, describe, require
+from flowedit.face.crop import Crop, _reduced, _similarity
+from flowedit.face.landmarks import check_landmarks
+from flowedit.photo.photo import Photo, quantize
+
+_DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
+_SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
+_FIT_PX = 400  # landmarks are placed in faces at least this wide
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in continuous photo pixels: `landmarks` (68, 2) float32, x before y; the detector's box and
+    score."""
+
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    landmarks: Tensor
+    score: float
+
+
+def find_faces(photo: Photo) -> list[Face]:
+    """Find the frontal faces of a photo, with 68 landmarks each, from left to right.
+
+    Raises:
+        RuntimeError: dlib or its models are not installed.
+    """
+    detector = _models().detector
+    height, width = photo.height, photo.width
+    scale = min(1.0, _DETECT_PX / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    picture = _bytes(_shrunk(photo, size))
+    doublings = 1 if max(size) < _SMALL_PX else 0
+    found, scores, _ = detector.run(picture, doublings, 0.0)
+    if not found and not doublings:
+        found, scores, _ = detector.run(picture, 1, 0.0)
+    x, y = width / size[1], height / size[0]
+    faces = []
+    for rectangle, score in zip(found, scores, strict=True):
+        left, top = rectangle.left(), rectangle.top()
+        right, bottom = rectangle.right() + 1, rectangle.bottom() + 1  # dlib's last pixel is inside
+        points = _fit(picture, (left, top, right, bottom)) * torch.tensor([x, y])
+        faces.append(Face((left * x, top * y, right * x, bottom * y), points, float(score)))
+    return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+
+def face_crop(face: Face) -> Crop:
+    """Return the upright square around a face, as FFHQ is aligned (Karras et al. 2019) but without its
+    padding.
+
+    The eyes' line, corrected by the line from eyes to mouth, is level; half a side is the larger of 2.0 times
+    the eye distance and 1.8 times the distance from eyes to mouth; the centre lies a tenth of that below the
+    eyes.
+    """
+    points = face.landmarks.double()
+    left, right = points[36:42].mean(0), points[42:48].mean(0)
+    eyes, mouth = (left + right) / 2, (points[48] + points[54]) / 2
+    across, down = right - left, mouth - eyes
+    axis = across - torch.stack([-down[1], down[0]])
+    axis = axis / axis.norm().clamp_min(1e-9) * torch.maximum(2.0 * across.norm(), 1.8 * down.norm())
+    matrix = _similarity(axis, eyes + 0.1 * down)
+    crop = Crop(matrix)
+    return Crop(matrix, crop.to_crop(points).float())
+
+
+def choose(photo: Photo, face: int | str) -> list[Crop]:
+    """Return the crops to edit: "largest" face, "all" faces from left to right, or the one with that index.
+
+    Raises:
+        ValueError: no face is found, or fewer than the index asks for.
+    """
+    number = isinstance(face, int) and not isinstance(face, bool)
+    require(
+        face in ("largest", "all") or (number and int(face) >= 0),
+        f'face must be "largest", "all" or an index from 0, left to right; got {describe(face)}',
+    )
+    faces = find_faces(photo)
+    require(
+        len(faces) > 0,
+        f"no face found in the {photo.width} x {photo.height} photo; "
+        "align=False (--no-align) edits the whole picture instead",
+    )
+    if face == "all":
+        return [face_crop(found) for found in faces]
+    if face == "largest":
+        return [face_crop(max(faces, key=lambda found: face_crop(found).side_px))]
+    index = int(face)
+    last = len(faces) - 1
+    require(index <= last, f"face must be 0 to {last}, as many as were found from left to right; got {index}")
+    return [face_crop(faces[index])]
+
+
+def landmarks(image: Tensor) -> Tensor | None:
+    """Find the face in an aligned crop (1, 3, S, S): (68, 2) float32 crop coordinates, or None where there is
+    none."""
+    faces = find_faces(Photo(_square(image)))
+    if not faces:
+        return None
+    largest = max(faces, key=lambda face: face.box[2] - face.box[0])
+    return largest.landmarks * (2 / image.shape[-1]) - 1
+
+
+def refit(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Measure landmarks again after a small edit, taking the face's place as known: far quicker than a
+    search.
+
+    Args:
+        image: (1, 3, S, S) aligned crop.
+        landmarks: (68, 2) crop coordinates, from before the edit.
+
+    Returns:
+        (68, 2) float32 crop coordinates.
+    """
+    picture = _square(image)
+    check_landmarks(landmarks)
+    points = (landmarks.double() + 1) * (picture.shape[0] / 2)
+    return _fit(picture, _box_of(points)) * (2 / picture.shape[0]) - 1
+
+
+def descriptor(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Describe whose face an aligned crop shows, by dlib's face recognition network.
+
+    Args:
+        image: (1, 3, S, S) aligned crop.
+        landmarks: (68, 2) crop coordinates in this image.
+
+    Returns:
+        (128,) float32; two photos of one person lie about 0.3 to 0.6 apart (Euclidean), two people further.
+    """
+    import dlib
+
+    check_landmarks(landmarks)
+    picture = _square(image)
+    times = max(1, round(_FIT_PX / picture.shape[0]))  # dlib takes whole pixels
+    picture = _enlarged(picture, times)
+    side = picture.shape[0]
+    whole = ((landmarks.double() + 1) * (side / 2) - 0.5).round().long().tolist()
+    shape = dlib.full_object_detection(dlib.rectangle(0, 0, side - 1, side - 1), [dlib.point(x, y) for x, y in whole])
+    return torch.tensor(list(_models().descriptor.compute_face_descriptor(picture, shape)), dtype=torch.float32)
+
+
+class _Models(NamedTuple):
+    detector: Any
+    predictor: Any
+    descriptor: Any
+
+
+@lru_cache(maxsize=1)
+def _models() -> _Models:
+    """Load dlib and its models once, or say in one line how to get them and how to do without."""
+    # Found, not imported: the package imports pkg_resources, which new setuptools lacks.
+    spec = importlib.util.find_spec("face_recognition_models")
+    folder = Path(next(iter(spec.submodule_search_locations or ["."])), "models") if spec else Path()
+    try:
+        import dlib
+
+        return _Models(
+            dlib.get_frontal_face_detector(),
+            dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat")),
+            dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat")),
+        )
+    except (ImportError, RuntimeError) as error:
+        raise RuntimeError(
+            "finding faces needs dlib and its models: pip install dlib-bin face-recognition-models; "
+            f"align=False (--no-align) does without; got: {error}"
+        ) from error
+
+
+def _fit(picture: np.ndarray, box: tuple[float, float, float, float]) -> Tensor:
+    """Place 68 landmarks in a face box (left, top, right, bottom): (68, 2) float32 continuous pixels of the
+    picture.
+
+    dlib rounds landmarks to whole pixels, so a small face is enlarged first.
+    """
+    import dlib
+
+    times = max(1, math.ceil(_FIT_PX / max(box[2] - box[0], 1)))
+    left, top = max(0, int(box[0] - (box[2] - box[0]) / 2)), max(0, int(box[1] - (box[3] - box[1]) / 2))
+    right, bottom = math.ceil(box[2] + (box[2] - box[0]) / 2), math.ceil(box[3] + (box[3] - box[1]) / 2)
+    near = picture[top:bottom, left:right]
+    if near.size == 0:  # a box outside the picture
+        near, left, top = picture, 0, 0
+    edges = [round((value - start) * times) for value, start in zip(box, (left, top, left, top), strict=True)]
+    rectangle = dlib.rectangle(edges[0], edges[1], edges[2] - 1, edges[3] - 1)
+    parts = _models().predictor(_enlarged(near, times), rectangle).parts()
+    points = torch.tensor([[part.x, part.y] for part in parts], dtype=torch.float64)
+    return ((points + 0.5) / times + torch.tensor([left, top])).float()
+
+
+def _box_of(points: Tensor) -> tuple[float, float, float, float]:
+    """Return the box that dlib's detector draws around (68, 2) landmarks, on average over portraits."""
+    low, high = points.amin(0), points.amax(0)
+    extent = (high - low).amax()
+    side = 1.05 * float(extent)
+    centre = (low + high) / 2 - torch.tensor([0.0, 0.07]) * extent
+    left, top = (centre - side / 2).tolist()
+    return left, top, left + side, top + side
+
+
+def _square(image: Tensor) -> np.ndarray:
+    """Turn a (1, 3, S, S) crop into (S, S, 3) uint8."""
+    check_image(image)
+    shape = tuple(image.shape)
+    require(shape[0] == 1 and shape[2] == shape[3], f"a crop must have shape (1, 3, S, S); got {shape}")
+    return quantize(image, np.uint8)
+
+
+def _bytes(image: Tensor) -> np.ndarray:
+    """Turn a (1, 3, H, W) image into what dlib reads: contiguous (H, W, 3) uint8."""
+    return np.ascontiguousarray(quantize(image, np.uint8))
+
+
+def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
+    """Enlarge an (H, W, 3) uint8 picture by a whole number, smoothly."""
+    if times == 1:
+        return np.ascontiguousarray(picture)
+    image = torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
+    return quantize(F.interpolate(image, scale_factor=times, mode="bilinear", align_corners=False), np.uint8)
+
+
+def _shrunk(photo: Photo, size: tuple[int, int]) -> Tensor:
+    """Shrink a photo to (height, width): (1, 3, height, width)."""
+    step = max(1, min(photo.height // size[0], photo.width // size[1]))
+    image = _reduced(photo, (0, 0, photo.height, photo.width), step)
+    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)

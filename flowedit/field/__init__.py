@@ -1,0 +1,1 @@
+"""From parameters to offsets: mathematics on a square, which knows no face."""

@@ -1,0 +1,1 @@
+"""The optimizer: from a photo and a prompt to an edit."""

@@ -1,0 +1,1 @@
+"""Text and image to embeddings to targets."""

@@ -1,0 +1,1 @@
+"""A photo as it came, and back into a file."""

@@ -1,0 +1,262 @@
+"""Photos in and out: the one way from a file, a picture or an array to pixels, and the one way back to a
+file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowedit.checks import check_image, describe, require
+from flowedit.kernels import planes
+from flowedit.photo import codec
+from flowedit.photo.files import _read, _same_file, write_atomically
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+Source: TypeAlias = "str | Path | PIL.Image.Image | np.ndarray | Tensor | Photo"
+_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+_ROUNDING = 1e-6  # how far outside [0, 1] a float picture may lie, as float32 resampling leaves it
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo as it came, upright, and what its file said about it.
+
+    Attributes:
+        pixels: (H, W, 3) RGB; uint8, uint16, or float32 in [0, 1].
+        alpha: (H, W) of the same dtype, or None.
+        path: the absolute path it was read from, or None.
+        format: "PNG", "JPEG", ... as read, or None.
+        icc: its RGB color profile, or None.
+        exif: its EXIF block; the orientation is applied to the pixels and is 1 in here.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    path: Path | None = None
+    format: str | None = None
+    icc: bytes | None = None
+    exif: bytes | None = None
+
+    @property
+    def height(self) -> int:
+        """Rows, in pixels."""
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns, in pixels."""
+        return self.pixels.shape[1]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of dtype, shape and color pixels: the same picture has the same digest in any lossless
+        file."""
+        little_endian = self.pixels.astype(self.pixels.dtype.newbyteorder("<"), copy=False)
+        digest = hashlib.sha256(f"{self.pixels.dtype.name} {self.pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(little_endian).data)
+        return digest.hexdigest()
+
+    def tensor(self, box: tuple[int, int, int, int] | None = None) -> Tensor:
+        """Return the pixels as a new (1, 3, h, w) float32 tensor in [0, 1].
+
+        Args:
+            box: (top, left, bottom, right) in pixels, bottom and right exclusive; None is the whole photo.
+        """
+        top, left, bottom, right = (0, 0, self.height, self.width) if box is None else box
+        require(
+            0 <= top < bottom <= self.height and 0 <= left < right <= self.width,
+            f"box (top, left, bottom, right) must lie in the {self.height} x {self.width} photo; got {box}",
+        )
+        part = self.pixels[top:bottom, left:right]
+        plain = part.flags.writeable and min(part.strides) > 0  # what torch can read where it lies
+        return planes(torch.from_numpy(part if plain else part.copy()))
+
+
+def load(source: Source) -> Photo:
+    """Read a photo from a path, a Pillow image, an array or a tensor; a Photo is returned as it is.
+
+    Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, or floating in [0, 1]. Tensors are
+    (3, H, W) or (1, 3, H, W): uint8 or floating in [0, 1]. Both are copied. A file gives its first frame,
+    with its EXIF orientation applied; gray, palette, CMYK and 1-bit become RGB, 16-bit gray and RGB PNG and
+    TIFF stay 16-bit.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, PermissionError, OSError: the path cannot be read.
+        ValueError: it is not an image, is damaged or too large, or an array has a wrong shape or range.
+        TypeError: the source, or an array's dtype, is of another kind.
+    """
+    if isinstance(source, Photo):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return _from_path(Path(source))
+    if isinstance(source, Tensor):
+        return Photo(*_from_array(_from_tensor(source)))
+    if isinstance(source, np.ndarray):
+        return Photo(*_from_array(source))
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        try:
+            raster = codec.from_pil(source)
+        except ValueError as error:
+            raise ValueError(f"cannot use the Pillow image: {error}") from error
+        name = getattr(source, "filename", "")
+        path = Path(os.fsdecode(name)).absolute() if isinstance(name, (str, bytes)) and name else None
+        return Photo(raster.pixels, raster.alpha, path, raster.format, raster.icc, raster.exif)
+    raise TypeError(f"image must be a path, a Pillow image, an array or a tensor; got {describe(source)}")
+
+
+def quantize(image: Tensor, dtype: np.dtype | type) -> np.ndarray:
+    """Turn a (1, 3, H, W) or (3, H, W) image in [0, 1] into (H, W, 3), clamped and rounded to uint8 or
+    uint16.
+
+    The exact inverse of `Photo.tensor`; float32 is clamped only.
+    """
+    dtype = np.dtype(dtype)
+    require(dtype in _SCALE, f"dtype must be uint8, uint16 or float32; got {dtype}", TypeError)
+    image = image[None] if isinstance(image, Tensor) and image.ndim == 3 else image
+    check_image(image)
+    require(
+        image.shape[0] == 1,
+        f"image must have shape (1, 3, H, W), one photo at a time; got {tuple(image.shape)}",
+    )
+    planes = image[0].detach().cpu().permute(1, 2, 0).float().numpy()
+    out = np.empty(planes.shape, dtype)
+    for top in range(0, len(out), 256):  # in strips: a large photo's float copy would cost more than the photo
+        strip = np.clip(planes[top : top + 256], 0, 1)
+        out[top : top + 256] = strip if dtype == np.float32 else np.rint(strip * np.float32(_SCALE[dtype]))
+    return out
+
+
+def save(
+    path: str | Path,
+    image: Tensor,
+    *,
+    photo: Photo | None = None,
+    overwrite: bool = False,
+    note: dict | None = None,
+    quality: int = 95,
+) -> Path:
+    """Write an image as PNG, JPEG, WebP or TIFF (by the extension), whole or not at all, and return the path.
+
+    Alpha, color profile, EXIF and bit depth come from `photo` where the format can hold them: PNG and TIFF
+    keep 16 bits, JPEG and WebP have 8. JPEG has no alpha: the colors are kept as they are, transparency is
+    dropped with a warning. A float photo is written in 8 bits.
+
+    Args:
+        path: output; an existing file is replaced, unless it is the photo's own file and `overwrite` is
+        False. image: (1, 3, H, W) or (3, H, W), clamped to [0, 1], of the photo's size where a photo is
+        given. photo: the photo that the image is an edit of.
+        overwrite: allow replacing the photo's own file.
+        note: provenance, written as JSON into the file's metadata, see `read_note`.
+        quality: 1 to 100, JPEG and WebP only.
+
+    Raises:
+        FileExistsError: the output is the photo's own file.
+        ValueError: unknown extension, wrong size, a side too long for the format, a note that is no JSON.
+        OSError: the file cannot be written; an existing one stays as it was.
+    """
+    path = Path(path)
+    require(
+        path.suffix.lower() in codec.FORMATS,
+        f"output must end in one of {', '.join(codec.FORMATS)}; got {str(path)!r}",
+    )
+    format = codec.FORMATS[path.suffix.lower()]
+    require(isinstance(quality, int) and 1 <= quality <= 100, f"quality must be 1 to 100; got {describe(quality)}")
+    require(note is None or isinstance(note, dict), f"note must be a dict; got {describe(note)}", TypeError)
+    if note is not None:
+        codec.note_text(note)  # refuses before any work
+    own = photo is not None and photo.path is not None and _same_file(path, photo.path)
+    require(overwrite or not own, f"output must not be the photo itself unless overwrite is set; got {path}",
+            FileExistsError)  # fmt: skip
+    deep = photo is not None and photo.pixels.dtype == np.uint16 and format in ("PNG", "TIFF")
+    dtype = np.dtype(np.uint16 if deep else np.uint8)
+    pixels = quantize(image, dtype)
+    height, width = pixels.shape[:2]
+    limit = codec.MAX_SIDE_PX[format]
+    require(max(height, width) <= limit, f"a {format} side must be at most {limit} pixels; got {width} x {height}")
+    alpha = icc = exif = None
+    if photo is not None:
+        require(
+            (height, width) == (photo.height, photo.width),
+            f"image must have the photo's size {photo.height} x {photo.width}; got {height} x {width}",
+        )
+        alpha = None if photo.alpha is None else _rescale(photo.alpha, dtype)
+        icc, exif = photo.icc, photo.exif
+    if alpha is not None and format == "JPEG":
+        if alpha.min() < _SCALE[dtype]:
+            warnings.warn(f"JPEG holds no transparency: {path} keeps the colors only; use PNG", stacklevel=2)
+        alpha = None
+    raster = codec.Raster(pixels, alpha, format, icc, exif)
+    return write_atomically(path, lambda file: codec.encode(file, raster, note, quality))
+
+
+def read_note(path: str | Path) -> dict | None:
+    """Return the provenance that `save` wrote into an image file, or None if it has none; errors as in
+    `load`."""
+    data = _read(Path(path))
+    try:
+        return codec.decode_note(data)
+    except ValueError as error:
+        raise ValueError(f"cannot read {path} as an image: {error}") from error
+
+
+def _from_path(path: Path) -> Photo:
+    data = _read(path)
+    try:
+        raster = codec.decode(data)
+    except ValueError as error:
+        raise ValueError(f"cannot read {path} as an image: {error}") from error
+    return Photo(raster.pixels, raster.alpha, path.absolute(), raster.format, raster.icc, raster.exif)
+
+
+def _from_tensor(image: Tensor) -> np.ndarray:
+    """Turn a (3, H, W) or (1, 3, H, W) tensor into an (H, W, 3) array."""
+    shape = tuple(image.shape)
+    good = len(shape) in (3, 4) and shape[-3] == 3 and shape[:-3] in ((), (1,))
+    require(good, f"image must have shape (3, H, W) or (1, 3, H, W), one photo at a time; got {shape}")
+    floating = image.is_floating_point()
+    require(floating or image.dtype == torch.uint8,
+            f"image must be uint8 or floating point in [0, 1]; got {image.dtype}", TypeError)  # fmt: skip
+    image = image.detach().cpu().reshape(shape[-3:]).permute(1, 2, 0)
+    return (image.float() if floating else image).numpy()
+
+
+def _from_array(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check an array and split it into fresh color (H, W, 3) and alpha (H, W) or None."""
+    good = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    require(good, f"image must have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); got {array.shape}")
+    require(array.size > 0, f"image must have at least one pixel; got shape {array.shape}")
+    if array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())  # NaN makes both NaN
+        require(
+            low >= -_ROUNDING and high <= 1 + _ROUNDING,
+            f"a float image must lie in [0, 1]; got {low:.6g} to {high:.6g}",
+        )
+        array = np.clip(array, 0, 1).astype(np.float32)
+    else:
+        known = array.dtype in (np.uint8, np.uint16)
+        require(known, f"image must be uint8, uint16 or floating in [0, 1]; got {array.dtype}", TypeError)
+        array = array.astype(array.dtype.newbyteorder("="))
+    array = array[..., None] if array.ndim == 2 else array
+    color = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else np.array(array[..., :3], order="C")
+    return color, (np.array(array[..., 3], order="C") if array.shape[2] == 4 else None)
+
+
+def _rescale(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Carry alpha from its own depth to another."""
+    if alpha.dtype == dtype:
+        return alpha
+    return np.rint(alpha / np.float64(_SCALE[alpha.dtype]) * _SCALE[dtype]).astype(dtype)

@@ -1,0 +1,1 @@
+"""What an edit does, in numbers, words and pictures."""

@@ -1,0 +1,90 @@
+"""What an edit does to a face, in words: which points it moves, which parts it colors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from flowedit.face.crop import Crop
+from flowedit.kernels import sample
+
+LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
+EYES = "the distance between the eyes"
+LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
+AXES = (("lighter", "darker"), ("redder", "greener"), ("yellower", "bluer"))  # L, a and b of CIELAB
+POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left side first where there are two
+    "mouth corners": (48, 54),
+    "upper lip": (50, 51, 52),
+    "lower lip": (56, 57, 58),
+    "inner ends of the brows": (21, 22),
+    "outer ends of the brows": (17, 26),
+    "upper eyelids": (37, 38, 43, 44),
+    "lower eyelids": (40, 41, 46, 47),
+    "sides of the nose": (31, 35),
+    "tip of the nose": (30,),
+    "corners of the jaw": (4, 12),
+    "chin": (8,),
+}
+
+
+def describe_points(moved: Tensor, crop: Crop) -> list[str]:
+    """Tell where the points of a face go, the longest way first.
+
+    Args:
+        moved: (2, n, n) over the crop: how far what is seen there has come, photo pixels along the crop's axes.
+        crop: of an aligned face, with its landmarks before the edit.
+
+    Returns:
+        Sentences: "mouth corners up 4.2 px and apart 1.5 px (3.1 % of the distance between the eyes)". "Apart" is
+        what two sides do; one point goes left or right, as the viewer sees it.
+    """
+    assert crop.landmarks is not None and crop.eye_distance is not None  # an aligned face has them
+    landmarks, eyes = crop.landmarks.float(), crop.eye_distance * crop.side_px / 2
+    shift = _follow(moved.float(), landmarks, crop.side_px)
+    told = []
+    for name, indices in POINTS.items():
+        points = list(indices)
+        dx, dy = shift[0, points], float(shift[1, points].mean())
+        x = landmarks[points, 0]
+        pair = len(points) > 1 and name not in ("upper lip", "lower lip")
+        across = float((torch.sign(x - x.mean()) * dx).mean()) if pair else float(dx.mean())
+        length = (across**2 + dy**2) ** 0.5
+        if 100 * length < LEAST_PERCENT * eyes:
+            continue
+        ways = [(dy, "down", "up"), (across, "apart", "together") if pair else (across, "right", "left")]
+        ways.sort(key=lambda way: -abs(way[0]))
+        words = [f"{plus if v > 0 else minus} {abs(v):.1f} px" for v, plus, minus in ways if abs(v) >= length / 3]
+        text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of {EYES})"
+        told.append((length, text))
+    return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
+
+
+def describe_colors(changes: Mapping[str, Sequence[float]]) -> list[str]:
+    """Tell how the colors of parts change, the largest change first.
+
+    Args:
+        changes: part -> how far L, a and b of its mean color go, CIELAB.
+
+    Returns:
+        Sentences: "lips redder by 12.0 and darker by 5.1".
+    """
+    told = []
+    for name, change in changes.items():
+        size = sum(value**2 for value in change) ** 0.5
+        if size < LEAST_DELTA_E:
+            continue
+        ways = sorted(zip(change, AXES, strict=True), key=lambda way: -abs(way[0]))
+        words = [f"{up if v > 0 else down} by {abs(v):.1f}" for v, (up, down) in ways if abs(v) >= size / 3]
+        told.append((size, f"{name} {' and '.join(words)}"))
+    return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
+
+
+def _follow(moved: Tensor, points: Tensor, side_px: float) -> Tensor:
+    """Where points (n, 2) go: (2, n) photo pixels. `moved` is known where things arrive, so it is solved for."""
+    n, shift = moved.shape[-1], torch.zeros(2, len(points))
+    for _ in range(8):
+        x, y = ((points.T + shift * (2 / side_px)) + 1) * (n / 2) - 0.5
+        shift = sample(moved, x, y, "linear")
+    return shift

@@ -1,0 +1,145 @@
+"""One edit at many strengths: a strip of pictures, and an animation."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowedit.checks import require
+from flowedit.config import STRENGTHS
+from flowedit.photo.files import write_atomically
+from flowedit.photo.photo import quantize
+from flowedit.transform.bounds import CropEdit
+from flowedit.transform.transforms import find_crops
+
+if TYPE_CHECKING:
+    from flowedit.edit import Edit
+
+
+SIDE_PX = 384  # of one picture; even, as video asks for
+HEAD_PX = 30  # for the strengths' names
+FRAMES, RATE = 24, 16  # one way, and a second
+STRIPS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+ANIMATIONS = (".gif", ".mp4")
+
+
+def frames(edit: Edit, strengths: Sequence[float], side: int = SIDE_PX) -> list[np.ndarray]:
+    """Draw the first face's crop at each strength: (side, side, 3) uint8.
+
+    Args:
+        edit: has a photo.
+        strengths: 0 is the photo, 1 the edit as optimized, whatever the edit's own strength; beyond 1 it is overdone,
+            below 0 turned around.
+        side: pixels.
+
+    Raises:
+        ValueError: no strength, one that is not finite, or an edit without a photo.
+    """
+    require(len(strengths) > 0, "strengths must be at least one number; got none")
+    require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
+    crop = CropEdit(edit._photo(), edit.transforms, find_crops(edit.transforms)[0], side)
+    return [quantize(crop.at(strength), np.uint8) for strength in strengths]
+
+
+def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENGTHS) -> Path:
+    """Write a row of pictures, each under its strength; the one that the identity budget chose is named.
+
+    Args:
+        edit: has a photo.
+        path: ends in .png or .jpg.
+        strengths: see `frames`; the edit's own is put among them.
+
+    Raises:
+        ValueError: see `frames`, or another kind of file.
+        OSError: it cannot be written.
+    """
+    shown = sorted({*strengths, edit.strength})
+    names = [f"strength {each:.3g}{' (its own)' if each == edit.strength else ''}" for each in shown]
+    return _draw_strip(Path(path), names, frames(edit, shown))
+
+
+def save_variants(edits: Sequence[Edit], path: str | Path) -> Path:
+    """Write a row of pictures: the face, and what each edit of it makes at its own strength.
+
+    Args:
+        edits: of one photo, at least one.
+        path: ends in .png or .jpg.
+
+    Raises:
+        ValueError, OSError: see `save_strip`.
+    """
+    names = ["photo", *(f"variant {i}" for i in range(1, len(edits) + 1))]
+    pictures = [*frames(edits[0], [0.0]), *(frames(edit, [edit.strength])[0] for edit in edits)]
+    return _draw_strip(Path(path), names, pictures)
+
+
+def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> Path:
+    """Write the edit coming and going, in a loop.
+
+    Args:
+        edit: has a photo.
+        path: ends in .gif or .mp4; .mp4 needs imageio with ffmpeg.
+        most: the largest strength; None is the edit's own.
+
+    Raises:
+        ValueError: another kind of file, or see `frames`.
+        RuntimeError: no imageio with ffmpeg for an .mp4.
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    check_animation(path)
+    most = edit.strength if most is None else most
+    there = frames(edit, [most * (1 - math.cos(math.pi * k / FRAMES)) / 2 for k in range(FRAMES + 1)])
+    pictures = [*there, *there[-2:0:-1]]
+    if path.suffix.lower() == ".mp4":
+        movie = _imageio().imwrite("<bytes>", np.stack(pictures), extension=".mp4", fps=RATE)
+        return write_atomically(path, lambda file: file.writelines([movie]))
+    from PIL import Image
+
+    # One palette for all, of the strongest: palettes of their own make still parts flicker.
+    colors = Image.fromarray(there[-1]).quantize(255)
+    images = [Image.fromarray(picture).quantize(palette=colors) for picture in pictures]
+    memory = io.BytesIO()
+    images[0].save(memory, "GIF", save_all=True, append_images=images[1:], duration=1000 // RATE, loop=0)
+    return write_atomically(path, lambda file: file.writelines([memory.getvalue()]))
+
+
+def _draw_strip(path: Path, names: Sequence[str], pictures: Sequence[np.ndarray]) -> Path:
+    from PIL import Image, ImageDraw, ImageFont
+
+    check_strip(path)
+    sheet = Image.new("RGB", (SIDE_PX * len(names), HEAD_PX + SIDE_PX), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
+        draw.text((i * SIDE_PX + 8, 6), name, "black", ImageFont.load_default(16))
+        sheet.paste(Image.fromarray(picture), (i * SIDE_PX, HEAD_PX))
+    return write_atomically(path, lambda file: sheet.save(file, format=STRIPS[path.suffix.lower()], quality=92))
+
+
+def check_strip(path: Path) -> None:
+    """Refuse, before any work, a file that `save_strip` could not write."""
+    require(path.suffix.lower() in STRIPS, f"a strip must be a {', '.join(STRIPS)} file; got {path}")
+
+
+def check_animation(path: Path) -> None:
+    """Refuse, before any work, a file that `save_animation` could not write."""
+    suffix = path.suffix.lower()
+    require(suffix in ANIMATIONS, f"an animation must be a {' or '.join(ANIMATIONS)} file; got {path}")
+    if suffix == ".mp4":
+        _imageio()
+
+
+def _imageio() -> Any:
+    try:
+        import imageio.v3
+        import imageio_ffmpeg  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(
+            "an .mp4 file must have imageio with ffmpeg: pip install 'imageio[ffmpeg]'; a .gif needs neither"
+        ) from error
+    return imageio.v3

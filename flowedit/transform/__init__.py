@@ -1,0 +1,1 @@
+"""Fields placed in a photo, and what they do there."""

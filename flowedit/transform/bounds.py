@@ -1,0 +1,224 @@
+"""The identity budget: the strength at which dlib still takes photo and edit for the same person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.checks import require
+from flowedit.face.crop import Crop, extract, reach
+from flowedit.face.detect import descriptor, landmarks
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.warp import warp, window
+from flowedit.photo import photo as images
+from flowedit.photo.photo import Photo
+from flowedit.transform.render import render
+from flowedit.transform.transforms import FieldTransform, Transform, crop_key, find_crops, move_crop
+
+_BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
+MEASURE_PX = 256  # side of the crop that dlib measures
+BISECTIONS = 6
+LESS = 2**-BISECTIONS  # of strength, at a time
+
+
+class Bound(NamedTuple):
+    """Something that an edit may not exceed.
+
+    Attributes:
+        name: what it is, in words.
+        limit: the most it may be.
+        measure: its value at a strength; 0 at strength 0.
+        unit: after the number, or nothing.
+    """
+
+    name: str
+    limit: float
+    measure: Callable[[float], float]
+    unit: str = ""
+
+    def describe(self, value: float, relation: str) -> str:
+        """Say a value and the limit in one phrase."""
+        return f"{self.name} {value:.2f} {relation} {self.limit:.3g}{self.unit}"
+
+
+class Strength(NamedTuple):
+    """A chosen strength, the identity distance there (None if not measured), and the reason in words."""
+
+    strength: float
+    distance: float | None
+    reason: str
+
+
+def transform_weight(layer: FieldTransform, side: int) -> Tensor:
+    """Window, region and the user's mask over a layer's crop: (1, 1, side, side)."""
+    weight = window(pixel_centers(side)).reshape(1, 1, side, side)
+    if layer.mask is not None:
+        weight = weight * F.interpolate(layer.mask, (side, side), mode="bilinear", align_corners=False)
+    if layer.hard_mask is not None:
+        over_photo = images.load(layer.hard_mask[:, :, None].repeat(3, axis=2))
+        weight = weight * extract(over_photo, layer.crop, side)[:, :1]
+    return weight
+
+
+class CropEdit:
+    """Moves as one crop shows them, at a fixed size, for any strength: quick, whatever the photo's size."""
+
+    def __init__(self, photo: Photo, transforms: Sequence[Transform], crop: Crop, side: int) -> None:
+        self.pixels = extract(photo, crop, side)
+        self._moves, self._crop, self._side = transforms, crop, side
+
+    @torch.no_grad()
+    def at(self, strength: float) -> Tensor:
+        """The edited crop (1, 3, side, side) in [0, 1], at so much of the moves' strength; 0 is the crop."""
+        return warp(self.pixels, move_crop(self._moves, self._crop, self._side, strength)).clamp(0, 1)
+
+    def largest_shift(self, strength: float) -> float:
+        """The longest movement in the crop, in crop coordinates."""
+        return float(move_crop(self._moves, self._crop, self._side, strength).coord.square().sum(1).max().sqrt())
+
+
+def render_crop(
+    photo: Photo, transforms: Sequence[Transform], crop: Crop, size: int, strength: float, dtype: type
+) -> Tensor:
+    """Render what a crop shows, in the photo's pixels as they are saved, and extract it: (1, 3, size, size).
+
+    The same as from the whole picture, without rendering it.
+
+    Args:
+        photo: the original.
+        moves: all that is done to it.
+        crop: where to look.
+        size: pixels along a side.
+        strength: of all moves.
+        dtype: of a saved picture's numbers, as for `image.quantize`.
+    """
+    box = reach(photo, crop, size)
+    part = images.quantize(render(photo, transforms, shape=strength, color=strength, box=box), dtype)
+    return extract(Photo(part), Crop(crop.matrix - torch.tensor([[0, 0, box[1]], [0, 0, box[0]]])), size)
+
+
+def bound_displacement(transforms: Sequence[Transform], photo: Photo, limit: float) -> Bound:
+    """Bound every face's longest movement, in percent of the distance between its outer eye corners.
+
+    Raises:
+        ValueError: a crop has no landmarks.
+    """
+    crops = []
+    for crop in find_crops(transforms):
+        eyes = crop.eye_distance
+        require(eyes is not None, "displacement must go with a detected face; got a whole picture")
+        assert eyes is not None  # for the type checker
+        crops.append((CropEdit(photo, transforms, crop, MEASURE_PX), eyes))
+
+    def measure(strength: float) -> float:
+        return max(100 * crop.largest_shift(strength) / eyes for crop, eyes in crops)
+
+    return Bound("displacement", limit, measure, " % of the distance between the eyes")
+
+
+def choose_strength(
+    transforms: Sequence[Transform], photo: Photo, limit: float | None, bounds: Sequence[Bound] = ()
+) -> Strength:
+    """Find the largest strength up to 1 that keeps every bound and every face within the identity budget.
+
+    By bisection, for the identity on the crop, which is quick; and then on the picture as it is saved, a little less at
+    a time. Its distance is between dlib's 128-number descriptors of the crop before and after; each time the face is
+    found and its landmarks are placed afresh.
+
+    Args:
+        moves: what is done to the faces.
+        photo: what they are over.
+        limit: most that the descriptors may differ (Euclidean; dlib calls 0.6 another person); None is none.
+        bounds: what else to keep. The reason names the one that holds the edit back.
+    """
+    identity, excuse = bound_identity(transforms, photo, limit)
+    bounds = [*([] if identity is None else [identity.bound]), *bounds]
+    low, held, far = 1.0, None, 0.0
+    for bound in bounds:  # each by itself: the one that allows the least holds the edit back
+        found = _largest(bound, low)
+        if found < low:
+            low, held = found, bound
+    if identity is not None:
+        while (far := identity.as_saved(low)) > identity.bound.limit and low > 0:  # dlib's landmarks jump by pixels
+            low, held = max(0.0, low - LESS), identity.bound
+
+    def describe_bound(bound: Bound, relation: str) -> str:
+        measured = far if identity is not None and bound is identity.bound else bound.measure(low)
+        return bound.describe(measured, relation)
+
+    if held is not None:
+        reason = f"held back: {describe_bound(held, 'of at most')}"
+    else:
+        reason = "whole: " + ", ".join(describe_bound(bound, "within") for bound in bounds) if bounds else ""
+    return Strength(low, None if identity is None else far, "; ".join(part for part in (reason, excuse) if part))
+
+
+class Identity(NamedTuple):
+    """The identity budget: on the crops, which is quick, and on the picture as it is saved."""
+
+    bound: Bound
+    as_saved: Callable[[float], float]
+
+
+def bound_identity(transforms: Sequence[Transform], photo: Photo, limit: float | None) -> tuple[Identity | None, str]:
+    """Return the identity budget, or None and why there is none."""
+    if limit is None:
+        return None, "no identity budget was set"
+    crops = find_crops(transforms)
+    if any(crop.landmarks is None for crop in crops):
+        return None, "identity not measured: no aligned face"
+    pairs = []
+    for crop in crops:
+        face = CropEdit(photo, transforms, crop, MEASURE_PX)
+        before = _describe_before(photo, crop, face.pixels)
+        if before is None:
+            return None, "identity not measured: dlib finds no face in the crop"
+        pairs.append((face, before))
+
+    def distance(faces: Iterable[Tensor]) -> float:
+        far = 0.0
+        for face, (_, before) in zip(faces, pairs, strict=True):
+            after = _describe(face)
+            if after is None:  # a face that is no face any more has lost its identity
+                return float("inf")
+            far = max(far, float((after - before).norm()))
+        return far
+
+    def on_crops(strength: float) -> float:
+        return distance(face.at(strength) for face, _ in pairs)
+
+    def as_saved(strength: float) -> float:
+        return distance(render_crop(photo, transforms, crop, MEASURE_PX, strength, np.uint8) for crop in crops)
+
+    return Identity(Bound("identity distance", limit, on_crops), as_saved), ""
+
+
+def _largest(bound: Bound, high: float) -> float:
+    """The largest strength up to `high` that keeps a bound, to within LESS of it."""
+    if bound.measure(high) <= bound.limit:
+        return high
+    low, step = 0.0, high / 2
+    for _ in range(BISECTIONS):
+        if bound.measure(low + step) <= bound.limit:
+            low += step
+        step /= 2
+    return low
+
+
+def _describe_before(photo: Photo, crop: Crop, pixels: Tensor) -> Tensor | None:
+    """Describe a crop of a photo, once in the photo's life: it takes a tenth of a second."""
+    known = _BEFORE.setdefault(photo, {})
+    if (place := crop_key(crop)) not in known:
+        known[place] = _describe(pixels)
+    return known[place]
+
+
+def _describe(face: Tensor) -> Tensor | None:
+    points = landmarks(face)
+    return None if points is None else descriptor(face, points)

@@ -1,0 +1,186 @@
+"""A layer on one face -> the same on another: the field carried from landmark to landmark."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.face.crop import Crop, extract
+from flowedit.face.landmarks import check_landmarks
+from flowedit.face.parts import part_masks
+from flowedit.face.regions import MASK_PX, mask_regions
+from flowedit.field.base import Field
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.photo import photo as images
+from flowedit.photo.photo import Photo
+from flowedit.transform.transforms import FieldTransform
+
+OUTER = slice(0, 60)  # landmarks that a map goes by: not the inner lips, which tell whether the mouth is open
+STIFFNESS = (0.02, 0.1, 0.5, 2.5)  # of the map: the first follows all but noise; the next serve where it would tear
+LEAST_AREA = 0.2  # to which the map may squeeze a place
+
+
+def carry_transform(
+    layer: FieldTransform, photo: Photo, crop: Crop, by: Literal["landmarks", "frame"]
+) -> FieldTransform:
+    """Put a layer on another photo's face.
+
+    The colors of lips, skin, cheeks, brows and irises go to those of the other face; region and protected parts are
+    drawn anew there.
+
+    Args:
+        layer: on its own photo.
+        photo: the other.
+        crop: where the face is there.
+        by: "landmarks" bends the field so that what it does at a landmark it does at the other face's; "frame" puts
+            it in the same place of the crop. Without landmarks on both sides it is the frame.
+    """
+    field, here, there = layer.field, layer.crop.landmarks, crop.landmarks
+    if here is not None and there is not None:
+        if by == "landmarks":
+            field = carry_field(field, here, there)
+        if field.palette is not None:
+            field = copy.deepcopy(field)
+            field.draw_parts(part_masks(extract(photo, crop, MASK_PX), there), field.paints)
+    return replace(
+        layer,
+        field=field,
+        crop=crop,
+        mask=mask_regions(layer.region, layer.protect, there),
+        hard_mask=_carry_mask(layer, crop, photo),
+    )
+
+
+def scale_transform(layer: FieldTransform, scale: float, photo: Photo) -> FieldTransform:
+    """Put a layer on the same picture, `scale` times as large: `photo`."""
+    hard = layer.hard_mask
+    if hard is not None:
+        size = (photo.height, photo.width)
+        hard = F.interpolate(torch.from_numpy(hard)[None, None], size, mode="bilinear")[0, 0].clamp(0, 1).numpy()
+    return replace(layer, crop=replace(layer.crop, matrix=layer.crop.matrix * scale), hard_mask=hard)
+
+
+@torch.no_grad()
+def carry_field(field: Field, here: Tensor, there: Tensor) -> RasterField:
+    """Bend a field from one face's landmarks to another's.
+
+    With a smooth map m from the other crop to this one, a place p there gets what m(p) has here: its color, and its
+    shift turned and stretched by the inverse of m's slope. For a velocity that is exact; for a shift it is to first
+    order.
+
+    Args:
+        field: over the crop of the first face.
+        here: (68, 2) that face's landmarks, crop coordinates.
+        there: (68, 2) the other's.
+
+    Returns:
+        A raster field, as fine as the given one, up to 128 points along a side; the parts' masks and colors are the
+        given one's.
+    """
+    for landmarks in (here, there):
+        check_landmarks(landmarks)
+    size = min(max(32, field.detail), 128)
+    places, slope = _bend(there[OUTER].double(), here[OUTER].double(), size)
+    coord, color = field.at(places.reshape(-1, 2).clamp(-1, 1).float(), parts=False)
+    coord = torch.linalg.solve(slope, coord.double().reshape(size, size, 2, 1))[..., 0].permute(2, 0, 1)
+    color = color.T.reshape(3, size, size)
+    made = fit_field(coord, color, field)
+    if field.palette is not None and made.palette is not None:
+        made.palette.copy_(field.palette)
+        made.draw_parts(field.parts, field.paints)
+    return made
+
+
+@torch.no_grad()
+def fit_field(coord: Tensor, color: Tensor, like: Field) -> RasterField:
+    """Make a raster field that has given values at the pixel centers of a grid.
+
+    Args:
+        coord: (2, n, n) crop coordinates.
+        color: (3, n, n) image units, without the parts' colors; cut to max_tint.
+        like: gives the bounds, of which that of the movement is raised where it is needed, and the number of parts.
+    """
+    coord, color = _control_points(coord.double()), _control_points(color.double())
+    # A bounded control point is limit * tanh(parameter / limit); the limit of a shift is twice max_shift.
+    max_shift = min(1.0, max(like.max_shift, 0.55 * float(coord.abs().max())))
+    sizes = coord.shape[-1], color.shape[-1]
+    made = RasterField(*sizes, max_shift, like.max_tint, like.diffeomorphic, like.n_parts)
+    made.coord.copy_(_unbounded(coord, 2 * max_shift))
+    made.color.copy_(_unbounded(color, like.max_tint))
+    return made
+
+
+def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Map the pixel centers of a grid by a thin plate through points (n, 2) -> (n, 2), the crop's border kept.
+
+    Returns:
+        Where they go (size, size, 2), and the map's slope there (size, size, 2, 2).
+    """
+    line = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    border = torch.cat([torch.stack([line, side.expand(9)], -1) for side in (line[0], line[-1])])
+    border = torch.unique(torch.cat([border, border.flip(-1)]), dim=0)
+    known = torch.cat([start, border])
+    moved = torch.cat([end - start, torch.zeros_like(border)])
+    for stiffness in STIFFNESS:
+        places, slope = _plate_map(known, moved, stiffness, pixel_centers(size, dtype=torch.float64).reshape(-1, 2))
+        if bool((torch.linalg.det(slope) > LEAST_AREA).all()):
+            break
+    else:  # faces that no smooth map carries into each other: each place has what it had
+        places = pixel_centers(size, dtype=torch.float64)
+        slope = torch.eye(2, dtype=torch.float64).expand(size, size, 2, 2)
+    return places.reshape(size, size, 2), slope.reshape(size, size, 2, 2)
+
+
+def _plate_map(known: Tensor, moved: Tensor, stiffness: float, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Move points (m, 2) as a thin plate through `known` (n, 2), which go by `moved`; give the slope (m, 2, 2) too."""
+    n = len(known)
+    affine = torch.cat([torch.ones_like(known[:, :1]), known], 1)
+    system = torch.zeros(n + 3, n + 3, dtype=known.dtype)
+    system[:n, :n] = _plate(known, known) + stiffness * torch.eye(n, dtype=known.dtype)
+    system[:n, n:], system[n:, :n] = affine, affine.T
+    weights = torch.linalg.solve(system, torch.cat([moved, moved.new_zeros(3, 2)]))
+    shift = _plate(points, known) @ weights[:n] + weights[n] + points @ weights[n + 1 :]
+    away = points[:, None] - known
+    steep = away * (away.square().sum(-1, keepdim=True).clamp_min(1e-12).log() + 1)  # the kernel's own slope
+    slope = torch.einsum("mnd,na->mad", steep, weights[:n]) + weights[n + 1 :].T
+    return points + shift, slope + torch.eye(2, dtype=known.dtype)
+
+
+def _plate(points: Tensor, centre: Tensor) -> Tensor:
+    """The thin plate's kernel r² log r between (n, 2) and (m, 2): (n, m)."""
+    square = (points[:, None] - centre).square().sum(-1)
+    return 0.5 * square * square.clamp_min(1e-12).log()
+
+
+def _control_points(values: Tensor) -> Tensor:
+    """Find the control points of the cubic B-spline that has (C, n, n) values at its pixel centers."""
+    n = values.shape[-1]
+    spread = torch.zeros(n, n, dtype=values.dtype)
+    for step, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
+        row = torch.arange(n)
+        spread.index_put_((row, (row + step).clamp(0, n - 1)), spread.new_tensor(weight), accumulate=True)
+    return torch.linalg.solve(spread, torch.linalg.solve(spread, values).mT).mT
+
+
+def _unbounded(control: Tensor, limit: float) -> Tensor:
+    """Undo the smooth bound of a raster field's control points."""
+    return (limit * torch.atanh((control / max(limit, 1e-12)).clamp(-0.999, 0.999))).float()
+
+
+def _carry_mask(layer: FieldTransform, crop: Crop, photo: Photo) -> np.ndarray | None:
+    """Carry a mask over one photo through both crops to another photo."""
+    if layer.hard_mask is None:
+        return None
+    mask = images.load(np.repeat(layer.hard_mask[:, :, None], 3, axis=2))
+    over_crop = extract(mask, layer.crop, MASK_PX)[:, :1]
+    rows, columns = torch.meshgrid(torch.arange(photo.height) + 0.5, torch.arange(photo.width) + 0.5, indexing="ij")
+    points = crop.to_crop(torch.stack([columns, rows], -1)).float()[None]
+    carried = F.grid_sample(over_crop, points, align_corners=False)[0, 0]
+    return carried.clamp(0, 1).numpy()

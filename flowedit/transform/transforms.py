@@ -1,0 +1,313 @@
+"""Moves -> offsets anywhere in a photo: fields over crops, added, done one after another, undone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowedit.checks import describe, require
+from flowedit.field.base import Field
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.warp import integrate, window
+from flowedit.kernels import sample
+
+if TYPE_CHECKING:
+    from flowedit.face.crop import Crop
+
+
+Box = tuple[int, int, int, int]  # top, left, bottom, right in photo pixels; bottom and right exclusive
+LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
+UNDO_STEPS, UNDO_PX = 60, 1e-3  # most steps towards an inverse, and what is near enough, photo pixels
+LEAST_PACE = 0.25  # of a step, where whole ones lead nowhere: what is squeezed to a fifth
+
+
+@dataclass(frozen=True, eq=False)
+class FieldTransform:
+    """One field over one crop of a photo.
+
+    Attributes:
+        field: what is done, in the crop's frame.
+        crop: where the crop lies in the photo.
+        mask: (1, 1, m, m) weights in [0, 1] over the crop, or None for all ones.
+        hard_mask: (H, W) float32 weights in [0, 1] over the photo, or None; pixels with 0 keep their bits.
+        strength: scales shape and color; 0 is the photo.
+        region: name of the only part of the face that may change, or None; `mask` is drawn from it.
+        protect: names of the parts that keep their bits, likewise.
+
+    Raises:
+        ValueError: a mask has another shape or range.
+    """
+
+    field: Field
+    crop: Crop
+    mask: Tensor | None = None
+    hard_mask: np.ndarray | None = None
+    strength: float = 1.0
+    region: str | None = None
+    protect: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+        if (mask := self.mask) is not None:
+            square = mask.ndim == 4 and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] > 0
+            require(square, f"mask must have shape (1, 1, m, m); got {describe(mask)}")
+            require(bool(((mask >= 0) & (mask <= 1)).all()), "mask must be in [0, 1]; got values outside or NaN")
+        if (hard := self.hard_mask) is not None:
+            plane = hard.ndim == 2 and hard.dtype == np.float32
+            require(plane, f"hard_mask must be an (H, W) float32 array; got {describe(hard)}")
+            inside = bool(hard.size) and bool(hard.min() >= 0) and bool(hard.max() <= 1)
+            require(inside, "hard_mask must be in [0, 1]; got values outside or NaN")
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """Moves done one after another, as one move of the original: nothing is sampled, or clamped, in between.
+
+    Attributes:
+        stages: the first is done first; the moves of a stage add.
+        strength: scales the whole's shape and color.
+    """
+
+    stages: tuple[tuple[Transform, ...], ...]
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Inverse:
+    """What gives the original back from a picture that `transforms`, which add, have made.
+
+    Attributes:
+        moves: to be undone, at their strengths; without folds, or there is no way back.
+        strength: scales the way back.
+    """
+
+    transforms: tuple[Transform, ...]
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+
+
+Transform = FieldTransform | Composition | Inverse
+
+
+def leaves(transforms: Sequence[Transform]) -> Iterator[FieldTransform]:
+    """Give every layer that moves are made of, in a fixed order."""
+    for move in transforms:
+        if isinstance(move, FieldTransform):
+            yield move
+        else:
+            for stage in move.stages if isinstance(move, Composition) else (move.transforms,):
+                yield from leaves(stage)
+
+
+def map_leaves(
+    transforms: Sequence[Transform], change: Callable[[FieldTransform], FieldTransform]
+) -> tuple[Transform, ...]:
+    """Make the same moves of changed layers, in the order of `leaves`."""
+
+    def one(move: Transform) -> Transform:
+        if isinstance(move, FieldTransform):
+            return change(move)
+        if isinstance(move, Composition):
+            return replace(move, stages=tuple(map_leaves(stage, change) for stage in move.stages))
+        return replace(move, transforms=map_leaves(move.transforms, change))
+
+    return tuple(one(move) for move in transforms)
+
+
+def scaled(transforms: Sequence[Transform], factor: float) -> tuple[Transform, ...]:
+    """Make moves so many times as strong."""
+    return tuple(replace(move, strength=factor * move.strength) for move in transforms)
+
+
+def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
+    """Return what gives the original back from what moves, which add, have made; of a chain, each stage by itself."""
+    alone = transforms[0] if len(transforms) == 1 and transforms[0].strength == 1 else None
+    if isinstance(alone, Inverse):
+        return alone.transforms
+    if isinstance(alone, Composition):
+        return (Composition(tuple(inverse(stage) for stage in reversed(alone.stages))),)
+    return (Inverse(tuple(transforms)),)
+
+
+def find_crops(transforms: Sequence[Transform]) -> list[Crop]:
+    """List the crops that moves lie over, each once, in the order in which they first come."""
+    return list({crop_key(layer.crop): layer.crop for layer in leaves(transforms)}.values())
+
+
+def crop_key(crop: Crop) -> tuple[float, ...]:
+    """Return what is the same for crops that lie in the same place of a photo."""
+    return tuple(crop.matrix.flatten().tolist())
+
+
+def bounding_box(move: Transform, height: int, width: int) -> Box:
+    """Box all that a move may change in a photo of that size; empty if nothing."""
+    boxes = [layer.crop.box(height, width) for layer in leaves([move])]
+    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+    return min(tops), min(lefts), max(bottoms), max(rights)
+
+
+@torch.no_grad()
+def move_crop(transforms: Sequence[Transform], crop: Crop, side: int, strength: float = 1.0) -> Offsets:
+    """Say what moves do over a crop, in its coordinates: (1, ·, side, side), at the pixel centers of a grid."""
+    px, py = crop.to_photo(pixel_centers(side, dtype=torch.float64)).unbind(-1)
+    found = torch.zeros(5, side, side)
+    for move in transforms:
+        found += bind(move, strength, strength)(px, py)
+    linear = crop.matrix[:, :2].float()  # a similarity: its inverse is its transpose over the squared scale
+    coord = torch.einsum("ji,jhw->ihw", linear, found[:2]) / (crop.side_px / 2) ** 2
+    return Offsets(coord[None], found[None, 2:])
+
+
+Evaluator = Callable[[Tensor, Tensor], Tensor]
+
+
+def bind(move: Transform, shape: float = 1.0, color: float = 1.0) -> Evaluator:
+    """Make a move ready to be asked for its offsets.
+
+    Args:
+        move: any.
+        shape: scales its shift, times its own strength.
+        color: scales its tint, likewise.
+
+    Returns:
+        A function of places in the photo, x and y in pixels with edges at whole numbers, float64 of shapes that
+        broadcast to some (...): it gives (5, ...) float32, the shift in photo pixels (x, y) and the tint (r, g, b);
+        exactly 0 where nothing may change. The bits of a place do not depend on the others.
+    """
+    kind = {FieldTransform: _FieldEvaluator, Composition: _CompositionEvaluator, Inverse: _InverseEvaluator}[type(move)]
+    return kind(move, shape * move.strength, color * move.strength)
+
+
+class _FieldEvaluator:
+    def __init__(self, layer: FieldTransform, shape: float, color: float) -> None:
+        self.field, self.mask = layer.field, layer.mask
+        self.hard = None if layer.hard_mask is None else torch.from_numpy(np.ascontiguousarray(layer.hard_mask))
+        self.shape, self.color = shape, color
+        (self.a, self.b, self.x0), (self.c, self.d, self.y0) = layer.crop.matrix.tolist()
+        self.device = next(layer.field.parameters()).device
+        self.coord: Tensor | None = None  # (2, n, n) the integrated shift, where the field is a velocity
+        if self.field.diffeomorphic and self.shape:
+            points = pixel_centers(LATTICE)
+            x, y = points.reshape(-1, 2).T
+            px, py = self.a * x + self.b * y + self.x0, self.c * x + self.d * y + self.y0
+            weight = self._weight(x, y, px, py)
+            velocity = self.field.on_grid(LATTICE).coord.float().cpu() * weight.reshape(LATTICE, LATTICE)
+            self.coord = integrate(velocity, self.shape)[0]
+
+    def __call__(self, px: Tensor, py: Tensor) -> Tensor:
+        # Written out, not as a matrix product: every place's bits depend on that place alone.
+        u, v = px - self.x0, py - self.y0
+        scale = 1 / (self.a * self.d - self.b * self.c)
+        x, y = ((self.d * u - self.b * v) * scale).float(), ((self.a * v - self.c * u) * scale).float()
+        inside = (x.abs() < 1) & (y.abs() < 1)
+        shape = inside.shape
+        kept = inside.flatten().nonzero()[:, 0]
+        if not len(kept):
+            return torch.zeros(5, *shape)
+        everything = 2 * len(kept) > inside.numel()  # cheaper than to pick them out
+        places = (x, y, px.expand(shape), py.expand(shape))
+        x, y, px, py = (axis.flatten() if everything else axis.flatten()[kept] for axis in places)
+        weight = self._weight(x, y, px, py)
+        if self.coord is None or self.color:
+            coord, color = self._evaluate(x, y)
+        else:
+            coord, color = x.new_zeros(2, len(x)), x.new_zeros(3, len(x))
+        if self.coord is None:
+            dx, dy = coord * (weight * self.shape)
+        else:
+            half = LATTICE / 2
+            dx, dy = sample(self.coord, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "catmull_rom")
+        found = torch.cat(
+            [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
+        )
+        found = found.where(weight != 0, found.new_zeros(()))  # a smooth movement ends short of what must not change
+        if everything:
+            found = found.where(inside.flatten(), found.new_zeros(()))
+        else:
+            found = found.new_zeros(5, inside.numel()).index_copy_(1, kept, found)
+        return found.reshape(5, *shape)
+
+    def _weight(self, x: Tensor, y: Tensor, px: Tensor, py: Tensor) -> Tensor:
+        """Window and masks at crop coordinates, which lie at those photo pixels."""
+        weight = window(torch.stack([x, y], dim=-1))
+        if self.mask is not None:
+            half = self.mask.shape[-1] / 2
+            mask = self.mask[0].to("cpu", torch.float32)
+            weight = weight * sample(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "linear")[0]
+        if self.hard is not None:
+            weight = weight * sample(self.hard[None], (px - 0.5).float(), (py - 0.5).float(), "linear")[0]
+        return weight
+
+    def _evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        # Filled up to a multiple of 64: a product of a few rows may round differently from one of many.
+        points = torch.stack([x, y], dim=-1)
+        points = torch.cat([points, points.new_zeros(-len(x) % 64, 2)]).to(self.device)
+        coord, color = self.field.at(points)
+        return coord[: len(x)].T.float().cpu(), color[: len(x)].T.float().cpu()
+
+
+class _CompositionEvaluator:
+    def __init__(self, chain: Composition, shape: float, color: float) -> None:
+        self.stages = [[bind(move) for move in stage] for stage in chain.stages]
+        self.shape, self.color = shape, color
+
+    def __call__(self, px: Tensor, py: Tensor) -> Tensor:
+        # From the result back to the original: what is done last is asked first, where it is seen.
+        x, y = torch.broadcast_tensors(px, py)
+        tint = torch.zeros(3, *x.shape)
+        at_x, at_y = x, y
+        for stage in reversed(self.stages):
+            found = _add(stage, at_x, at_y)
+            at_x, at_y = at_x + found[0], at_y + found[1]
+            tint += found[2:]
+        shift = torch.stack([at_x - x, at_y - y]).float()
+        return torch.cat([shift * self.shape, tint * self.color])
+
+
+class _InverseEvaluator:
+    def __init__(self, inverse: Inverse, shape: float, color: float) -> None:
+        self.transforms = [bind(move) for move in inverse.transforms]
+        self.shape, self.color = shape, color
+
+    def __call__(self, px: Tensor, py: Tensor) -> Tensor:
+        # What was put at p + shift(p) = q goes back: back(q) = -shift(q + back(q)), found by iteration.
+        # Each place goes at its own pace, halved where it comes no nearer, and stops by itself: its bits are its own.
+        x, y = (axis.flatten() for axis in torch.broadcast_tensors(px, py))
+        back = torch.zeros(2, len(x), dtype=torch.float64)
+        rest, pace, last = torch.arange(len(x)), torch.ones(len(x)), torch.full((len(x),), math.inf)
+        for _ in range(UNDO_STEPS):
+            step = -_add(self.transforms, x[rest] + back[0, rest], y[rest] + back[1, rest])[:2].double() - back[:, rest]
+            far = step.norm(dim=0)
+            slow = far > 0.9 * last
+            pace = torch.where(slow, (pace / 2).clamp_min(LEAST_PACE), pace)
+            back[:, rest] += pace * step
+            left = far > UNDO_PX
+            rest, pace, last = rest[left], pace[left], far[left]
+            if not len(rest):
+                break
+        tint = -_add(self.transforms, x + back[0], y + back[1])[2:]
+        return torch.cat([back.float() * self.shape, tint * self.color]).reshape(
+            5, *torch.broadcast_shapes(px.shape, py.shape)
+        )
+
+
+def _add(transforms: Sequence[Evaluator], px: Tensor, py: Tensor) -> Tensor:
+    found = torch.zeros(5, *torch.broadcast_shapes(px.shape, py.shape))
+    for move in transforms:
+        found += move(px, py)
+    return found
+
+
+def _check_strength(strength: float) -> None:
+    require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
