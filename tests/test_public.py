@@ -18,17 +18,19 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "checks": set(),
+    "isolation": {"checks"},
     "kernels": set(),
     "photo": {"checks"},
     "field": {"kernels", "checks"},
-    "guide": {"checks"},
+    "guide": {"checks", "isolation"},
     "face": {"photo", "field", "kernels", "checks"},
 }
 MAY_IMPORT["config"] = {"checks", "face"}
 MAY_IMPORT["transform"] = {"face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["report"] = {"transform", "face", "field", "photo", "kernels", "checks"}
-MAY_IMPORT["edit"] = {"report", "transform", "face", "photo", "config", "checks", "_version"}
-MAY_IMPORT["fit"] = {"edit", "guide", "config", "transform", "face", "field", "photo", "kernels", "checks", "_version"}
+MAY_IMPORT["edit"] = {"report", "transform", "face", "photo", "config", "checks", "isolation", "_version"}
+MAY_IMPORT["fit"] = {"edit", "guide", "config", "transform", "face", "field", "photo", "kernels", "checks"}
+MAY_IMPORT["fit"] |= {"isolation", "_version"}
 MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "_version"}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}
