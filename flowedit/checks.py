@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+import operator
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import field, fields
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
 import torch
 from torch import Tensor
 
@@ -27,3 +40,133 @@ def check_image(x: Tensor, name: str = "image") -> None:
     require(x.is_floating_point(), f"{name} must be floating point in [0, 1]; got {x.dtype}", TypeError)
     if not (x.is_cuda and torch.cuda.is_current_stream_capturing()):  # when nothing can be read back
         require(bool(torch.isfinite(x).all()), f"{name} must be finite; got NaN or infinity")
+
+
+def number(default: Any, *, least: float | None = None, above: float | None = None, most: float = 1e6) -> Any:
+    """Make a dataclass's field for a number within a range, which `check_fields` holds.
+
+    Args:
+        default: its default; None where None is allowed.
+        least: the least it may be.
+        above: what it must exceed.
+        most: the most it may be.
+    """
+    return field(default=default, metadata={"least": least, "above": above, "most": most})
+
+
+def name_or_function(default: str) -> Any:
+    """Make a dataclass's field for a name, in whose place `check_fields` takes a function too."""
+    return field(default=default, metadata={"function": True})
+
+
+def as_number(value: object) -> int | float | None:
+    """Return any real number, a numpy or torch scalar too, as Python's own; None for anything else, bools too."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return None
+    if isinstance(value, Tensor) or type(value).__module__ == "numpy":
+        single = getattr(value, "ndim", 1) == 0 and not getattr(value, "is_complex", lambda: False)()
+        value = value.item() if single else None  # type: ignore[attr-defined]
+        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, numbers.Integral):
+        return operator.index(value)
+    return float(value) if isinstance(value, numbers.Real) else None
+
+
+def check_fields(settings: Any) -> None:
+    """Validate a frozen dataclass's fields against their annotations and ranges, and take numbers as Python's own.
+
+    Raises:
+        TypeError: a field has another type than its annotation.
+        ValueError: it is out of its range, or none of its choices. The message names the field.
+    """
+    kind: Any = type(settings)
+    hints = _hints(kind)
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if each.metadata.get("function") and callable(value):
+            continue
+        value = _checked(each.name, value, hints[each.name])
+        if each.metadata and isinstance(value, (int, float)):
+            _check_range(each.name, value, **each.metadata)
+        object.__setattr__(settings, each.name, value)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """Return a value as its annotation wants it: the first kind of a union that takes it."""
+    choices: list[Any] = []
+    words: list[str] = []
+    for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+        if kind is NoneType:
+            if value is None:
+                return None
+            words.append("None")
+        elif get_origin(kind) is Literal:
+            choices += get_args(kind)
+            if isinstance(value, str) and value in get_args(kind):
+                return value
+        elif kind is bool:
+            if isinstance(value, bool) or type(value).__name__ == "bool_":
+                return bool(value)
+            words.append("True or False")
+        elif kind in (int, float):
+            whole = as_number(value)
+            if whole is not None and (kind is float or isinstance(whole, int)):
+                return kind(whole)
+            words.append("a whole number" if kind is int else "a number")
+        elif kind is Path:
+            if isinstance(value, (str, Path)):
+                return Path(value)
+            words.append("a path")
+        elif get_origin(kind) is tuple:
+            if isinstance(value, (tuple, list)) and all(isinstance(item, (str, Path)) for item in value):
+                return tuple(str(item) for item in value)
+            words.append("a tuple of texts")
+        elif isinstance(value, kind):
+            return value
+        else:
+            words.append("a text" if kind is str else f"a {kind.__name__}")
+    if choices:
+        words.insert(0, f"one of {tuple(choices)}")
+    error = ValueError if choices and isinstance(value, str) else TypeError
+    raise error(f"{name} must be {' or '.join(words)}; got {describe(value)}")
+
+
+def _check_range(name: str, value: float, least: float | None, above: float | None, most: float) -> None:
+    require(math.isfinite(value), f"{name} must be finite; got {value}")
+    require(
+        least is None or value >= least, f"{name} must be at least {least:g}; got {value}" if least is not None else ""
+    )
+    require(
+        above is None or value > above, f"{name} must be more than {above:g}; got {value}" if above is not None else ""
+    )
+    require(value <= most, f"{name} must be at most {most:g}; got {value}")
+
+
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+
+
+def warn(message: str) -> None:
+    """Warn in the name of the calling module, and keep the message for `collect`."""
+    messages = _collected.get()
+    if messages is not None:
+        messages.append(message)
+    warnings.warn(message, stacklevel=2)
+
+
+@contextmanager
+def collect() -> Iterator[list[str]]:
+    """Collect the messages of `warn` in this thread; an outer collection has those of an inner one too."""
+    outer = _collected.get()
+    messages: list[str] = []
+    token = _collected.set(messages)
+    try:
+        yield messages
+    finally:
+        _collected.reset(token)
+        if outer is not None:
+            outer += messages

@@ -33,6 +33,7 @@ from flowedit.transform.transforms import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from flowedit.config import Config
     from flowedit.photo.photo import Photo, Source
 
 
@@ -55,6 +56,8 @@ class Edit:
         stopped: why the loop stopped: `steps`, `converged`, `budget` (a bound was reached) or `interrupted`.
         history: every term of the objective by step, `text` and so on; several faces follow each other.
         facts: JSON-able provenance: encoder, similarity before and after, identity distance, seed, versions.
+        config: what it was found with; None where it is made of other edits.
+        messages: what was warned of while it was found.
         before: of an edit that undoes, the photo that it leads back to, where that is known.
     """
 
@@ -67,6 +70,8 @@ class Edit:
     history: Mapping[str, list[float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     before: Photo | None = None
+    config: Config | None = None
+    messages: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         prompts = " + ".join(

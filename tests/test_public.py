@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guide": {"checks", "isolation"},
     "face": {"photo", "field", "kernels", "checks"},
 }
-MAY_IMPORT["config"] = {"checks", "face"}
+MAY_IMPORT["config"] = {"checks", "face", "field", "guide"}  # names of regions, fields and targets
 MAY_IMPORT["transform"] = {"face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["report"] = {"transform", "face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["edit"] = {"report", "transform", "face", "photo", "config", "checks", "isolation", "_version"}

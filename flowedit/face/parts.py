@@ -9,7 +9,8 @@ from torch import Tensor
 from flowedit.face.crop import pixel_centers
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.regions import face_outline, outline_distance, smoothstep
-from flowedit.field.base import PARTS_PX
+
+PARTS_PX = 128  # side of the parts' masks over the crop
 
 PIGMENTS = {  # what a part's pigment takes from red, green and blue light, and image units per unit of paint
     "lips": (-0.3, 1.0, 0.6, 3.0),  # lipstick and blood

@@ -34,14 +34,15 @@ class HashField(Field):
         max_shift: see `Field`.
         max_tint: see `Field`.
         diffeomorphic: see `Field`.
-        n_parts: see `Field`.
+        first_levels: share of the levels that `set_progress` opens at the first step.
+        level_rate: share of them that it opens over a whole run.
         generator: source of the random start; None is a new one seeded with 0.
     """
 
     def __init__(
         self,
         n_levels: int = 8,
-        n_coord_levels: int = 4,
+        n_coord_levels: int = 6,
         n_features_per_level: int = 2,
         log2_hashmap_size: int = 14,
         base_resolution: int = 4,
@@ -51,10 +52,11 @@ class HashField(Field):
         max_shift: float = 0.045,
         max_tint: float = 0.15,
         diffeomorphic: bool = False,
-        n_parts: int = 0,
+        first_levels: float = 0.6,
+        level_rate: float = 1.2,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(max_shift, max_tint, diffeomorphic, n_parts)
+        super().__init__(max_shift, max_tint, diffeomorphic)
         self.n_levels = _count("n_levels", n_levels, 1, 32)
         self.n_coord_levels = _count("n_coord_levels", n_coord_levels, 1, n_levels)
         self.n_features_per_level = _count("n_features_per_level", n_features_per_level, 1, 16)
@@ -65,6 +67,7 @@ class HashField(Field):
         self.hidden = _count("hidden", hidden, 1, 1024)
         self.n_hidden = _count("n_hidden", n_hidden, 1, 8)
 
+        self.first_levels, self.level_rate = float(first_levels), float(level_rate)
         generator = generator or torch.Generator().manual_seed(0)
         finest = math.ceil(base_resolution * self.per_level_scale ** (n_levels - 1))
         require(finest <= 1 << 20, f"the finest level must have at most {1 << 20} vertices a side; got {finest}")
@@ -87,12 +90,20 @@ class HashField(Field):
         opened = max(fraction * self.n_levels, 1.0)
         self.level_mask.copy_(torch.tensor([min(max(opened - k, 0.0), 1.0) for k in range(self.n_levels)]))
 
+    def set_progress(self, fraction: float) -> None:
+        """Open the levels from coarse to fine: see `set_levels`."""
+        self.set_levels(min(1.0, self.first_levels + self.level_rate * fraction))
+
+    def param_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The table and the networks."""
+        return {"network": list(self.parameters())}
+
     @property
     def detail(self) -> int:
         """Cells along one side of the finest level."""
         return math.ceil(self.base_resolution * self.per_level_scale ** (self.n_levels - 1))
 
-    def grid_without_parts(self, size: int) -> Offsets:
+    def on_grid(self, size: int) -> Offsets:
         """See `Field`; through a sparse operator made once for each size."""
         n_levels, rows, _ = self.table.shape
         grid = (n_levels, rows, self.base_resolution, self.per_level_scale)
@@ -100,7 +111,7 @@ class HashField(Field):
         coord, color = self._read(encoding(self.table, self.level_mask))
         return Offsets(coord.T.reshape(1, 2, size, size), color.T.reshape(1, 3, size, size))
 
-    def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
         # By looking up the four vertices of every level around each point.
         unit = _unit(points.to(self.table.dtype), self._reach)
         return self._read(hash_encode(unit, self.table, self.base_resolution, self.per_level_scale, self.level_mask))
@@ -108,8 +119,8 @@ class HashField(Field):
     def settings(self) -> dict[str, Any]:
         """Return what `make_field` needs to build this field again."""
         names = ["n_levels", "n_coord_levels", "n_features_per_level", "log2_hashmap_size", "base_resolution"]
-        names += ["per_level_scale", "hidden", "n_hidden"]
-        return {"kind": "hash", **{name: getattr(self, name) for name in names}, **self._common()}
+        names += ["per_level_scale", "hidden", "n_hidden", "first_levels", "level_rate"]
+        return {"kind": "hash", **{name: getattr(self, name) for name in names}, **self._common_settings()}
 
     @property
     def _reach(self) -> float:

@@ -25,38 +25,61 @@ class RasterField(Field):
         max_shift: see `Field`.
         max_tint: see `Field`.
         diffeomorphic: see `Field`.
-        n_parts: see `Field`.
     """
 
     def __init__(
         self,
         coord_size: int = 16,
-        color_size: int = 32,
+        color_size: int = 64,
         max_shift: float = 0.045,
         max_tint: float = 0.15,
         diffeomorphic: bool = False,
-        n_parts: int = 0,
     ) -> None:
-        super().__init__(max_shift, max_tint, diffeomorphic, n_parts)
+        super().__init__(max_shift, max_tint, diffeomorphic)
         self.coord_size = _count("coord_size", coord_size, 1, 4096)
         self.color_size = _count("color_size", color_size, 1, 4096)
         self.coord = nn.Parameter(torch.zeros(2, coord_size, coord_size))
         self.color = nn.Parameter(torch.zeros(3, color_size, color_size))
+
+    @classmethod
+    @torch.no_grad()
+    def from_offsets(
+        cls, coord: Tensor, color: Tensor, max_shift: float, max_tint: float, diffeomorphic: bool = False
+    ) -> RasterField:
+        """Make the field that has given values at the pixel centers of two grids.
+
+        Args:
+            coord: (2, n, n) crop coordinates, or a velocity where the field is diffeomorphic.
+            color: (3, m, m) image units, cut to max_tint.
+            max_shift: see `Field`; values beyond it come out at it.
+            max_tint: see `Field`.
+            diffeomorphic: see `Field`.
+        """
+        coord, color = control_points(coord.double()), control_points(color.double())
+        field = cls(coord.shape[-1], color.shape[-1], max_shift, max_tint, diffeomorphic)
+        field.coord.copy_(_unbounded(coord, 2 * max_shift))
+        field.color.copy_(_unbounded(color, max_tint))
+        return field
 
     @property
     def detail(self) -> int:
         """Cells along one side of the finer of the two lattices."""
         return max(self.coord_size, self.color_size)
 
-    def grid_without_parts(self, size: int) -> Offsets:
+    def on_grid(self, size: int) -> Offsets:
         """See `Field`; both lattices are read on the finer grid."""
+        _count("size", size, 1, 1 << 16)
         coord, color = (upsample(control[None], size, size, "b_spline", limit) for control, limit in self._control())
         return Offsets(coord, color)
 
-    def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
         # From the sixteen control points around each point.
         coord, color = (_spline(bounded(x, limit), points.to(x.dtype)) for x, limit in self._control())
         return coord, color
+
+    def param_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The two lattices."""
+        return {"coord": [self.coord], "color": [self.color]}
 
     def settings(self) -> dict[str, Any]:
         """Return what `make_field` needs to build this field again."""
@@ -64,7 +87,7 @@ class RasterField(Field):
             "kind": "raster",
             "coord_size": self.coord_size,
             "color_size": self.color_size,
-            **self._common(),
+            **self._common_settings(),
         }
 
     def _control(self) -> tuple[tuple[Tensor, float], ...]:
@@ -76,3 +99,18 @@ def _spline(control: Tensor, points: Tensor) -> Tensor:
     """Evaluate a (C, n, n) lattice of control points at (N, 2) crop coordinates: (N, C)."""
     x, y = (points.T.contiguous().clamp(-1, 1) + 1) * (control.shape[-1] / 2) - 0.5
     return sample(control, x, y, "b_spline").T
+
+
+def control_points(values: Tensor) -> Tensor:
+    """Find the control points of the cubic B-spline that has (C, n, n) values at its pixel centers."""
+    n = values.shape[-1]
+    spread = torch.zeros(n, n, dtype=values.dtype)
+    for step, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
+        row = torch.arange(n)
+        spread.index_put_((row, (row + step).clamp(0, n - 1)), spread.new_tensor(weight), accumulate=True)
+    return torch.linalg.solve(spread, torch.linalg.solve(spread, values).mT).mT
+
+
+def _unbounded(control: Tensor, limit: float) -> Tensor:
+    """Invert the smooth bound of a raster field's control points."""
+    return (limit * torch.atanh((control / max(limit, 1e-12)).clamp(-0.999, 0.999))).float()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 
+from flowedit.checks import warn
 from flowedit.edit import Edit
 from flowedit.fit.views import crop_side
 from flowedit.guide.encoder import Encoder
@@ -53,10 +53,9 @@ def judge_edit(edit: Edit, guide: Encoder, second: Encoder) -> dict[str, Any]:
     (_, gained), (similarity, judged) = (measure_similarity(edit, encoder) for encoder in (guide, second))
     fooled = is_fooled(gained, judged)
     if fooled:
-        warnings.warn(
+        warn(
             f"the guide was fooled: {guide.name} gained {gained.share:.2f} of what the prompt asks for, and "
-            f"{second.name} sees {judged.share:.2f} of it",
-            stacklevel=3,
+            f"{second.name} sees {judged.share:.2f} of it"
         )
     shares = {"gain": round(judged.share, 4), "guide_gain": round(gained.share, 4)}
     return {"name": second.name, "similarity": similarity, **shares, "fooled": fooled}

@@ -1,52 +1,34 @@
-"""The loop: from a photo and a prompt to an edit, by steps until nothing is gained."""
+"""From a photo and a prompt to an edit: prepare, fit, finish."""
 
 from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from flowedit.checks import describe, require
+from flowedit._version import __version__
+from flowedit.checks import as_number, collect, describe, require, warn
 from flowedit.config import Config
 from flowedit.edit import Edit
-from flowedit.face.crop import Crop, extract, whole_crop
-from flowedit.face.detect import choose
-from flowedit.face.parts import PARTS, mix_paints, part_masks
-from flowedit.face.regions import mask_regions
-from flowedit.field.base import Field
-from flowedit.field.hashgrid import HashField
-from flowedit.field.raster import RasterField
 from flowedit.fit.iterate import Step, iterate
 from flowedit.fit.judge import judge_edit, measure_similarity
-from flowedit.fit.objective import flatten, grid_size
-from flowedit.fit.views import POOL, crop_side
-from flowedit.guide.corpus import find_corpus, read_corpus
-from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.fit.objective import grid_size
+from flowedit.fit.prepare import FaceTask, Task, prepare, resolve_encoder
+from flowedit.fit.terms import TERMS, Likeness, Term, flatten
+from flowedit.fit.views import crop_side
+from flowedit.guide.corpus import read_corpus
+from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
-from flowedit.guide.targets import check_prompts
-from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
-from flowedit.transform.bounds import (
-    Bound,
-    CropEdit,
-    bound_displacement,
-    bound_identity,
-    choose_strength,
-    transform_weight,
-)
+from flowedit.transform.bounds import Bound, CropEdit, bound_displacement, bound_identity, choose_strength
 from flowedit.transform.transforms import FieldTransform, Transform, find_crops, move_crop
 
-PATIENCE = 15  # steps without a gain before the loop has converged
-LEAST_GAIN = 1e-4  # of the objective
-CHECK = 20  # steps between two looks at the effect; at the identity, which takes longer, the loop looks half way
-BEYOND = 1.25  # of the identity budget: what goes so far would have to be scaled back much
+R = TypeVar("R")
 
 
 def optimize(
@@ -56,6 +38,8 @@ def optimize(
     config: Config | None = None,
     encoder: Encoder | str | None = None,
     judge: Encoder | str | None = None,
+    start: Edit | None = None,
+    terms: Mapping[str, tuple[Term, float]] | None = None,
     unlike: Sequence[Edit] = (),
     callback: Callable[[Step], object] | None = None,
     progress: bool | None = None,
@@ -70,13 +54,17 @@ def optimize(
         encoder: guides the edit: name (see `load_encoder`) or object; None is the shipped faceclip.
         judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
             sees next to nothing of it, a warning says that the guide was fooled.
+        start: an edit to start from, of this photo or carried to it; None starts from nothing.
+        terms: further terms of the objective by name, each a function of `FitState` and its weight: they are logged,
+            weighed and kept in the history like the built-in ones.
         unlike: edits of this photo that the new one shall differ from; `variants` makes several in a row.
-        callback: called with every `Step`; an exception ends the loop.
+        callback: called with every `Step`; False ends the loop and keeps the best so far, an exception ends it.
         progress: show a bar; None shows it on a terminal only.
 
     Returns:
         The edit, at the strength that the config's bounds allow: identity, displacement, effect. The loop ends early
-        where they are exceeded. Ctrl-C keeps the best so far and says so in `stopped`.
+        where they are exceeded. Ctrl-C keeps the best so far and says so in `stopped`; what was warned of is in
+        `messages` too.
 
     Raises:
         TypeError, ValueError: bad input, no face (then `align=False` edits the whole picture), or an unknown
@@ -84,223 +72,167 @@ def optimize(
         RuntimeError: weights that cannot be fetched, or a missing package.
         FloatingPointError: a term of the objective is not finite.
     """
-    config = config or Config()
-    prompts = check_prompts(prompt)
-    photo = images.load(image)
-    crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
-    hard_mask = _read_masks(config, photo)
-    for each in unlike:
-        same = isinstance(each, Edit) and each.origin == photo.sha256
-        require(same, f"unlike must be edits of this photo; got {describe(each)}")
-    guide = resolve_encoder(encoder, config)
-    second = None if judge is None else resolve_encoder(judge, config)
-    for text in prompts:
-        if not guide.knows(text):
-            warnings.warn(
-                f"{guide.name} does not know {text!r} and may do anything; "
-                "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more",
-                stacklevel=2,
-            )
-    if config.target == "projected":  # found, or read, before any work
-        config = replace(config, corpus=config.corpus or find_corpus(guide, prompts))
-        corpus = {"corpus": read_corpus(str(config.corpus)).name}  # never its folder: facts go into the picture
-    else:
-        corpus = {}
-    generator = torch.Generator().manual_seed(config.seed)
-    start = time.perf_counter()
-    found: list[tuple[FieldTransform, dict[str, list[float]], str]] = []
-    for crop in crops:
-        found.append(_search(photo, crop, hard_mask, guide, prompts, config, generator, unlike, callback, progress))
-        if found[-1][2] == "interrupted":  # the faces not reached stay as they are
-            break
-    layers = tuple(layer for layer, _, _ in found)
-    names = found[0][1].keys()
-    if not names:  # Ctrl-C before the first step: there is no best so far
-        raise KeyboardInterrupt
-    history = {name: [value for _, terms, _ in found for value in terms.get(name, [])] for name in names}
-    stopped = found[-1][2]
-    edit = Edit(
-        photo,
-        layers,
-        prompts,
-        stopped=stopped,
-        history=history,
-        facts={
-            "encoder": guide.name,
-            "target": config.target,
-            **corpus,
-            "field": config.field,
-            "seed": config.seed,
-            "steps": len(history["text"]),
-            "encoder_calls": len(history["text"]) * config.views + POOL * len(found),
-            "versions": _versions(),
-            "photo_sha256": photo.sha256,
-            "photo_size": [photo.width, photo.height],
-        },
-    )
-    chosen = choose_strength(layers, photo, config.identity, _bounds(photo, layers, guide, prompts, config))
-    edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
-    if chosen.distance is None and config.identity is not None and config.align:
-        warnings.warn("identity could not be kept: dlib finds no face in the crop of the one it found", stacklevel=2)
-    similarity, gain = measure_similarity(edit, guide)
-    facts = {
-        **edit.facts,
-        "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
-        "similarity": similarity,
-        "gain": round(gain.share, 4),
-        **({} if second is None else {"judge": judge_edit(edit, guide, second)}),
-        "seconds": round(time.perf_counter() - start, 2),
-    }
-    return replace(edit, facts=facts)
+    terms = check_terms(terms)
+    require(callback is None or callable(callback), f"callback must be a function; got {describe(callback)}", TypeError)
+    begun = time.perf_counter()
+    with collect() as messages:
+        task = prepare(image, prompt, config, encoder, start)
+        second = None if judge is None else resolve_encoder(judge, task.config)
+        for each in unlike:
+            same = isinstance(each, Edit) and each.origin == task.photo.sha256
+            require(same, f"unlike must be edits of this photo; got {describe(each)}")
+        fits: list[Fit] = []
+        for face in task.faces:
+            fits.append(fit(task, face, terms=terms, unlike=unlike, callback=callback, progress=progress))
+            if fits[-1].stopped in ("interrupted", "callback"):  # the faces not reached stay as they are
+                break
+        edit = finish(task, fits, judge=second)
+    seconds = round(time.perf_counter() - begun, 2)
+    return replace(edit, messages=tuple(messages), facts={**edit.facts, "seconds": seconds})
 
 
-def _search(
-    photo: Photo,
-    crop: Crop,
-    hard_mask: np.ndarray | None,
-    guide: Encoder,
-    prompts: Mapping[str, float],
-    config: Config,
-    generator: torch.Generator,
-    unlike: Sequence[Edit],
-    callback: Callable[[Step], object] | None,
-    progress: bool | None,
-) -> tuple[FieldTransform, dict[str, list[float]], str]:
-    """Run the loop on one crop; return its layer with the best parameters, the terms by step, and why it stopped."""
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What the optimizer found for one face: its best parameters, every term by step, and why it stopped."""
+
+    transform: FieldTransform
+    history: Mapping[str, list[float]]
+    stopped: str
+
+
+def fit(
+    task: Task,
+    face: FaceTask,
+    *,
+    terms: Mapping[str, tuple[Term, float]] | None = None,
+    unlike: Sequence[Edit] = (),
+    callback: Callable[[Step], object] | None = None,
+    progress: bool | None = None,
+) -> Fit:
+    """Run the optimizer on one face; arguments as of `optimize`.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the first step, when there is no best so far.
+        FloatingPointError: a term is not finite.
+    """
     from tqdm import tqdm
 
-    layer, pixels, weight = prepare_crop(photo, crop, hard_mask, crop_side(guide), config, generator)
-    field = layer.field
-    size = grid_size(field, pixels.shape[-1])
-    avoid = (
-        torch.stack([flatten(move_crop(each.transforms, crop, size, each.strength), config) for each in unlike])
-        if unlike
-        else None
-    )
-    # Of the bounds, movement's is the field's own; these two are looked at now and then, with their periods.
-    bounds = [(bound, CHECK) for bound in _bound_effect(photo, (layer,), guide, prompts, config)]
-    identity, _ = bound_identity((layer,), photo, config.identity and BEYOND * config.identity)
+    config, settings = task.config, task.config.optimizer
+    terms = {**(terms or {}), **_likeness(task, face, unlike)}
+    transform = face.start
+    # Of the bounds, movement's is the field's own; these two are measured now and then, with their periods.
+    bounds = [(bound, settings.check_every) for bound in _bound_effect(task, (transform,))]
+    identity, _ = bound_identity((transform,), task.photo, config.identity and settings.beyond * config.identity)
     if identity is not None:
         bounds.append((identity.bound, max(1, -(-config.most_steps // 2))))
     history: dict[str, list[float]] = {}
-    best, since, kept, stopped = float("inf"), 0, _copy(field), "steps"
+    best, since, kept, stopped = float("inf"), 0, _copy(transform), "steps"
     smoothed: float | None = None
-    shown = sys.stderr.isatty() if progress is None else progress
+    shown = _is_terminal() if progress is None else progress
     bar = tqdm(total=config.most_steps, desc="editing", unit="step", disable=not shown, leave=False)
     try:
-        for step in iterate(
-            field, pixels, weight, guide, prompts, config, generator, landmarks=crop.landmarks, avoid=avoid
-        ):
+        for step in iterate(task, face, terms):
             for name, value in {**step.terms, "total": step.total}.items():
                 history.setdefault(name, []).append(value)
             # Views differ from step to step: a running mean says whether anything is still gained.
-            smoothed = step.total if smoothed is None else 0.7 * smoothed + 0.3 * step.total
-            if smoothed < best - LEAST_GAIN:
-                best, since, kept = smoothed, 0, _copy(field)
+            keep = settings.smoothing
+            smoothed = step.total if smoothed is None else keep * smoothed + (1 - keep) * step.total
+            if smoothed < best - settings.least_gain:
+                best, since, kept = smoothed, 0, _copy(transform)
             else:
                 since += 1
             bar.update()
             bar.set_postfix(text=f"{step.terms['text']:.3f}")
-            if callback is not None:
-                callback(step)
+            if callback is not None and callback(step) is False:
+                stopped = "callback"
+                break
             done = step.number + 1
-            if since >= PATIENCE and 2 * step.number >= config.most_steps:  # a neural field starts slowly
+            if since >= settings.patience and 2 * step.number >= config.most_steps:  # a neural field starts slowly
                 stopped = "converged"
                 break
             watched = [bound for bound, every in bounds if done % every == 0 and done < config.most_steps]
             if any(bound.measure(1.0) > bound.limit for bound in watched):
-                stopped, kept = "budget", _copy(field)
+                stopped, kept = "budget", _copy(transform)
                 break
     except KeyboardInterrupt:
+        if not history:
+            raise
         stopped = "interrupted"
     finally:
         bar.close()
-    field.load_state_dict(kept)
-    return replace(layer, field=field.cpu()), history, stopped
+    _modules(transform).load_state_dict(kept)
+    part_tint = None if transform.part_tint is None else transform.part_tint.cpu()
+    return Fit(replace(transform, field=transform.field.cpu(), part_tint=part_tint), history, stopped)
 
 
-def resolve_encoder(encoder: Encoder | str | None, config: Config) -> Encoder:
-    """Return an encoder object as it is; load a name, or the shipped one for None, to the config's device."""
-    return load_encoder(encoder, _device(config.device)) if encoder is None or isinstance(encoder, str) else encoder
-
-
-def prepare_crop(
-    photo: Photo, crop: Crop, hard_mask: np.ndarray | None, side: int, config: Config, generator: torch.Generator
-) -> tuple[FieldTransform, Tensor, Tensor]:
-    """Make what the steps start from, on the config's device.
+def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> Edit:
+    """Choose the strength within the config's bounds, and record what was done and what the guide sees of it.
 
     Args:
-        photo: to be edited.
-        crop: where.
-        hard_mask: see `FieldTransform`.
-        side: S, pixels along the crop.
-        config: says which field.
-        generator: source of a neural field's start.
-
-    Returns:
-        A layer with a new field, its pixels (1, 3, S, S), and its weight (1, 1, S, S): window and masks.
+        task: what was to be done.
+        fits: of the task's faces, at least one.
+        judge: see `optimize`.
     """
-    device = _device(config.device)
-    pixels = extract(photo, crop, side)
-    field = _make_field(config, crop, generator)
-    if crop.landmarks is not None:
-        masks = part_masks(pixels, crop.landmarks)
-        field.draw_parts(masks, mix_paints(pixels, masks))
-    region, protect = config.region, config.protected_regions
-    layer = FieldTransform(
-        field, crop, mask_regions(region, protect, crop.landmarks), hard_mask, region=region, protect=protect
-    )
-    weight = transform_weight(layer, side).to(device)
-    return replace(layer, field=field.to(device)), pixels.to(device), weight
-
-
-def _make_field(config: Config, crop: Crop, generator: torch.Generator) -> Field:
-    max_shift = config.max_shift
-    if config.displacement is not None and crop.eye_distance is not None:  # crop coordinates, of which a side has two
-        max_shift = min(max_shift, config.displacement / 100 * crop.eye_distance / 2)
-    limits: dict[str, Any] = {
-        "max_shift": max_shift,
-        "max_tint": config.max_tint,
-        "diffeomorphic": config.diffeomorphic,
-        "n_parts": 0 if crop.landmarks is None else len(PARTS),
+    photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
+    transforms = tuple(each.transform for each in fits)
+    history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
+    steps = len(history["text"])
+    corpus = {"corpus": read_corpus(config.corpus).name} if config.target == "projected" and config.corpus else {}
+    facts = {
+        "encoder": guide.name,
+        "target": config.target if isinstance(config.target, str) else config.target.__name__,
+        **corpus,  # never its folder: facts go into the picture
+        "field": config.field,
+        "seed": config.seed,
+        "steps": steps,
+        "encoder_calls": steps * config.views + config.augment.pool * len(fits),
+        "threads": torch.get_num_threads(),
+        "versions": {"flowedit": __version__, "torch": torch.__version__},
+        "photo_sha256": photo.sha256,
+        "photo_size": [photo.width, photo.height],
     }
-    if config.field == "raster":
-        return RasterField(config.coord_size, config.color_size, **limits)
-    h = config.hash
-    return HashField(
-        n_levels=h.n_levels,
-        n_coord_levels=h.n_coord_levels,
-        n_features_per_level=h.n_features_per_level,
-        log2_hashmap_size=h.log2_hashmap_size,
-        base_resolution=h.base_resolution,
-        per_level_scale=h.per_level_scale,
-        hidden=h.hidden,
-        generator=generator,
-        **limits,
-    )
+    edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=facts, config=config)
+
+    def measure() -> Edit:
+        bounds = _bound_effect(task, transforms)
+        if config.displacement is not None:
+            bounds.append(bound_displacement(transforms, photo, config.displacement))
+        chosen = choose_strength(transforms, photo, config.identity, bounds)
+        if chosen.distance is None and config.identity is not None and config.align:
+            warn("identity could not be kept: dlib finds no face in the crop of the one it found")
+        scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
+        similarity, gain = measure_similarity(scaled, guide)
+        measured: dict[str, Any] = {
+            "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
+            "similarity": similarity,
+            "gain": round(gain.share, 4),
+        }
+        if judge is not None:
+            measured["judge"] = judge_edit(scaled, guide, judge)
+        return replace(scaled, facts={**facts, **measured})
+
+    edit, interrupted = _despite_interrupt(measure)
+    return replace(edit, stopped="interrupted") if interrupted else edit
 
 
-def _bounds(
-    photo: Photo, transforms: Sequence[Transform], guide: Encoder, prompts: Mapping[str, float], config: Config
-) -> list[Bound]:
-    """Make the bounds that the config sets beside the identity budget."""
-    bounds = _bound_effect(photo, transforms, guide, prompts, config)
-    if config.displacement is not None:
-        bounds.append(bound_displacement(transforms, photo, config.displacement))
-    return bounds
+def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tuple[Term, float]]:
+    """Validate a user's own terms.
 
-
-def _bound_effect(
-    photo: Photo, transforms: Sequence[Transform], guide: Encoder, prompts: Mapping[str, float], config: Config
-) -> list[Bound]:
-    """Make the bound of what the guide sees in the first face, if the config sets it."""
-    if config.effect is None:
-        return []
-    return [
-        bound_effect(
-            guide, prompts, CropEdit(photo, transforms, find_crops(transforms)[0], crop_side(guide)), config.effect
+    Raises:
+        TypeError, ValueError: not name -> (function, finite weight), or a built-in term's name.
+    """
+    require(terms is None or isinstance(terms, Mapping), f"terms must be name -> (function, weight); got {terms!r}",
+            TypeError)  # fmt: skip
+    for name, pair in (terms or {}).items():
+        good = isinstance(name, str) and isinstance(pair, tuple) and len(pair) == 2 and callable(pair[0])
+        require(good, f"terms must be name -> (function, weight); got {name!r}: {pair!r:.80}", TypeError)
+        weight = as_number(pair[1])
+        require(
+            weight is not None and abs(weight) <= 1e6, f"the weight of term {name!r} must be a number; got {pair[1]!r}"
         )
-    ]
+        taken = {*TERMS, "total", "likeness"}
+        require(name not in taken, f"a term must not be named as a built-in one is; got {name!r}")
+    return dict(terms or {})
 
 
 def bound_effect(guide: Encoder, prompts: Mapping[str, float], crop: CropEdit, limit: float) -> Bound:
@@ -309,40 +241,47 @@ def bound_effect(guide: Encoder, prompts: Mapping[str, float], crop: CropEdit, l
     return Bound("effect", limit, lambda strength: meter(crop.at(strength)).share, " of the prompt's change")
 
 
-def _read_masks(config: Config, photo: Photo) -> np.ndarray | None:
-    """Where the user's pictures let the photo change: (H, W) float32 in [0, 1]; None without any."""
-    given = [("mask", config.mask)] if config.mask is not None else []
-    given += [("protect", path) for path in config.protected_files]
-    if not given:
-        return None
-    weight = np.ones((photo.height, photo.width), np.float32)
-    for name, path in given:
-        picture = images.load(path)
-        require(
-            (picture.height, picture.width) == (photo.height, photo.width),
-            f"{name} must have the photo's size {photo.width} x {photo.height}; got {picture.width} x {picture.height}",
-        )
-        gray = picture.tensor()[0].mean(0).numpy()
-        weight *= gray if name == "mask" else 1 - gray
-    return np.round(weight * 255).astype(np.float32) / 255  # as an edit file keeps it
+def crop_edit(photo: Photo, transforms: Sequence[Transform], guide: Encoder) -> CropEdit:
+    """Return what transforms do to the first face, at the size that the guide is shown."""
+    return CropEdit(photo, transforms, find_crops(transforms)[0], crop_side(guide))
 
 
-def _copy(field: Field) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in field.state_dict().items()}
+def _bound_effect(task: Task, transforms: Sequence[Transform]) -> list[Bound]:
+    """Make the bound of what the guide sees in the first face, if the config sets it."""
+    limit = task.config.effect
+    crop = None if limit is None else crop_edit(task.photo, transforms, task.guide)
+    return [] if crop is None or limit is None else [bound_effect(task.guide, task.prompts, crop, limit)]
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, tuple[Term, float]]:
+    """Make the term that keeps a field from being like those of other edits; none without any."""
+    if not unlike:
+        return {}
+    config, crop = task.config, face.start.crop
+    size = grid_size(face.start.field, face.pixels.shape[-1])
+    fields = [move_crop(edit.transforms, crop, size, edit.strength) for edit in unlike]
+    others = torch.stack([flatten(field, config.max_shift, config.max_tint) for field in fields]).to(face.pixels)
+    return {"likeness": (Likeness(others, config.max_shift, config.max_tint), config.weights.likeness)}
+
+
+def _despite_interrupt(function: Callable[[], R]) -> tuple[R, bool]:
+    """Run a short function to its end, anew after one Ctrl-C; a second one stops. Return also whether there was one."""
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device must be auto or one that torch has here; got {name!r}") from error
-    return device
+        return function(), False
+    except KeyboardInterrupt:
+        return function(), True
 
 
-def _versions() -> dict[str, Any]:
-    from flowedit._version import __version__
+def _modules(transform: FieldTransform) -> nn.ModuleList:
+    return nn.ModuleList([transform.field, *([] if transform.part_tint is None else [transform.part_tint])])
 
-    return {"flowedit": __version__, "torch": torch.__version__}
+
+def _copy(transform: FieldTransform) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in _modules(transform).state_dict().items()}
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # None, or closed
+        return False

@@ -1,4 +1,4 @@
-"""What the loop minimizes on one crop."""
+"""What the optimizer minimizes, on one face: all that stays the same from step to step is computed once."""
 
 from __future__ import annotations
 
@@ -9,142 +9,140 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.config import Config
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets
 from flowedit.field.warp import integrate
-from flowedit.fit.terms import evenness, movement_price, text_pull, text_term, tint_price
-from flowedit.fit.views import POOL, Views, soften
-from flowedit.guide.corpus import find_corpus, read_corpus, span_corpus
-from flowedit.guide.encoder import Encoder
-from flowedit.guide.targets import make_targets, text_change
-from flowedit.kernels import PENALTIES, look, stage
+from flowedit.fit.prepare import FaceTask, Task
+from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
+from flowedit.fit.views import Views, soften
+from flowedit.guide.targets import make_targets
+from flowedit.kernels import look, stage
 
-ALIKE, BEGUN = 0.06, 0.3  # weight of the likeness to other fields; share of their size from which on it counts
+FUSED = ("bending", "shift", "tint", "tint_smoothness", "fold", "part_colors")  # in the order of `stage`
 
 
 class Objective:
-    """What the loop minimizes, on one crop: all that stays the same from step to step is made here.
+    """The weighted terms of one face, with their gradients.
 
-    Arguments as of `iterate`.
+    Args:
+        task: says what is wanted.
+        face: its field starts anywhere, usually at zero.
+        terms: further terms by name, each with its weight.
 
     Attributes:
         weights: of the numbers that a call returns, by name; their weighted sum is the total.
     """
 
-    def __init__(
-        self,
-        field: Field,
-        crop: Tensor,
-        weight: Tensor,
-        encoder: Encoder,
-        prompts: Mapping[str, float],
-        config: Config,
-        generator: torch.Generator,
-        landmarks: Tensor | None = None,
-        avoid: Tensor | None = None,
-    ) -> None:
-        self._field, self._encoder, self._soft = field, encoder, soften(crop, encoder.size)
+    def __init__(self, task: Task, face: FaceTask, terms: Mapping[str, tuple[Term, float]]) -> None:
+        config, guide, crop, landmarks = task.config, task.guide, face.pixels, face.start.crop.landmarks
+        self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
+        self._landmarks, self._pixels = landmarks, soften(crop, guide.size)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
         self._early = not crop.is_cuda
-        self._views = Views.draw(POOL, generator, crop.device)
+        self._views = Views.draw(config.augment, task.generator, crop.device)
         with torch.no_grad():
             still = crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1)
-            unedited = look(self._soft, *still, self._views.theta, self._views.gain, encoder.size)
-            embeddings = encoder.image(unedited)
-        basis = None
-        if config.target == "projected":
-            corpus = read_corpus(config.corpus or find_corpus(encoder, prompts))
-            basis = span_corpus(encoder, corpus, text_change(encoder, prompts), config.components).vectors
+            unedited = look(self._pixels, *still, self._views.theta, self._views.gain, guide.size)
+            embeddings = guide.image(unedited)
         self._targets = make_targets(
-            encoder, prompts, embeddings, config.target, config.intensity, basis=basis, alpha=config.alpha
+            guide, task.prompts, embeddings, str(config.target), config.intensity, basis=task.basis, alpha=config.alpha
         )
-        self._size = size = grid_size(field, crop.shape[-1])
-        self._light = F.interpolate(weight, (size, size), mode="area")
-        free = torch.ones_like(self._light[0])
-        moved = free if landmarks is None else movement_price(landmarks, size, config.around).to(free)
-        if field.palette is None:
-            self._palette, masks, tinted = crop.new_zeros(0, 3), crop.new_zeros(0, size, size), free
+        self._size = size = grid_size(self._field, crop.shape[-1])
+        self._weight = F.interpolate(face.weight, (size, size), mode="area")
+        free = torch.ones_like(self._weight[0])
+        background, covered = config.weights.background, config.weights.covered
+        moved = free if landmarks is None else movement_price(landmarks, size, background).to(free)
+        if self._part_tint is None:
+            self._amounts, paints = crop.new_zeros(0, 3), crop.new_zeros(0, 3, 3)
+            masks, tinted = crop.new_zeros(0, size, size), free
         else:
-            self._palette, masks, tinted = field.palette, field.masks(size), tint_price(field.parts, landmarks, size)
-        even = evenness(F.interpolate(crop, (size, size), mode="area"))
-        self._fixed = self._light, field.paints, masks, torch.cat([moved, tinted]), *even
-        self._config, self._avoid = config, None if avoid is None else avoid.to(crop)
-        priced = {name: float(getattr(config, name)) for name in (*PENALTIES, "palette")}
-        self._pull = [torch.tensor([*priced.values()], device=crop.device)]
-        if avoid is not None:
-            priced["alike"] = ALIKE
-            self._pull.append(torch.tensor(ALIKE, device=crop.device))
-        self.weights = {**priced, "text": 1.0}
-        self._parameters = list(field.parameters())
+            self._amounts, paints, masks = (
+                self._part_tint.amounts,
+                self._part_tint.paints,
+                self._part_tint.masks_on(size),
+            )
+            tinted = tint_price(self._part_tint.masks, landmarks, size, covered)
+        self._evenness = evenness(F.interpolate(crop, (size, size), mode="area"))
+        self._prices = torch.cat([moved, tinted])
+        self._fixed = self._weight, paints, masks, self._prices, *self._evenness
+        self._terms = {name: term for name, (term, _) in terms.items()}
+        self.weights = {name: float(getattr(config.weights, name)) for name in FUSED}
+        self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
+        self._seeds = [torch.tensor([self.weights[name] for name in FUSED], dtype=crop.dtype, device=crop.device)]
+        self._seeds += [torch.tensor(self.weights[name], dtype=crop.dtype, device=crop.device) for name in self._terms]
+        self.weights["text"] = 1.0
+        self._parameters = list(self._field.parameters())
+        self._parameters += [] if self._part_tint is None else [self._part_tint.amounts]
 
     def __call__(self, chosen: Tensor, number: int) -> Tensor:
         """Measure the field in some of the views, and set its parameters' gradients.
 
         Args:
-            chosen: (k,) out of the POOL views.
-            number: of the step, for an error.
+            chosen: (k,) out of the pool of views.
+            number: of the step.
 
         Returns:
             (n,) by the names of `weights`, on the crop's device.
 
         Raises:
             FloatingPointError: a term is not finite.
+            TypeError: a user's own term is not one number.
         """
-        coord, color = self._field.grid_without_parts(self._size)
-        coord = coord * self._light
+        coord, color = self._field.on_grid(self._size)
+        coord = coord * self._weight
         if self._field.diffeomorphic:
             coord = integrate(coord)
         views = self._views.choose(chosen)
-        given = (self._soft, coord, color, self._palette, *self._fixed, views.theta, views.gain)
-        image, shown, _, costs = stage(*given, self._field.max_tint, self._encoder.size)
-        terms = [costs]
-        if self._avoid is not None:
-            terms.append(alike_term(flatten(Offsets(coord, shown), self._config), self._avoid))
+        inputs = (self._pixels, coord, color, self._amounts, *self._fixed, views.theta, views.gain)
+        shown, tinted, own_color, costs = stage(*inputs, self._field.max_tint, self._encoder.size)
         if self._early:
-            check_finite(dict(zip(self.weights, costs.tolist(), strict=False)), number)
-        seen = self._encoder.image(image)
-        # The total is linear in the terms, and its text in the embeddings: these weights are all of its gradient there.
+            check_finite(dict(zip(FUSED, costs.tolist(), strict=True)), number)
+        embeddings = self._encoder.image(shown)
         targets = self._targets.index_select(0, chosen)
-        gradients = torch.autograd.grad([*terms, seen], self._parameters, [*self._pull, text_pull(targets)])
+        losses = [costs]
+        if self._terms:
+            offsets = Offsets(coord, tinted)
+            state = FitState(
+                number, offsets, own_color, self._amounts, shown, embeddings, targets, self._pixels,
+                self._prices, self._evenness, self._landmarks,
+            )  # fmt: skip
+            losses += [_evaluate(name, term, state) for name, term in self._terms.items()]
+        # The text term is linear in the embeddings: its gradient there is the targets, whatever they are.
+        text = 1 - torch.dot(embeddings.detach().flatten(), targets.flatten()) / len(targets)
+        gradients = torch.autograd.grad(
+            [*losses, embeddings], self._parameters, [*self._seeds, targets / -len(targets)], allow_unused=True
+        )
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
-        return torch.cat([term.detach().reshape(-1) for term in (*terms, text_term(seen.detach(), targets))])
+            parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+        return torch.cat([loss.detach().reshape(-1) for loss in (*losses, text)])
+
+    @torch.no_grad()
+    def preview(self, size: int | None = None) -> Tensor:
+        """Render the face as the parameters make it now: (1, 3, n, n), in [0, 1]; n is `size` or the crop's."""
+        coord, color = self._field.on_grid(self._size)
+        coord = coord * self._weight
+        if self._field.diffeomorphic:
+            coord = integrate(coord)
+        theta = torch.eye(2, 3, dtype=coord.dtype, device=coord.device)[None]
+        inputs = (self._pixels, coord, color, self._amounts, *self._fixed, theta, theta.new_ones(1))
+        return stage(*inputs, self._field.max_tint, size or self._pixels.shape[-1])[0].clamp(0, 1)
 
 
-def flatten(offsets: Offsets, config: Config) -> Tensor:
-    """Put an (1, ·, h, w) field into one vector, (5 h w), in shares of the largest movement and tint."""
-    coord, color = offsets.coord / (2 * config.max_shift), offsets.color / max(config.max_tint, 1e-6)
-    return torch.cat([coord.flatten(), color.flatten()])
-
-
-def alike_term(field: Tensor, others: Tensor) -> Tensor:
-    """Mean likeness of a field to others, (n) and (k, n) as of `flatten`: 1 is the same, 0 across or against.
-
-    The cosine of the movements and that of the tints, each as far as the other field consists of it: so a smile is made
-    different by another movement, and not by a tan.
-
-    After AnyFace's diverse triplet loss (Sun et al. 2022), where dividing by the distance from the mean result keeps a
-    predictor from giving everyone the average; a cosine is as free of the fields' size, and needs no wrong prompts.
-    """
-    parts = [2 * len(field) // 5, 3 * len(field) // 5]
-    total = others.square().sum(1).clamp_min(1e-12)
-    found = []
-    for own, other in zip(field.split(parts), others.split(parts, dim=1), strict=True):
-        square = other.square().sum(1)
-        # A field that has hardly begun is like nothing yet: it shall first find where the prompt leads.
-        length = (square * (own.square().sum() + (BEGUN * BEGUN) * square)).clamp_min(1e-18).sqrt()
-        found.append(F.relu(other @ own / length) * square / total)
-    return torch.stack(found).sum(0).mean()
+def _evaluate(name: str, term: Term, state: FitState) -> Tensor:
+    value = term(state)
+    single = isinstance(value, Tensor) and value.numel() == 1 and value.is_floating_point()
+    if not single:
+        raise TypeError(f"term {name!r} must return a tensor of one floating number; got {value!r:.80}")
+    return value.reshape(())
 
 
 def check_finite(values: Mapping[str, float], step: int) -> None:
-    """Refuse a term that is not a finite number."""
+    """Raise FloatingPointError where a term is not a finite number."""
     for name, value in values.items():
         if not math.isfinite(value):
             raise FloatingPointError(f"term {name!r} must be finite; got {value} at step {step}")
 
 
 def grid_size(field: Field, side: int) -> int:
-    """Points along one side that the field is evaluated at: four for three of its finest cells, or every pixel."""
+    """Return the points along a side that a field is evaluated at: four for three of its finest cells, or every pixel."""
     return min(side, max(64, 8 * math.ceil(field.detail / 6)))

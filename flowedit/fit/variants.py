@@ -11,14 +11,14 @@ from flowedit.checks import require
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.judge import measure_similarity
-from flowedit.fit.loop import bound_effect, optimize, resolve_encoder
-from flowedit.fit.objective import flatten
-from flowedit.fit.views import crop_side
+from flowedit.fit.loop import bound_effect, crop_edit, optimize
+from flowedit.fit.prepare import resolve_encoder
+from flowedit.fit.terms import flatten
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
-from flowedit.transform.bounds import Bound, CropEdit, choose_strength
+from flowedit.transform.bounds import Bound, choose_strength
 from flowedit.transform.transforms import find_crops, move_crop
 
 LEAST_SHARE = 0.5  # of what the first gains: a variant that does less is tried anew
@@ -71,8 +71,7 @@ def variants(
                 raise
             found[-1] = replace(found[-1], stopped="interrupted")
             break
-        crop = CropEdit(photo, edit.transforms, find_crops(edit.transforms)[0], crop_side(guide))
-        bound = bound_effect(guide, prompts, crop, 0.0)
+        bound = bound_effect(guide, prompts, crop_edit(photo, edit.transforms, guide), 0.0)
         share = bound.measure(edit.strength)
         if not found or share >= LEAST_SHARE * shares[0] or edit.stopped == "interrupted":
             found, shares, bounds = [*found, edit], [*shares, share], [*bounds, bound]
@@ -91,9 +90,9 @@ def spread(edits: list[Edit]) -> float:
     0 is the same; n fields as large that have nothing in common give sqrt(n - 1).
     """
     crop = find_crops(edits[0].transforms)[0]
-    fields = torch.stack(
-        [flatten(move_crop(edit.transforms, crop, SPREAD_PX, edit.strength), Config()) for edit in edits]
-    )
+    bounds = edits[0].config or Config()
+    offsets = [move_crop(edit.transforms, crop, SPREAD_PX, edit.strength) for edit in edits]
+    fields = torch.stack([flatten(each, bounds.max_shift, bounds.max_tint) for each in offsets])
     mean = fields.mean(0)
     return float((fields - mean).norm(dim=1).mean() / mean.norm().clamp_min(1e-9))
 

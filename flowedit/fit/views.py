@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.config import Augment
 from flowedit.guide.encoder import Encoder
-
-POOL = 8  # views made before the loop, each with its target
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +25,17 @@ class Views:
     gain: Tensor
 
     @classmethod
-    def draw(cls, n: int, generator: torch.Generator, device: torch.device) -> Views:
-        """Draw n views. No elastic ones: an encoder made blind to small warps cannot guide one."""
-        scale = 1 + 0.05 * torch.randn(n, generator=generator)
-        angle = 0.05 * torch.randn(n, generator=generator)
-        shift = 0.025 * torch.randn(n, 2, generator=generator)
-        gain = torch.exp(0.08 * torch.randn(n, generator=generator))
+    def draw(cls, augment: Augment, generator: torch.Generator, device: torch.device) -> Views:
+        """Draw a pool of views. No elastic ones: an encoder made blind to small warps cannot guide one."""
+        n = augment.pool
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu")
+
+        scale, angle = 1 + augment.scale * normal(n), augment.rotation * normal(n)
+        shift, gain = augment.shift * normal(n, 2), torch.exp(augment.contrast * normal(n))
         scale[0], angle[0], shift[0], gain[0] = 1, 0, 0, 1
-        flip = torch.where(torch.arange(n) % 2 == 1, -1.0, 1.0)
+        flip = torch.where(torch.arange(n, device="cpu") % 2 == 1, -1.0, 1.0)
         cos, sin = scale * angle.cos(), scale * angle.sin()
         rows = [
             torch.stack([flip * cos, -flip * sin, shift[:, 0]], -1),

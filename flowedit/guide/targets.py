@@ -16,6 +16,9 @@ LEAST_SHARE = 0.05  # of a prompt's change, that must lie in its corpus' subspac
 AXIS = 1e-3  # of a prompt's change: an axis that holds less is not about it
 
 
+TARGETS = ("direction", "absolute", "projected")
+
+
 def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
     """Read a prompt, or several with weights (negative to avoid), as a dict.
 

@@ -195,7 +195,7 @@ def _bend(moved: Tensor, weight: Tensor) -> float:
 def _parts(edit: Edit, crop: Crop) -> dict[str, list[float]]:
     """Tell the color added to each part of a face: R, G, B in image units."""
     colors = edit.strength * _part_colors(edit.transforms, crop)
-    if not colors.any() and all(layer.field.palette is None for layer in leaves(edit.transforms)):
+    if not colors.any() and all(layer.part_tint is None for layer in leaves(edit.transforms)):
         return {}
     return {
         name: [round(value, 4) + 0.0 for value in color] for name, color in zip(PARTS, colors.tolist(), strict=True)
@@ -207,8 +207,8 @@ def _part_colors(transforms: Sequence[Transform], crop: Crop) -> Tensor:
     total = torch.zeros(len(PARTS), 3)
     for move in transforms:
         if isinstance(move, FieldTransform):
-            if move.field.palette is not None and crop_key(move.crop) == crop_key(crop):
-                total += move.strength * move.field.part_colors().detach().cpu()
+            if move.part_tint is not None and crop_key(move.crop) == crop_key(crop):
+                total += move.strength * move.part_tint.colors().detach().cpu()
         elif isinstance(move, Composition):
             total += move.strength * sum(_part_colors(stage, crop) for stage in move.stages)
         else:

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from flowedit.checks import require
 from flowedit.face.crop import Crop
+from flowedit.face.part_tint import PartTint
 from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
 from flowedit.photo import photo as images
 from flowedit.transform.transforms import Composition, FieldTransform, Inverse, Transform, leaves
 
-FORMAT = 2  # of the edit file; 1 had layers only
+FORMAT = 3  # of the edit file; 1 had layers only, 1 and 2 kept the parts' colors in the field
 
 
 def write_edit(path: str | Path, head: Mapping[str, Any], transforms: Sequence[Transform]) -> Path:
@@ -37,6 +38,9 @@ def write_edit(path: str | Path, head: Mapping[str, Any], transforms: Sequence[T
     for i, layer in enumerate(leaves(transforms)):
         for name, value in layer.field.state_dict().items():
             tensors[f"{i}.{name}"] = value.detach().cpu().contiguous().clone()
+        if layer.part_tint is not None:
+            for name, value in layer.part_tint.state_dict().items():
+                tensors[f"{i}.part_tint.{name}"] = value.detach().cpu().contiguous().clone()
         if layer.hard_mask is not None:
             packed = zlib.compress(np.round(layer.hard_mask * 255).astype(np.uint8).tobytes(), 9)
             tensors[f"{i}.hard_mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
@@ -74,7 +78,7 @@ def read_edit(path: str | Path) -> tuple[dict[str, Any], tuple[Transform, ...]]:
         raise ValueError(f"{path} must be a file made by save_edit; got something else, or a damaged one") from error
     require(intact, f"{path} must be as save_edit wrote it; got changed content (SHA-256 differs)")
     made = head["format"]
-    require(made in (1, FORMAT), f"{path} must have format 1 or {FORMAT}; got {made}: another version's")
+    require(made in (1, 2, FORMAT), f"{path} must have format 1 to {FORMAT}; got {made}: another version's")
     if made == 1:
         masked = {"region": head["region"], "protect": head.get("protect", [])}
         head["moves"] = [{**layer, **masked} for layer in head.pop("layers")]
@@ -106,14 +110,38 @@ def _move(state: Mapping[str, Any], parts: Iterator[dict[str, Tensor]]) -> Trans
         return Inverse(tuple(_move(each, parts) for each in state["undo"]), strength)
     own = next(parts)
     packed = own.pop("hard_mask", None)
-    field = make_field(state["field"])
+    settings = dict(state["field"])
+    settings.pop("n_parts", None)  # formats 1 and 2
+    part_tint = _part_tint(own, settings["max_tint"])
+    field = make_field(settings)
     field.load_state_dict(own)
     crop, region, protect = Crop.from_state(state["crop"]), state["region"], tuple(state["protect"])
     hard = None
     if packed is not None:
         flat = np.frombuffer(zlib.decompress(packed.numpy().tobytes()), np.uint8)
         hard = flat.reshape(state["hard_mask"]).astype(np.float32) / 255
-    return FieldTransform(field, crop, mask_regions(region, protect, crop.landmarks), hard, strength, region, protect)
+    mask = mask_regions(region, protect, crop.landmarks)
+    return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint)
+
+
+OLD_NAMES = {
+    "palette": "part_tint.amounts",
+    "parts": "part_tint.masks",
+    "paints": "part_tint.paints",
+}  # formats 1 and 2
+
+
+def _part_tint(tensors: dict[str, Tensor], limit: float) -> PartTint | None:
+    """Take the tensors of the parts' colors out of a leaf's; None where there are none."""
+    for old, new in OLD_NAMES.items():
+        if old in tensors:
+            tensors[new] = tensors.pop(old)
+    if "part_tint.masks" not in tensors:
+        return None
+    masks, paints, amounts = (tensors.pop(f"part_tint.{name}") for name in ("masks", "paints", "amounts"))
+    part_tint = PartTint(masks, paints, limit)
+    part_tint.load_state_dict({"amounts": amounts, "masks": masks, "paints": paints})
+    return part_tint
 
 
 def _by_layer(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Literal
 
@@ -13,11 +12,12 @@ from torch import Tensor
 
 from flowedit.face.crop import Crop, extract
 from flowedit.face.landmarks import check_landmarks
+from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
 from flowedit.field.base import Field
 from flowedit.field.offsets import pixel_centers
-from flowedit.field.raster import RasterField
+from flowedit.field.raster import RasterField, control_points
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
@@ -42,16 +42,20 @@ def carry_transform(
         by: "landmarks" bends the field so that what it does at a landmark it does at the other face's; "frame" puts
             it in the same place of the crop. Without landmarks on both sides it is the frame.
     """
-    field, here, there = layer.field, layer.crop.landmarks, crop.landmarks
+    field, part_tint = layer.field, layer.part_tint
+    here, there = layer.crop.landmarks, crop.landmarks
     if here is not None and there is not None:
         if by == "landmarks":
             field = carry_field(field, here, there)
-        if field.palette is not None:
-            field = copy.deepcopy(field)
-            field.draw_parts(part_masks(extract(photo, crop, MASK_PX), there), field.paints)
+        if part_tint is not None:
+            masks, amounts = part_masks(extract(photo, crop, MASK_PX), there), part_tint.amounts
+            part_tint = PartTint(masks, part_tint.paints, part_tint.limit)
+            with torch.no_grad():
+                part_tint.amounts.copy_(amounts)
     return replace(
         layer,
         field=field,
+        part_tint=part_tint,
         crop=crop,
         mask=mask_regions(layer.region, layer.protect, there),
         hard_mask=_carry_mask(layer, crop, photo),
@@ -81,40 +85,18 @@ def carry_field(field: Field, here: Tensor, there: Tensor) -> RasterField:
         there: (68, 2) the other's.
 
     Returns:
-        A raster field, as fine as the given one, up to 128 points along a side; the parts' masks and colors are the
-        given one's.
+        A raster field, as fine as the given one, up to 128 points along a side.
     """
     for landmarks in (here, there):
         check_landmarks(landmarks)
     size = min(max(32, field.detail), 128)
     places, slope = _bend(there[OUTER].double(), here[OUTER].double(), size)
-    coord, color = field.at(places.reshape(-1, 2).clamp(-1, 1).float(), parts=False)
+    coord, color = field.at_points(places.reshape(-1, 2).clamp(-1, 1).float())
     coord = torch.linalg.solve(slope, coord.double().reshape(size, size, 2, 1))[..., 0].permute(2, 0, 1)
     color = color.T.reshape(3, size, size)
-    made = fit_field(coord, color, field)
-    if field.palette is not None and made.palette is not None:
-        made.palette.copy_(field.palette)
-        made.draw_parts(field.parts, field.paints)
-    return made
-
-
-@torch.no_grad()
-def fit_field(coord: Tensor, color: Tensor, like: Field) -> RasterField:
-    """Make a raster field that has given values at the pixel centers of a grid.
-
-    Args:
-        coord: (2, n, n) crop coordinates.
-        color: (3, n, n) image units, without the parts' colors; cut to max_tint.
-        like: gives the bounds, of which that of the movement is raised where it is needed, and the number of parts.
-    """
-    coord, color = _control_points(coord.double()), _control_points(color.double())
-    # A bounded control point is limit * tanh(parameter / limit); the limit of a shift is twice max_shift.
-    max_shift = min(1.0, max(like.max_shift, 0.55 * float(coord.abs().max())))
-    sizes = coord.shape[-1], color.shape[-1]
-    made = RasterField(*sizes, max_shift, like.max_tint, like.diffeomorphic, like.n_parts)
-    made.coord.copy_(_unbounded(coord, 2 * max_shift))
-    made.color.copy_(_unbounded(color, like.max_tint))
-    return made
+    # Stretched, a shift may need a higher bound; a spline's control points go a little beyond its values.
+    max_shift = min(1.0, max(field.max_shift, 0.55 * float(control_points(coord).abs().max())))
+    return RasterField.from_offsets(coord, color, max_shift, field.max_tint, field.diffeomorphic)
 
 
 def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -157,21 +139,6 @@ def _plate(points: Tensor, centre: Tensor) -> Tensor:
     """The thin plate's kernel r² log r between (n, 2) and (m, 2): (n, m)."""
     square = (points[:, None] - centre).square().sum(-1)
     return 0.5 * square * square.clamp_min(1e-12).log()
-
-
-def _control_points(values: Tensor) -> Tensor:
-    """Find the control points of the cubic B-spline that has (C, n, n) values at its pixel centers."""
-    n = values.shape[-1]
-    spread = torch.zeros(n, n, dtype=values.dtype)
-    for step, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
-        row = torch.arange(n)
-        spread.index_put_((row, (row + step).clamp(0, n - 1)), spread.new_tensor(weight), accumulate=True)
-    return torch.linalg.solve(spread, torch.linalg.solve(spread, values).mT).mT
-
-
-def _unbounded(control: Tensor, limit: float) -> Tensor:
-    """Undo the smooth bound of a raster field's control points."""
-    return (limit * torch.atanh((control / max(limit, 1e-12)).clamp(-0.999, 0.999))).float()
 
 
 def _carry_mask(layer: FieldTransform, crop: Crop, photo: Photo) -> np.ndarray | None:

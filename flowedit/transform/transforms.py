@@ -19,6 +19,7 @@ from flowedit.kernels import sample
 
 if TYPE_CHECKING:
     from flowedit.face.crop import Crop
+    from flowedit.face.part_tint import PartTint
 
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right in photo pixels; bottom and right exclusive
@@ -33,6 +34,7 @@ class FieldTransform:
 
     Attributes:
         field: what is done, in the crop's frame.
+        part_tint: the colors of the face's parts, added to the field's; or None.
         crop: where the crop lies in the photo.
         mask: (1, 1, m, m) weights in [0, 1] over the crop, or None for all ones.
         hard_mask: (H, W) float32 weights in [0, 1] over the photo, or None; pixels with 0 keep their bits.
@@ -51,6 +53,7 @@ class FieldTransform:
     strength: float = 1.0
     region: str | None = None
     protect: tuple[str, ...] = ()
+    part_tint: PartTint | None = None
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
@@ -191,7 +194,7 @@ def bind(move: Transform, shape: float = 1.0, color: float = 1.0) -> Evaluator:
 
 class _FieldEvaluator:
     def __init__(self, layer: FieldTransform, shape: float, color: float) -> None:
-        self.field, self.mask = layer.field, layer.mask
+        self.field, self.part_tint, self.mask = layer.field, layer.part_tint, layer.mask
         self.hard = None if layer.hard_mask is None else torch.from_numpy(np.ascontiguousarray(layer.hard_mask))
         self.shape, self.color = shape, color
         (self.a, self.b, self.x0), (self.c, self.d, self.y0) = layer.crop.matrix.tolist()
@@ -253,7 +256,9 @@ class _FieldEvaluator:
         # Filled up to a multiple of 64: a product of a few rows may round differently from one of many.
         points = torch.stack([x, y], dim=-1)
         points = torch.cat([points, points.new_zeros(-len(x) % 64, 2)]).to(self.device)
-        coord, color = self.field.at(points)
+        coord, color = self.field.at_points(points)
+        if self.part_tint is not None:
+            color = self.part_tint.add(color, points)
         return coord[: len(x)].T.float().cpu(), color[: len(x)].T.float().cpu()
 
 

@@ -1,0 +1,212 @@
+"""From a photo and a prompt to what the optimizer starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowedit.checks import describe, require, warn
+from flowedit.config import Config
+from flowedit.edit import Edit
+from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.face.detect import choose
+from flowedit.face.part_tint import PartTint
+from flowedit.face.parts import mix_paints, part_masks
+from flowedit.face.regions import mask_regions
+from flowedit.field.make import make_field
+from flowedit.field.raster import RasterField
+from flowedit.fit.views import crop_side
+from flowedit.guide.corpus import find_corpus, read_corpus, span_corpus
+from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.targets import check_prompts, text_change
+from flowedit.photo import photo as images
+from flowedit.photo.photo import Photo, Source
+from flowedit.transform.bounds import transform_weight
+from flowedit.transform.transforms import FieldTransform, crop_key, move_crop
+
+LARGER = "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more"
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTask:
+    """One face to be edited, on the config's device.
+
+    Attributes:
+        start: where the optimizer starts; its field and part colors are changed in place.
+        pixels: (1, 3, S, S) the crop.
+        weight: (1, 1, S, S) window and masks.
+    """
+
+    start: FieldTransform
+    pixels: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is to be done: a photo's faces, a prompt, an encoder that guides, and the numbers.
+
+    Attributes:
+        photo: to be edited.
+        faces: at least one, from left to right.
+        prompts: text -> weight.
+        guide: the encoder.
+        config: the corpus of a projected target is named in it.
+        basis: (N, D) orthonormal rows of a projected target's subspace, or None.
+        generator: source of everything random.
+    """
+
+    photo: Photo
+    faces: tuple[FaceTask, ...]
+    prompts: Mapping[str, float]
+    guide: Encoder
+    config: Config
+    basis: Tensor | None
+    generator: torch.Generator
+
+
+def prepare(
+    image: Source,
+    prompt: str | Mapping[str, float],
+    config: Config | None = None,
+    encoder: Encoder | str | None = None,
+    start: Edit | None = None,
+) -> Task:
+    """Check everything, find the faces, and make what the optimizer starts from; see `optimize`."""
+    config = config or Config()
+    require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
+    require(
+        start is None or isinstance(start, Edit), f"start must be an edit or None; got {describe(start)}", TypeError
+    )
+    prompts = check_prompts(prompt)
+    photo = images.load(image)
+    hard_mask = _read_masks(config, photo)
+    guide = resolve_encoder(encoder, config)
+    for text in prompts:
+        if not guide.knows(text):
+            warn(f"{guide.name} does not know {text!r} and may do anything; {LARGER}")
+    basis = None
+    if config.target == "projected":  # its corpus is found and read before any work
+        config = replace(config, corpus=config.corpus or find_corpus(guide, prompts))
+        corpus = read_corpus(str(config.corpus))
+        basis = span_corpus(guide, corpus, text_change(guide, prompts), config.components).vectors
+    crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
+    generator = torch.Generator().manual_seed(config.seed)
+    if start is not None and start.origin != photo.sha256:
+        start = start.apply(photo, face=config.face if config.align else "largest")
+    faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
+    return Task(photo, faces, prompts, guide, config, basis, generator)
+
+
+def prepare_face(
+    photo: Photo,
+    crop: Crop,
+    hard_mask: np.ndarray | None,
+    side: int,
+    config: Config,
+    generator: torch.Generator,
+    start: Edit | None = None,
+) -> FaceTask:
+    """Make what the steps start from, on the config's device.
+
+    Args:
+        photo: to be edited.
+        crop: where.
+        hard_mask: see `FieldTransform`.
+        side: S, pixels along the crop.
+        config: which field.
+        generator: source of a neural field's start.
+        start: an edit of this photo whose field and colors the new ones start from; None is zero.
+    """
+    device = resolve_device(config.device)
+    pixels = extract(photo, crop, side)
+    max_shift = config.max_shift
+    if config.displacement is not None and crop.eye_distance is not None:  # crop coordinates, of which a side has two
+        max_shift = min(max_shift, config.displacement / 100 * crop.eye_distance / 2)
+    sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
+    backend = sizes.pop("backend", None)
+    bounds = {"max_shift": max_shift, "max_tint": config.max_tint, "diffeomorphic": config.diffeomorphic}
+    field = make_field({"kind": config.field, **sizes, **bounds}, generator)
+    if backend is not None:
+        field.backend = backend
+    part_tint = None
+    if crop.landmarks is not None:
+        masks = part_masks(pixels, crop.landmarks)
+        part_tint = PartTint(masks, mix_paints(pixels, masks), config.max_tint)
+    region, protect = config.region, config.protected_regions
+    mask = mask_regions(region, protect, crop.landmarks)
+    transform = FieldTransform(field, crop, mask, hard_mask, region=region, protect=protect, part_tint=part_tint)
+    if start is not None:
+        transform = warm_start(transform, start)
+    weight = transform_weight(transform, side).to(device)
+    part_tint = None if transform.part_tint is None else transform.part_tint.to(device)
+    return FaceTask(
+        replace(transform, field=transform.field.to(device), part_tint=part_tint), pixels.to(device), weight
+    )
+
+
+@torch.no_grad()
+def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
+    """Return a transform that starts from what an edit does over its crop.
+
+    The parameters of a like field over the same crop are taken as they are. Otherwise the edit's offsets are fitted, at
+    its own strength, by a raster field, and a part's color becomes each pixel's own tint.
+
+    Raises:
+        ValueError: the field is of another kind than the edit's, and no raster, or a velocity.
+    """
+    own = [leaf for leaf in start.transforms if isinstance(leaf, FieldTransform)]
+    like = [leaf for leaf in own if crop_key(leaf.crop) == crop_key(transform.crop)]
+    if len(own) == len(start.transforms) and len(like) == 1 and like[0].field.settings() == transform.field.settings():
+        transform.field.load_state_dict(like[0].field.state_dict())
+        if transform.part_tint is not None and like[0].part_tint is not None:
+            transform.part_tint.amounts.copy_(like[0].part_tint.amounts)
+        return transform
+    raster = isinstance(transform.field, RasterField) and not transform.field.diffeomorphic
+    require(raster, "start must be an edit with the same kind of field and settings, or field='raster'; got another")
+    assert isinstance(transform.field, RasterField)  # for the type checker
+    field = transform.field
+    coord = move_crop(start.transforms, transform.crop, field.coord_size, start.strength).coord[0]
+    color = move_crop(start.transforms, transform.crop, field.color_size, start.strength).color[0]
+    return replace(transform, field=RasterField.from_offsets(coord, color, field.max_shift, field.max_tint))
+
+
+def resolve_encoder(encoder: Encoder | str | None, config: Config) -> Encoder:
+    """Return an encoder object as it is; load a name, or the shipped one for None, to the config's device."""
+    return (
+        load_encoder(encoder, resolve_device(config.device)) if encoder is None or isinstance(encoder, str) else encoder
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return a device by its name; auto is cuda if there is one, else cpu."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device must be auto or one that torch has here; got {name!r}") from error
+    return device
+
+
+def _read_masks(config: Config, photo: Photo) -> np.ndarray | None:
+    """Where the user's pictures let the photo change: (H, W) float32 in [0, 1]; None without any."""
+    pictures = [("mask", config.mask)] if config.mask is not None else []
+    pictures += [("protect", path) for path in config.protected_files]
+    if not pictures:
+        return None
+    weight = np.ones((photo.height, photo.width), np.float32)
+    for name, path in pictures:
+        picture = images.load(path)
+        require(
+            (picture.height, picture.width) == (photo.height, photo.width),
+            f"{name} must have the photo's size {photo.width} x {photo.height}; got {picture.width} x {picture.height}",
+        )
+        gray = picture.tensor()[0].mean(0).numpy()
+        weight *= gray if name == "mask" else 1 - gray
+    return np.round(weight * 255).astype(np.float32) / 255  # as an edit file keeps it
