@@ -13,12 +13,22 @@ from flowedit._version import __version__
 if TYPE_CHECKING:
     from flowedit.config import Config
     from flowedit.edit import Edit, load
+    from flowedit.field.offsets import Offsets
+    from flowedit.field.warp import warp
     from flowedit.fit.loop import optimize
     from flowedit.fit.variants import variants
 
-__all__ = ["Config", "Edit", "__version__", "load", "optimize", "variants"]
+__all__ = ["Config", "Edit", "Offsets", "__version__", "load", "optimize", "variants", "warp"]
 
-_HOMES = {"Config": "config", "Edit": "edit", "load": "edit", "optimize": "fit.loop", "variants": "fit.variants"}
+_HOMES = {
+    "Config": "config",
+    "Edit": "edit",
+    "Offsets": "field.offsets",
+    "load": "edit",
+    "optimize": "fit.loop",
+    "variants": "fit.variants",
+    "warp": "field.warp",
+}
 
 
 def __getattr__(name: str) -> Any:

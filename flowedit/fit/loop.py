@@ -24,6 +24,7 @@ from flowedit.fit.views import crop_side
 from flowedit.guide.corpus import read_corpus
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
+from flowedit.isolation import isolated
 from flowedit.photo.photo import Photo, Source
 from flowedit.transform.bounds import Bound, CropEdit, bound_displacement, bound_identity, choose_strength
 from flowedit.transform.transforms import FieldTransform, Transform, find_crops, move_crop
@@ -31,6 +32,7 @@ from flowedit.transform.transforms import FieldTransform, Transform, find_crops,
 R = TypeVar("R")
 
 
+@isolated()
 def optimize(
     image: Source,
     prompt: str | Mapping[str, float],

@@ -16,6 +16,7 @@ from flowedit.fit.prepare import resolve_encoder
 from flowedit.fit.terms import flatten
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
+from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
 from flowedit.transform.bounds import Bound, choose_strength
@@ -25,6 +26,7 @@ LEAST_SHARE = 0.5  # of what the first gains: a variant that does less is tried 
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
+@isolated()
 def variants(
     image: Source,
     prompt: str | Mapping[str, float],
