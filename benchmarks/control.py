@@ -28,7 +28,7 @@ from flowedit.fit.variants import spread
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import text_change
 from flowedit.photo.photo import load as load_photo
-from flowedit.transform.bounds import CropEdit
+from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transfer import fit_field
 from flowedit.transform.transforms import FieldTransform
 
@@ -180,7 +180,7 @@ def plant(portrait: Portrait, prompt: str, guide: Encoder) -> Edit:
     """
     photo, prompts = load_photo(portrait.path), {prompt: 1.0}
     asked = text_change(guide, prompts)
-    pixels = CropEdit(photo, [], portrait.crop, guide.size).pixels
+    pixels = EditedPhoto(photo, ()).unedited(portrait.crop, guide.size)
     color = torch.zeros_like(pixels, requires_grad=True)
     for _ in range(PLANTING):
         (slope,) = torch.autograd.grad((guide.image(pixels + color) @ asked).sum(), color)

@@ -17,8 +17,7 @@ from flowedit.face.regions import region_mask
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
 from flowedit.photo.photo import Photo
-from flowedit.report.explain import look, summarize_background
-from flowedit.transform.transforms import find_crops, move_crop
+from flowedit.report.explain import measure_background, sample_crop
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
 INNER = slice(17, 68)  # landmarks without the jaw line, which dlib places loosely
@@ -143,19 +142,18 @@ def distance(after: Tensor | None, before: Tensor | None) -> float:
 @torch.no_grad()
 def fold_share(edit: Edit) -> float:
     """Return the share of the crop's pixels, on a 256 x 256 grid, that the edit at its strength turns over."""
-    assert edit.photo is not None  # optimize keeps it
-    crops = find_crops(edit.transforms)
-    folds = sum(count_folds(move_crop(edit.transforms, crop, CROP_PX, edit.strength).coord) for crop in crops)
+    edited, crops = edit.edited, edit.edited.crops()
+    folds = sum(count_folds(edited.offsets(crop, CROP_PX).coord) for crop in crops)
     return folds / (CROP_PX**2 * len(crops))
 
 
 def bend(edit: Edit) -> float | None:
     """Return how far a straight line beside the face bends at most, in percent of the distance between the eyes."""
-    crop = find_crops(edit.transforms)[0]
-    told = summarize_background(look(edit, crop), crop)
-    if told is None or crop.eye_distance is None:
+    crop = edit.edited.crops()[0]
+    background = measure_background(sample_crop(edit.edited, crop), crop)
+    if background is None or crop.eye_distance is None:
         return None
-    return 100 * told["bend_px"] / (crop.eye_distance * crop.side_px / 2)
+    return 100 * background.bend_px / (crop.eye_distance * crop.side_px / 2)
 
 
 def lab(image: Tensor) -> Tensor:

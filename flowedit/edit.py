@@ -17,7 +17,7 @@ from flowedit.face.detect import choose
 from flowedit.face.regions import mask_regions
 from flowedit.photo import photo as images
 from flowedit.transform.file import read_edit, write_edit
-from flowedit.transform.render import render
+from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transfer import carry_transform, scale_transform
 from flowedit.transform.transforms import (
     Composition,
@@ -26,6 +26,7 @@ from flowedit.transform.transforms import (
     crop_key,
     find_crops,
     inverse,
+    leaves,
     map_leaves,
     scaled,
 )
@@ -49,7 +50,7 @@ class Edit:
 
     Attributes:
         photo: what is edited; None after `load`, and for an edit that undoes, until `apply`.
-        moves: what is done; from `optimize`, a `FieldTransform` for each face edited.
+        transforms: what is done; from `optimize`, a `FieldTransform` for each face edited.
         prompts: text -> weight; what is undone has the contrary weight.
         strength: what `render` and `save` use if not told otherwise; 0 is the photo, 1 the edit as optimized.
         strength_reason: why that strength.
@@ -94,9 +95,7 @@ class Edit:
         Raises:
             ValueError: the edit has no photo yet, or a number is not finite.
         """
-        strength = self.strength if strength is None else strength
-        require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
-        return render(self._photo(), self.transforms, shape=shape * strength, color=color * strength)
+        return self._shown(strength, shape, color).tensor()
 
     def save(
         self,
@@ -128,8 +127,8 @@ class Edit:
         """Render to a Pillow image: RGB, or RGBA where the photo has alpha."""
         from PIL import Image
 
-        photo = self._photo()
-        pixels = images.quantize(self.render(strength), np.uint8)
+        edited = self._shown(strength)
+        photo, pixels = edited.original, edited.pixels()
         if photo.alpha is not None:
             top = np.iinfo(photo.alpha.dtype).max if photo.alpha.dtype.kind == "u" else 1
             alpha = np.round(photo.alpha.astype(np.float64) * (255 / top)).astype(np.uint8)
@@ -217,11 +216,11 @@ class Edit:
         for name, value in (("identity", identity), ("displacement", displacement)):
             good = value is None or (isinstance(value, (int, float)) and value > 0)
             require(good, f"{name} must be positive; got {value!r}")
-        photo = self._photo()
+        _ = self.edited.original  # checked before any work
         most = 0.0 if self.strength == 0 else math.copysign(max(1.0, abs(self.strength)), self.strength)
-        transforms = scaled(self.transforms, most)
-        bounds = [] if displacement is None else [bound_displacement(transforms, photo, displacement)]
-        chosen = choose_strength(transforms, photo, identity, bounds)
+        whole = replace(self.edited, transforms=scaled(self.transforms, most))
+        bounds = [] if displacement is None else [bound_displacement(whole, displacement)]
+        chosen = choose_strength(whole, identity, bounds)
         strength = most * chosen.strength
         facts = dict(self.facts) if strength == self.strength else self._unmeasured()
         if chosen.distance is not None:
@@ -314,21 +313,52 @@ class Edit:
         return replace(self, transforms=map_leaves(self.transforms, change), facts=self._unmeasured())
 
     def explain(self) -> dict[str, Any]:
-        """Tell in numbers what the edit does: how far, where, folds, similarity, identity; JSON-able."""
-        from flowedit.report.explain import explain
+        """Measure what the edit does at its own strength; JSON-able.
 
-        return explain(self)
+        Returns:
+            `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`,
+            `strength_reason`, `stopped`;
+            `similarity`: prompt -> {"before", "after"} cosines, which may fall where the target is a direction; `gain`:
+            share of the change from "a face" to the prompts that the guide sees; `identity_distance`: these three where
+            they were measured on the edit's own photo, else empty or None;
+            `judge` if one was asked: its name, its similarity, what it and the guide gained, as shares of the prompt's
+            change, and whether the guide was fooled;
+            `faces`: name -> the attributes of `report.explain.FaceReport`.
+        """
+        from flowedit.report.explain import analyze
+
+        facts = self.facts
+        regions = {leaf.region for leaf in leaves(self.transforms) if leaf.region is not None}
+        similarity = facts.get("similarity") or {}
+        return {
+            "prompts": dict(self.prompts),
+            "encoder": facts.get("encoder"),
+            "region": ", ".join(sorted(regions)) or None,
+            "strength": self.strength,
+            "strength_reason": self.strength_reason,
+            "stopped": self.stopped,
+            "similarity": {text: {"before": pair[0], "after": pair[1]} for text, pair in similarity.items()},
+            "gain": facts.get("gain"),
+            "identity_distance": facts.get("identity_distance"),
+            **({"judge": facts["judge"]} if "judge" in facts else {}),
+            "faces": {f"face {i}": report.to_dict() for i, report in enumerate(analyze(self.edited), 1)},
+        }
 
     def plot(self, path: str | Path) -> Path:
         """Draw before, after, arrows, a heat map of the movement and the tint, and say it in words, on one page."""
         from flowedit.report.figure import plot
 
-        return plot(self, path)
+        return plot(self.edited, path, self.prompts, self.strength_reason, self.facts)
 
-    def _photo(self) -> Photo:
-        require(self.photo is not None, "an edit without a photo must get one by apply(photo) first; got none")
-        assert self.photo is not None  # for the type checker
-        return self.photo
+    @property
+    def edited(self) -> EditedPhoto:
+        """The photo with the edit at its own strength: pictures, offsets and crops of it."""
+        return EditedPhoto(self.photo, self.transforms, self.strength)
+
+    def _shown(self, strength: float | None, shape: float = 1.0, color: float = 1.0) -> EditedPhoto:
+        strength = self.strength if strength is None else strength
+        require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
+        return EditedPhoto(self.photo, self.transforms, strength, shape, color)
 
     @property
     def origin(self) -> str | None:

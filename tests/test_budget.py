@@ -13,13 +13,11 @@ from flowedit.photo.photo import load
 from flowedit.transform import bounds as budget
 from flowedit.transform.bounds import (
     Bound,
-    CropEdit,
     bound_displacement,
     choose_strength,
-    render_crop,
     transform_weight,
 )
-from flowedit.transform.render import render
+from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import FieldTransform
 
 SIDE = 256
@@ -47,13 +45,14 @@ def brightness(monkeypatch):
 
 
 def whole_distance(layer):
-    crop = CropEdit(PHOTO, [layer], layer.crop, budget.MEASURE_PX)
-    return (crop.at(1.0).mean() - crop.at(0.0).mean()).item()
+    edited = EditedPhoto(PHOTO, [layer])
+    before, after = (each.crop_image(layer.crop, budget.MEASURE_PX).mean() for each in (edited.at(0.0), edited))
+    return (after - before).item()
 
 
 def test_within_the_budget_nothing_is_held_back(brightness):
     layer = tinted()
-    chosen = choose_strength([layer], PHOTO, 1.0)
+    chosen = choose_strength(EditedPhoto(PHOTO, [layer]), 1.0)
     assert chosen.strength == 1 and chosen.reason.startswith("whole: ")
     assert chosen.distance == pytest.approx(whole_distance(layer), abs=1e-5)
 
@@ -62,7 +61,7 @@ def test_within_the_budget_nothing_is_held_back(brightness):
 def test_held_back_to_the_largest_strength_within(brightness, share):
     layer = tinted()
     limit = share * whole_distance(layer)
-    chosen = choose_strength([layer], PHOTO, limit)
+    chosen = choose_strength(EditedPhoto(PHOTO, [layer]), limit)
     assert chosen.distance <= limit
     assert share - 2**-budget.BISECTIONS - 1e-3 <= chosen.strength <= share + 1e-3
     assert chosen.reason.startswith("held back: ") and f"{limit:.3g}" in chosen.reason
@@ -72,9 +71,9 @@ def test_the_worst_of_several_faces_counts(brightness):
     left, right = (torch.tensor([[64.0, 0, x], [0, 64, 128]], dtype=torch.float64) for x in (64, 192))
     weak, strong = tinted(0.02, matrix=left), tinted(0.1, matrix=right)
     limit = whole_distance(strong) / 2
-    assert choose_strength([weak], PHOTO, limit).strength == 1
+    assert choose_strength(EditedPhoto(PHOTO, [weak]), limit).strength == 1
     for layers in ([weak, strong], [strong, weak]):
-        assert choose_strength(layers, PHOTO, limit).strength == pytest.approx(0.5, abs=0.02)
+        assert choose_strength(EditedPhoto(PHOTO, layers), limit).strength == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_picture_as_it_is_saved_keeps_the_budget_too(monkeypatch):
@@ -88,7 +87,7 @@ def test_the_picture_as_it_is_saved_keeps_the_budget_too(monkeypatch):
     monkeypatch.setattr(budget, "_describe", describe)
     layer = tinted()
     limit = whole_distance(layer) / 2
-    chosen = choose_strength([layer], PHOTO, limit)
+    chosen = choose_strength(EditedPhoto(PHOTO, [layer]), limit)
     assert chosen.distance <= limit and 0.25 < chosen.strength < 0.5 - 2 * budget.LESS
 
 
@@ -103,20 +102,23 @@ def moved(by=0.02):
 
 
 def test_displacement_is_told_in_percent_of_the_distance_between_the_eyes():
-    bound = bound_displacement([moved()], PHOTO, 1.0)
+    bound = bound_displacement(EditedPhoto(PHOTO, [moved()]), 1.0)
     assert bound.measure(1.0) == pytest.approx(2.0, rel=0.01) and bound.measure(0.25) == pytest.approx(0.5, rel=0.01)
-    both = bound_displacement([moved(0.01), moved(0.03)], PHOTO, 1.0)  # on one crop they add
+    both = bound_displacement(EditedPhoto(PHOTO, [moved(0.01), moved(0.03)]), 1.0)  # on one crop they add
     assert both.measure(1.0) == pytest.approx(4.0, rel=0.02)
     with pytest.raises(ValueError, match="displacement must go with a detected face"):
-        bound_displacement([FieldTransform(RasterField(4, 4), whole_crop(PHOTO))], PHOTO, 1.0)
+        bound_displacement(EditedPhoto(PHOTO, [FieldTransform(RasterField(4, 4), whole_crop(PHOTO))]), 1.0)
 
 
 def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):
     layer = moved()
 
     def choose(displacement, other, identity=1.0):
-        bounds = [bound_displacement([layer], PHOTO, displacement), Bound("other", other, lambda s: 10 * s, " apples")]
-        return choose_strength([layer], PHOTO, identity, bounds)
+        bounds = [
+            bound_displacement(EditedPhoto(PHOTO, [layer]), displacement),
+            Bound("other", other, lambda s: 10 * s, " apples"),
+        ]
+        return choose_strength(EditedPhoto(PHOTO, [layer]), identity, bounds)
 
     by_displacement = choose(1.0, 8.0)
     assert by_displacement.strength == pytest.approx(0.5, abs=0.02)
@@ -139,13 +141,13 @@ def test_a_crop_is_rendered_as_it_is_in_the_whole_picture(place, dtype, size):
     layers = [tinted(matrix=turned), tinted(-0.1)]
     whole = load(images.quantize(render(PHOTO, layers, shape=0.7, color=0.7), dtype))
     crop = layers[0].crop
-    assert torch.equal(render_crop(PHOTO, layers, crop, size, 0.7, dtype), extract(whole, crop, size))
+    assert torch.equal(EditedPhoto(PHOTO, layers, 0.7).saved_crop(crop, size, dtype), extract(whole, crop, size))
 
 
 def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):
-    before = float(CropEdit(PHOTO, [], tinted().crop, budget.MEASURE_PX).at(0.0).mean())
+    before = float(extract(PHOTO, tinted().crop, budget.MEASURE_PX).mean())
     monkeypatch.setattr(budget, "_describe", lambda face: torch.zeros(1) if face.mean() < before + 0.02 else None)
-    chosen = choose_strength([tinted()], PHOTO, 0.35)
+    chosen = choose_strength(EditedPhoto(PHOTO, [tinted()]), 0.35)
     assert 0 < chosen.strength < 0.5 and chosen.distance == 0
 
 
@@ -159,7 +161,7 @@ def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):
 )
 def test_what_cannot_be_measured_is_said(monkeypatch, layer, limit, reason):
     monkeypatch.setattr(budget, "_describe", lambda face: None)
-    assert choose_strength([layer], PHOTO, limit) == (1.0, None, reason)
+    assert choose_strength(EditedPhoto(PHOTO, [layer]), limit) == (1.0, None, reason)
 
 
 def test_weight_is_window_times_masks():
@@ -174,10 +176,10 @@ def test_weight_is_window_times_masks():
     assert torch.allclose(weighed, plain * hard, atol=1e-6)
 
 
-def test_crop_edit_at_nothing_is_the_crop_and_in_range():
-    layer = tinted(0.15)
-    crop = CropEdit(PHOTO, [layer], layer.crop, 16)
-    assert torch.equal(crop.at(0.0), crop.pixels)
-    assert crop.at(100.0).max() == 1 and crop.at(-100.0).min() == 0
-    middle = crop.at(0.5)[0, 0, 8, 8] - crop.pixels[0, 0, 8, 8]
-    assert middle.item() == pytest.approx((crop.at(1.0) - crop.pixels)[0, 0, 8, 8].item() / 2, abs=1e-6)
+def test_a_crop_at_nothing_is_the_photos_and_in_range():
+    edited, crop = EditedPhoto(PHOTO, [tinted(0.15)]), tinted().crop
+    before, at = edited.unedited(crop, 16), lambda strength: edited.at(strength).crop_image(crop, 16)
+    assert torch.equal(at(0.0), before) and edited.at(0.5).unedited(crop, 16) is before
+    assert at(100.0).max() == 1 and at(-100.0).min() == 0
+    middle = at(0.5)[0, 0, 8, 8] - before[0, 0, 8, 8]
+    assert middle.item() == pytest.approx((at(1.0) - before)[0, 0, 8, 8].item() / 2, abs=1e-6)

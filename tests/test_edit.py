@@ -11,14 +11,14 @@ import torch
 from stand_in import TinyEncoder, picture
 
 import flowedit
-from flowedit.config import Config
+from flowedit.config import Config, RasterConfig
 from flowedit.edit import Edit
 from flowedit.photo.photo import load as load_photo
 from flowedit.photo.photo import quantize, read_note
 from flowedit.transform.file import write_edit
 from flowedit.transform.transforms import leaves
 
-QUICK = Config(align=False, steps=3, coord_size=4, color_size=4)
+QUICK = Config(align=False, steps=3, raster=RasterConfig(4, 4))
 
 
 @pytest.fixture

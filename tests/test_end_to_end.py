@@ -312,12 +312,11 @@ def test_an_edit_is_undone_on_the_picture_it_made(tmp_path):
 
 
 def test_the_page_says_what_was_done(tmp_path):
-    from flowedit.report.explain import look, summarize_face
+    from flowedit.report.explain import analyze
     from flowedit.report.figure import _columns
 
     made = edit("a smiling face") + edit("red lipstick")
-    crop = made.transforms[0].crop
-    moved, colored, kept = _columns(made, summarize_face(made, crop, look(made, crop)))
+    moved, colored, kept = _columns(analyze(made.edited)[0], made.facts, 1)
     assert "mouth corners" in moved and " px (" in moved and "distance between the eyes" in moved.splitlines()[0]
     assert "lips redder" in colored and "bend by" in kept and "nothing is folded over" in kept
     made.plot(tmp_path / "page.png")

@@ -21,8 +21,7 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.field.warp import window
 from flowedit.photo.photo import load as load_photo
-from flowedit.report.explain import LATTICE, _bend, _spread, explain
-from flowedit.report.figure import plot
+from flowedit.report.explain import LATTICE, _bend, _spread
 from flowedit.transform.transforms import FieldTransform
 
 SIDE = 200.0  # photo pixels along the crop
@@ -74,7 +73,7 @@ def make_edit(shift=None, tint=None, *, photo=None, crop=None, **options):
 
 
 def face(edit):
-    return explain(edit)["faces"]["face 1"]
+    return edit.explain()["faces"]["face 1"]
 
 
 def near(x, y, cx, cy, size=0.12):
@@ -245,7 +244,7 @@ def test_what_the_edit_knows_is_passed_on():
     edit = make_edit(smile)
     facts = {"encoder": "tiny", "similarity": {"a smiling face": [0.1, 0.3]}, "identity_distance": 0.34}
     edit = replace(edit, facts=facts, strength=0.8, strength_reason="held back", stopped="converged")
-    told = explain(edit)
+    told = edit.explain()
     assert told["prompts"] == {"a smiling face": 1.0}
     assert told["similarity"] == {"a smiling face": {"before": 0.1, "after": 0.3}}
     names = ("encoder", "identity_distance", "strength", "strength_reason", "stopped", "region")
@@ -256,18 +255,18 @@ def test_a_loaded_edit_tells_the_same(tmp_path):
     edit = replace(make_edit(smile, lambda x, y: (0.1, 0, 0)), strength=0.7)
     loaded = load(edit.save_edit(tmp_path / "smile.flowedit"))
     assert loaded.photo is None
-    told, whole = explain(loaded), explain(edit)
+    told, whole = loaded.explain(), edit.explain()
     for one in whole["faces"].values():  # what takes the photo's pixels to tell
         assert one.pop("changed_share") > 0.1 and one.pop("colors")
         assert all(region.pop("lab")[1] > 1 for region in one["regions"].values())
     for one in told["faces"].values():
         assert one.pop("changed_share") is None and one.pop("colors") == []
     assert told == whole
-    assert json.loads(json.dumps(explain(edit), allow_nan=False)) == explain(edit)
+    assert json.loads(json.dumps(edit.explain(), allow_nan=False)) == edit.explain()
 
 
 def test_an_edit_without_facts_is_told():
-    told = explain(make_edit())
+    told = make_edit().explain()
     assert told["encoder"] is None and told["identity_distance"] is None and told["similarity"] == {}
 
 
@@ -284,31 +283,31 @@ def two_faces():
 @pytest.mark.parametrize("ending", ["png", "jpg", "svg", "pdf"])
 def test_plot_is_written(tmp_path, ending):
     path = tmp_path / f"why.{ending}"
-    assert plot(replace(make_edit(smile), strength=0.8), path) == path
+    assert replace(make_edit(smile), strength=0.8).plot(path) == path
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert path.stat().st_size > 10_000
 
 
 def test_plot_has_a_row_for_each_face(tmp_path):
-    one = load_photo(plot(make_edit(smile), tmp_path / "one.png"))
-    two = load_photo(plot(two_faces(), tmp_path / "two.png"))
+    one = load_photo(make_edit(smile).plot(tmp_path / "one.png"))
+    two = load_photo(two_faces().plot(tmp_path / "two.png"))
     assert one.width == two.width
     assert two.height > 1.7 * one.height
     assert one.width > 2 * one.height
 
 
 def test_plot_of_nothing(tmp_path):
-    assert plot(make_edit(), tmp_path / "nothing.png").is_file()
+    assert make_edit().plot(tmp_path / "nothing.png").is_file()
 
 
 def test_plot_needs_a_photo_and_a_known_ending(tmp_path):
     edit = make_edit(smile)
     with pytest.raises(ValueError, match="must get one by apply"):
-        plot(replace(edit, photo=None), tmp_path / "why.png")
+        replace(edit, photo=None).plot(tmp_path / "why.png")
     with pytest.raises(ValueError, match=r"must end in one of \.png.*got .*why\.gif"):
-        plot(edit, tmp_path / "why.gif")
+        edit.plot(tmp_path / "why.gif")
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        plot(edit, tmp_path / "missing" / "why.png")
+        edit.plot(tmp_path / "missing" / "why.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -322,7 +321,7 @@ def test_plot_leaves_no_part_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", fail)
     (tmp_path / "why.png").write_bytes(b"before")
     with pytest.raises(KeyboardInterrupt):
-        plot(make_edit(smile), tmp_path / "why.png")
+        make_edit(smile).plot(tmp_path / "why.png")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("why.png", b"before")]
 
 
@@ -332,7 +331,7 @@ def test_no_matplotlib_until_a_plot_and_never_pyplot(tmp_path):
         assert "matplotlib" not in sys.modules
         sys.path.insert(0, {tests!r})
         from test_explain import make_edit, smile
-        flowedit.report.figure.plot(make_edit(smile), {path!r})
+        make_edit(smile).plot({path!r})
         assert "matplotlib.pyplot" not in sys.modules
     """
     code = textwrap.dedent(code).format(tests=str(Path(__file__).parent), path=str(tmp_path / "why.png"))

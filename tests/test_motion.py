@@ -14,7 +14,7 @@ from flowedit.field.hashgrid import HashField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
-from flowedit.transform.render import render
+from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import (
     Composition,
     FieldTransform,
@@ -25,7 +25,6 @@ from flowedit.transform.transforms import (
     inverse,
     leaves,
     map_leaves,
-    move_crop,
 )
 
 HEIGHT, WIDTH = 120, 150
@@ -122,7 +121,7 @@ def test_a_steep_field_is_undone_too():
         field.coord[0] = 1.6 * x * torch.exp(-(x**2 + y**2) / 0.18)  # a step further right reads 2.6 further
     layer = FieldTransform(field, whole_crop(PHOTO))
     at = points()
-    assert move_crop([layer], layer.crop, 64).coord.diff(dim=-1).max() > 1.4 * 2 / 64
+    assert EditedPhoto(None, [layer]).offsets(layer.crop, 64).coord.diff(dim=-1).max() > 1.4 * 2 / 64
     assert bind(Composition(((layer,), inverse((layer,)))))(*at)[:2].abs().max() < 5e-3
 
 
@@ -152,13 +151,13 @@ def test_tiles_change_no_bit(tile):
 
 def test_what_is_done_over_a_crop_is_told_in_its_coordinates():
     crop = crop_at(70, 60, 50, 25.0)
-    coord, color = move_crop([A, B], crop, 16)
+    coord, color = EditedPhoto(None, [A, B]).offsets(crop, 16)
     px, py = crop.to_photo(pixel_centers(16, dtype=torch.float64)).unbind(-1)
     found = bind(A)(px, py) + bind(B)(px, py)
     linear = crop.matrix[:, :2].float()
     assert torch.allclose(torch.einsum("ij,jhw->ihw", linear, coord[0]), found[:2], atol=1e-5)
     assert torch.allclose(color[0], found[2:], atol=1e-6)
-    assert torch.allclose(move_crop([A, B], crop, 16, 0.25).coord, 0.25 * coord, atol=1e-7)
+    assert torch.allclose(EditedPhoto(None, [A, B], 0.25).offsets(crop, 16).coord, 0.25 * coord, atol=1e-7)
 
 
 def test_layers_and_crops_are_found_and_changed():

@@ -13,12 +13,12 @@ from PIL import Image
 from stand_in import TinyEncoder, picture
 
 from flowedit.app.cli import main
-from flowedit.edit import Edit
 from flowedit.face.crop import whole_crop
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
 from flowedit.report import strips as sweep
 from flowedit.report.strips import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
+from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
 
@@ -27,7 +27,7 @@ def tinted(tint=0.1, **rest):
     field = RasterField(4, 4)
     with torch.no_grad():
         field.color.fill_(tint)
-    return Edit(photo, (FieldTransform(field, whole_crop(photo), **rest),), {"lighter": 1.0}, strength=0.6)
+    return EditedPhoto(photo, (FieldTransform(field, whole_crop(photo), **rest),), 0.6)
 
 
 def test_frames_grow_with_the_strength_and_begin_with_the_photo():
@@ -57,7 +57,7 @@ def test_a_strip_shows_the_edits_own_strength_among_others(tmp_path):
         -1
     ).sum()
     with pytest.raises(ValueError, match=r"a strip must be a .png, .jpg, .jpeg file; got strip.gif"):
-        save_strip(tinted(), "strip.gif")
+        save_strip(tinted(), "strip.gif", (0.0,))
 
 
 def test_a_gif_comes_and_goes_and_loops(tmp_path):

@@ -118,9 +118,9 @@ class SweepCommand(Asked):
         for path in animation:
             check_animation(path)
         edit = flowedit.optimize(*self.task, **self.how)
-        save_strip(edit, out, self.strengths)
+        save_strip(edit.edited, out, self.strengths)
         for path in animation:
-            save_animation(edit, path)
+            save_animation(edit.edited, path)
         if not self.quiet:
             say(
                 f"{self.photo} -> {', '.join(map(str, written))}: strength {edit.strength:.2f} ({edit.strength_reason})"
@@ -166,7 +166,7 @@ class VaryCommand(Asked):
         for path, edit in zip(kept, edits, strict=False):
             edit.save_edit(path)
         for path in sheets:
-            save_variants(edits, path)
+            save_variants([edit.edited for edit in edits], path)
         if edits[-1].stopped == "interrupted":
             complain(f"interrupted: {len(edits)} of {self.n} found")
             return 1

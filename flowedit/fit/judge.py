@@ -12,8 +12,6 @@ from flowedit.fit.views import crop_side
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import Gain, measure_gain
 from flowedit.guide.targets import text_change
-from flowedit.transform.bounds import CropEdit
-from flowedit.transform.transforms import find_crops
 
 LEAST_SHARE = 0.15  # of the guide's gain, that a judge must see too
 
@@ -30,10 +28,10 @@ def measure_similarity(edit: Edit, encoder: Encoder) -> tuple[dict[str, list[flo
     Returns:
         Cosines to each prompt, before and after; and the gain.
     """
-    assert edit.photo is not None
     texts = encoder.text(list(edit.prompts))
-    crop = CropEdit(edit.photo, edit.transforms, find_crops(edit.transforms)[0], crop_side(encoder))
-    seen = encoder.image(torch.cat([crop.at(0.0), crop.at(edit.strength)]).to(texts.device))
+    edited, side = edit.edited, crop_side(encoder)
+    crop = edited.crops()[0]
+    seen = encoder.image(torch.cat([edited.unedited(crop, side), edited.crop_image(crop, side)]).to(texts.device))
     cosines = seen @ texts.T
     similarity = {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(edit.prompts)}
     return similarity, measure_gain(text_change(encoder, edit.prompts), *seen)

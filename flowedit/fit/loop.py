@@ -25,9 +25,10 @@ from flowedit.guide.corpus import read_corpus
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
 from flowedit.isolation import isolated
-from flowedit.photo.photo import Photo, Source
-from flowedit.transform.bounds import Bound, CropEdit, bound_displacement, bound_identity, choose_strength
-from flowedit.transform.transforms import FieldTransform, Transform, find_crops, move_crop
+from flowedit.photo.photo import Source
+from flowedit.transform.bounds import Bound, bound_displacement, bound_identity, choose_strength
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import FieldTransform
 
 R = TypeVar("R")
 
@@ -123,8 +124,9 @@ def fit(
     terms = {**(terms or {}), **_likeness(task, face, unlike)}
     transform = face.start
     # Of the bounds, movement's is the field's own; these two are measured now and then, with their periods.
-    bounds = [(bound, settings.check_every) for bound in _bound_effect(task, (transform,))]
-    identity, _ = bound_identity((transform,), task.photo, config.identity and settings.beyond * config.identity)
+    edited = EditedPhoto(task.photo, (transform,))
+    bounds = [(bound, settings.check_every) for bound in _bound_effect(task, edited)]
+    identity, _ = bound_identity(edited, config.identity and settings.beyond * config.identity)
     if identity is not None:
         bounds.append((identity.bound, max(1, -(-config.most_steps // 2))))
     history: dict[str, list[float]] = {}
@@ -196,10 +198,10 @@ def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> 
     edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=facts, config=config)
 
     def measure() -> Edit:
-        bounds = _bound_effect(task, transforms)
+        bounds = _bound_effect(task, edit.edited)
         if config.displacement is not None:
-            bounds.append(bound_displacement(transforms, photo, config.displacement))
-        chosen = choose_strength(transforms, photo, config.identity, bounds)
+            bounds.append(bound_displacement(edit.edited, config.displacement))
+        chosen = choose_strength(edit.edited, config.identity, bounds)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
         scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
@@ -237,22 +239,21 @@ def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tup
     return dict(terms or {})
 
 
-def bound_effect(guide: Encoder, prompts: Mapping[str, float], crop: CropEdit, limit: float) -> Bound:
-    """Bound how much of the prompts' change the guide sees in a crop."""
-    meter = GainMeter(guide, prompts, crop.pixels)
-    return Bound("effect", limit, lambda strength: meter(crop.at(strength)).share, " of the prompt's change")
+def bound_effect(guide: Encoder, prompts: Mapping[str, float], edited: EditedPhoto, limit: float) -> Bound:
+    """Bound how much of the prompts' change the guide sees in the first face."""
+    crop, side = edited.crops()[0], crop_side(guide)
+    meter = GainMeter(guide, prompts, edited.unedited(crop, side))
+
+    def measure(strength: float) -> float:
+        return meter(edited.at(strength).crop_image(crop, side)).share
+
+    return Bound("effect", limit, measure, " of the prompt's change")
 
 
-def crop_edit(photo: Photo, transforms: Sequence[Transform], guide: Encoder) -> CropEdit:
-    """Return what transforms do to the first face, at the size that the guide is shown."""
-    return CropEdit(photo, transforms, find_crops(transforms)[0], crop_side(guide))
-
-
-def _bound_effect(task: Task, transforms: Sequence[Transform]) -> list[Bound]:
+def _bound_effect(task: Task, edited: EditedPhoto) -> list[Bound]:
     """Make the bound of what the guide sees in the first face, if the config sets it."""
     limit = task.config.effect
-    crop = None if limit is None else crop_edit(task.photo, transforms, task.guide)
-    return [] if crop is None or limit is None else [bound_effect(task.guide, task.prompts, crop, limit)]
+    return [] if limit is None else [bound_effect(task.guide, task.prompts, edited, limit)]
 
 
 def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, tuple[Term, float]]:
@@ -261,7 +262,7 @@ def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, t
         return {}
     config, crop = task.config, face.start.crop
     size = grid_size(face.start.field, face.pixels.shape[-1])
-    fields = [move_crop(edit.transforms, crop, size, edit.strength) for edit in unlike]
+    fields = [edit.edited.offsets(crop, size) for edit in unlike]
     others = torch.stack([flatten(field, config.max_shift, config.max_tint) for field in fields]).to(face.pixels)
     return {"likeness": (Likeness(others, config.max_shift, config.max_tint), config.weights.likeness)}
 

@@ -26,7 +26,7 @@ from flowedit.guide.targets import check_prompts, text_change
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.transform.bounds import transform_weight
-from flowedit.transform.transforms import FieldTransform, crop_key, move_crop
+from flowedit.transform.transforms import FieldTransform, crop_key
 
 LARGER = "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more"
 
@@ -170,8 +170,8 @@ def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
     require(raster, "start must be an edit with the same kind of field and settings, or field='raster'; got another")
     assert isinstance(transform.field, RasterField)  # for the type checker
     field = transform.field
-    coord = move_crop(start.transforms, transform.crop, field.coord_size, start.strength).coord[0]
-    color = move_crop(start.transforms, transform.crop, field.color_size, start.strength).color[0]
+    coord = start.edited.offsets(transform.crop, field.coord_size).coord[0]
+    color = start.edited.offsets(transform.crop, field.color_size).color[0]
     return replace(transform, field=RasterField.from_offsets(coord, color, field.max_shift, field.max_tint))
 
 

@@ -11,7 +11,7 @@ from flowedit.checks import require
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.judge import measure_similarity
-from flowedit.fit.loop import bound_effect, crop_edit, optimize
+from flowedit.fit.loop import bound_effect, optimize
 from flowedit.fit.prepare import resolve_encoder
 from flowedit.fit.terms import flatten
 from flowedit.guide.encoder import Encoder
@@ -20,7 +20,6 @@ from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
 from flowedit.transform.bounds import Bound, choose_strength
-from flowedit.transform.transforms import find_crops, move_crop
 
 LEAST_SHARE = 0.5  # of what the first gains: a variant that does less is tried anew
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
@@ -73,7 +72,7 @@ def variants(
                 raise
             found[-1] = replace(found[-1], stopped="interrupted")
             break
-        bound = bound_effect(guide, prompts, crop_edit(photo, edit.transforms, guide), 0.0)
+        bound = bound_effect(guide, prompts, edit.edited, 0.0)
         share = bound.measure(edit.strength)
         if not found or share >= LEAST_SHARE * shares[0] or edit.stopped == "interrupted":
             found, shares, bounds = [*found, edit], [*shares, share], [*bounds, bound]
@@ -91,17 +90,16 @@ def spread(edits: list[Edit]) -> float:
 
     0 is the same; n fields as large that have nothing in common give sqrt(n - 1).
     """
-    crop = find_crops(edits[0].transforms)[0]
+    crop = edits[0].edited.crops()[0]
     bounds = edits[0].config or Config()
-    offsets = [move_crop(edit.transforms, crop, SPREAD_PX, edit.strength) for edit in edits]
+    offsets = [edit.edited.offsets(crop, SPREAD_PX) for edit in edits]
     fields = torch.stack([flatten(each, bounds.max_shift, bounds.max_tint) for each in offsets])
     mean = fields.mean(0)
     return float((fields - mean).norm(dim=1).mean() / mean.norm().clamp_min(1e-9))
 
 
 def _hold_back(edit: Edit, bound: Bound, guide: Encoder, identity: float | None) -> Edit:
-    assert edit.photo is not None  # optimize keeps it
-    chosen = choose_strength(edit.transforms, edit.photo, identity, [bound])
+    chosen = choose_strength(edit.edited, identity, [bound])
     if chosen.strength >= edit.strength:  # another bound holds it back already
         return edit
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)

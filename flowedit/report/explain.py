@@ -1,103 +1,139 @@
-"""Edit -> what it does, in numbers and words: how far, where, which way, folds, color."""
+"""EditedPhoto -> what it does to each face, in numbers and words: how far, where, which way, folds, color."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.crop import Crop, extract
+from flowedit.face.crop import Crop
 from flowedit.face.measures import rgb_to_lab
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import REGIONS, face_distance, region_mask
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import count_folds, warp
-from flowedit.photo import photo as images
 from flowedit.report.describe import describe_colors, describe_points
-from flowedit.transform.render import render
-from flowedit.transform.transforms import (
-    Composition,
-    FieldTransform,
-    Transform,
-    crop_key,
-    find_crops,
-    leaves,
-    move_crop,
-)
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import Composition, FieldTransform, Transform, crop_key, leaves
 
-if TYPE_CHECKING:
-    from flowedit.edit import Edit
-
-
-LATTICE = 256  # points along a side of the crop that are looked at
+LATTICE = 256  # points along a side of the crop that are evaluated
 VISIBLE_PX = 0.5  # what moves further counts as moved
 STILL_PX = 0.1  # a region whose mean movement is less stands still
 OFF_FACE = 0.3  # eye distances from the face's outline on, all is background
 
 
-def explain(edit: Edit) -> dict[str, Any]:
-    """Tell in numbers what an edit does at its own strength; JSON-able.
+@dataclass(frozen=True)
+class Movement:
+    """How far content moves: in photo pixels, in percent of the crop's side, and of the outer-canthal distance."""
 
-    With a photo only what lies inside it is counted; without one (after `load`) the whole crop, and pixels
-    are those of the photo the edit was made for. Similarity and identity distance are told where they were measured on
-    the edit's own photo.
-    Directions are those the viewer sees in the upright face: right is the picture's right, outward is away
-    from the middle of the part (each eye has its own) once the part's common movement is taken out.
+    largest_px: float
+    largest_percent_of_crop: float
+    largest_percent_of_eye_distance: float | None
+    mean_px: float
+    mean_percent_of_crop: float
+    mean_percent_of_eye_distance: float | None
 
-    Returns:
-        `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`,
-        `strength_reason`, `stopped`;
-        `similarity`: prompt -> {"before", "after"} cosines, which may fall where the target is a direction; `gain`:
-        share of the change from "a face" to the prompts that the guide sees; `identity_distance` or None; and `faces`,
-        which holds for each crop
-        `crop_side_px`; `eye_distance_px` between the outer eye corners, or None;
-        `movement`: `largest_` and `mean_` in `px`, `percent_of_crop` and, or None, `percent_of_eye_distance`;
-        `moved_share`: of the crop, moved over 0.5 px; `changed_share`: of the pixels of the upright box around
-        the crop, not the same in 8 bits, None without a photo; `folds` and `folds_share` of 256 x 256 points;
-        `background`: outside the face, or None, the `largest_px` movement, and `bend_px`: how far a straight level
-        or upright line there departs from the nearest straight line, at most;
-        `tint`: `largest` and `mean` absolute change of a channel, image units;
-        `parts`: lips, skin, cheeks, brows and irises -> the R, G, B added to the whole of it, image units;
-        `regions`: name -> `movement_px` (mean), `movement_percent_of_eye_distance`, `direction`, `tint` (mean change
-        of R, G, B), and with a photo `lab`, the mean change of L, a, b that the tint makes, if landmarks are known;
-        `points`: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the eyes)";
-        `colors`: what was colored, in words, with a photo: "lips redder by 12.0 and darker by 5.1" (CIELAB).
-        Shares are fractions. `judge` is there if one was asked: its name, its similarity, what it and the
-        guide gained, as shares of the prompt's change, and whether the guide was fooled.
+
+@dataclass(frozen=True)
+class Background:
+    """What happens off the face, in photo pixels.
+
+    Attributes:
+        largest_px: the longest movement.
+        bend_px: the most that a straight level or upright line departs from the nearest straight line.
     """
-    facts = edit.facts
-    regions = {layer.region for layer in leaves(edit.transforms) if layer.region is not None}
-    return {
-        "prompts": dict(edit.prompts),
-        "encoder": facts.get("encoder"),
-        "region": ", ".join(sorted(regions)) or None,
-        "strength": edit.strength,
-        "strength_reason": edit.strength_reason,
-        "stopped": edit.stopped,
-        "similarity": {
-            prompt: {"before": before, "after": after}
-            for prompt, (before, after) in (facts.get("similarity") or {}).items()
-        },
-        "gain": facts.get("gain"),
-        "identity_distance": facts.get("identity_distance"),
-        **({"judge": facts["judge"]} if "judge" in facts else {}),
-        "faces": {
-            f"face {i}": summarize_face(edit, crop, look(edit, crop))
-            for i, crop in enumerate(find_crops(edit.transforms), 1)
-        },
-    }
+
+    largest_px: float
+    bend_px: float
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True)
+class Tint:
+    """Absolute change of a channel by the tint, image units."""
+
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class RegionReport:
+    """What happens to one region of a face.
+
+    Directions are those the viewer sees in the upright face: right is the picture's right, outward is away from the
+    middle of the region (each eye has its own) once the region's common movement is taken out.
+
+    Attributes:
+        movement_px: mean, photo pixels.
+        movement_percent_of_eye_distance: the same, of the outer-canthal distance; None where that is 0.
+        direction: in words, `still` or `mixed`.
+        tint: mean change of R, G, B, image units.
+        lab: mean change of L, a, b that the tint makes, CIELAB; None without a photo.
+    """
+
+    movement_px: float
+    movement_percent_of_eye_distance: float | None
+    direction: str
+    tint: list[float]
+    lab: list[float] | None
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What an edit does over one crop.
+
+    With a photo only what lies inside it is counted; without one the whole crop, and pixels are those of the photo the
+    edit was made for. Shares are fractions.
+
+    Attributes:
+        points: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the eyes)".
+        colors: what was colored, in words, with a photo: "lips redder by 12.0 and darker by 5.1" (CIELAB).
+        crop_side_px: photo pixels along the crop.
+        eye_distance_px: the outer-canthal distance, photo pixels; None without landmarks.
+        movement: largest and mean.
+        moved_share: of the crop, moved over 0.5 px.
+        changed_share: of the pixels of the upright box around the crop, not the same in 8 bits; None without a photo.
+        folds: of 256 x 256 points.
+        folds_share: the same as a share.
+        background: None without landmarks.
+        tint: largest and mean.
+        parts: lips, skin, cheeks, brows and irises -> the R, G, B added to the whole of it, image units.
+        regions: name -> its report; empty without landmarks.
+    """
+
+    points: list[str]
+    colors: list[str]
+    crop_side_px: float
+    eye_distance_px: float | None
+    movement: Movement
+    moved_share: float
+    changed_share: float | None
+    folds: int
+    folds_share: float
+    background: Background | None
+    tint: Tint
+    parts: dict[str, list[float]]
+    regions: dict[str, RegionReport]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values under the same names; `lab` only where it is known."""
+        values = asdict(self)
+        for region in values["regions"].values():
+            if region["lab"] is None:
+                del region["lab"]
+        return values
+
+
+class CropSample(NamedTuple):
     """What an edit does at LATTICE x LATTICE points of a crop."""
 
     offsets: Offsets  # crop coordinates and image units
     moved: Tensor  # (2, n, n) how far the content now seen there has come, photo pixels along the crop's axes
-    seen: Tensor  # (n, n) 1 inside the photo, 0 outside; all 1 where the photo is not known
+    inside: Tensor  # (n, n) 1 inside the photo, 0 outside; all 1 where the photo is not known
     pixels: Tensor | None  # (1, 3, n, n) the photo; None where it is not known
     lab: Tensor | None  # (3, n, n) what the tint changes, CIELAB; None likewise
 
@@ -107,80 +143,80 @@ class Look(NamedTuple):
         return self.offsets.color[0]
 
 
+def analyze(edited: EditedPhoto) -> list[FaceReport]:
+    """Measure what an edit does, crop by crop."""
+    return [report_face(edited, crop, sample_crop(edited, crop)) for crop in edited.crops()]
+
+
 @torch.no_grad()
-def look(edit: Edit, crop: Crop) -> Look:
-    """Ask for an edit's offsets, at its own strength, over one of its crops."""
-    offsets = move_crop(edit.transforms, crop, LATTICE, edit.strength)
-    seen, pixels, lab = torch.ones(LATTICE, LATTICE), None, None
-    if edit.photo is not None:
-        extent = torch.tensor([edit.photo.width, edit.photo.height])
+def sample_crop(edited: EditedPhoto, crop: Crop) -> CropSample:
+    """Evaluate an edit over one of its crops."""
+    offsets = edited.offsets(crop, LATTICE)
+    inside, pixels, lab = torch.ones(LATTICE, LATTICE), None, None
+    if edited.photo is not None:
+        extent = torch.tensor([edited.photo.width, edited.photo.height])
         place = crop.to_photo(pixel_centers(LATTICE))
-        seen = ((place > 0) & (place < extent)).all(-1).float()
-        pixels = extract(edit.photo, crop, LATTICE)
+        inside = ((place > 0) & (place < extent)).all(-1).float()
+        pixels = edited.unedited(crop, LATTICE)
         moved = warp(pixels, offsets._replace(color=torch.zeros_like(offsets.color)))
         lab = (rgb_to_lab((moved + offsets.color).clamp(0, 1)) - rgb_to_lab(moved))[0]
     # output(p) = image(p + coord(p)): what is seen at p has come from there, so it moved by minus coord.
-    return Look(offsets, offsets.coord[0] * (-crop.side_px / 2), seen, pixels, lab)
+    return CropSample(offsets, offsets.coord[0] * (-crop.side_px / 2), inside, pixels, lab)
 
 
-def summarize_face(edit: Edit, crop: Crop, look: Look) -> dict[str, Any]:
-    """Sum up one crop; see `explain`."""
-    distance = look.moved.norm(dim=0) * look.seen
-    change = look.tint.abs() * look.seen
+def report_face(edited: EditedPhoto, crop: Crop, sample: CropSample) -> FaceReport:
+    """Sum up one crop."""
+    distance = sample.moved.norm(dim=0) * sample.inside
+    change = sample.tint.abs() * sample.inside
     side = crop.side_px
     eyes = None if crop.eye_distance is None else crop.eye_distance * side / 2
     movement: dict[str, float | None] = {}
-    for name, value in (("largest", float(distance.max())), ("mean", _mean(distance, look.seen))):
+    for name, value in (("largest", float(distance.max())), ("mean", _mean(distance, sample.inside))):
         movement[f"{name}_px"] = round(value, 3)
         movement[f"{name}_percent_of_crop"] = round(100 * value / side, 3)
-        movement[f"{name}_percent_of_eye_distance"] = round(100 * value / eyes, 3) if eyes else None
-    folds = count_folds(look.offsets.coord)
-    return {
-        "points": []
-        if crop.landmarks is None
-        else describe_points(look.moved, crop),  # what most will want comes first
-        "colors": _colors(look, crop),
-        "crop_side_px": round(side, 2),
-        "eye_distance_px": None if eyes is None else round(eyes, 2),
-        "movement": movement,
-        "moved_share": round(_mean((distance > VISIBLE_PX).float(), look.seen), 4),
-        "changed_share": _changed_share(edit, crop),
-        "folds": folds,
-        "folds_share": folds / LATTICE**2,
-        "background": summarize_background(look, crop),
-        "tint": {
-            "largest": round(float(change.max()), 4),
-            "mean": round(_mean(change.mean(0), look.seen), 4),
-        },
-        "parts": _parts(edit, crop),
-        "regions": _regions(look, crop),
-    }
+        movement[f"{name}_percent_of_eye_distance"] = _percent(value, eyes)
+    folds = count_folds(sample.offsets.coord)
+    return FaceReport(
+        points=[] if crop.landmarks is None else describe_points(sample.moved, crop),
+        colors=_colors(sample, crop),
+        crop_side_px=round(side, 2),
+        eye_distance_px=None if eyes is None else round(eyes, 2),
+        movement=Movement(**movement),  # type: ignore[arg-type]
+        moved_share=round(_mean((distance > VISIBLE_PX).float(), sample.inside), 4),
+        changed_share=_changed_share(edited, crop),
+        folds=folds,
+        folds_share=folds / LATTICE**2,
+        background=measure_background(sample, crop),
+        tint=Tint(round(float(change.max()), 4), round(_mean(change.mean(0), sample.inside), 4)),
+        parts=_parts(edited, crop),
+        regions=_regions(sample, crop),
+    )
 
 
-def _changed_share(edit: Edit, crop: Crop) -> float | None:
+def _percent(value: float, of: float | None) -> float | None:
+    return round(100 * value / of, 3) if of else None
+
+
+def _changed_share(edited: EditedPhoto, crop: Crop) -> float | None:
     """Share of a crop's pixels in the photo that a picture saved in 8 bits shows differently."""
-    if edit.photo is None:
+    if edited.photo is None:
         return None
-    box = crop.box(edit.photo.height, edit.photo.width)
+    box = crop.box(edited.photo.height, edited.photo.width)
     if box[0] >= box[2] or box[1] >= box[3]:
         return 0.0
-    pictures = (render(edit.photo, edit.transforms, shape=s, color=s, box=box) for s in (0.0, edit.strength))
-    before, after = (images.quantize(picture, np.uint8) for picture in pictures)
+    before, after = (each.pixels(box, np.uint8) for each in (edited.at(0.0), edited))
     return round(float((before != after).any(-1).mean()), 4)
 
 
-def summarize_background(look: Look, crop: Crop) -> dict[str, float] | None:
-    """Tell what happens outside the face: the longest movement, and the most that a straight line bends, pixels."""
+def measure_background(sample: CropSample, crop: Crop) -> Background | None:
+    """Measure what happens off the face; None without landmarks."""
     if crop.landmarks is None:
         return None
     off = face_distance(pixel_centers(LATTICE, dtype=torch.float64), crop.landmarks)
-    weight = (off > OFF_FACE).float() * look.seen
+    weight = (off > OFF_FACE).float() * sample.inside
     # A level line's points go up and down by moved[1], an upright one's left and right by moved[0].
-    bends = (_bend(look.moved[1], weight), _bend(look.moved[0].T, weight.T))
-    return {
-        "largest_px": round(float((look.moved.norm(dim=0) * weight).max()), 3),
-        "bend_px": round(max(bends), 3),
-    }
+    bends = (_bend(sample.moved[1], weight), _bend(sample.moved[0].T, weight.T))
+    return Background(round(float((sample.moved.norm(dim=0) * weight).max()), 3), round(max(bends), 3))
 
 
 def _bend(moved: Tensor, weight: Tensor) -> float:
@@ -192,10 +228,10 @@ def _bend(moved: Tensor, weight: Tensor) -> float:
     return float(((y - slope * x) * weight).abs().max())
 
 
-def _parts(edit: Edit, crop: Crop) -> dict[str, list[float]]:
-    """Tell the color added to each part of a face: R, G, B in image units."""
-    colors = edit.strength * _part_colors(edit.transforms, crop)
-    if not colors.any() and all(layer.part_tint is None for layer in leaves(edit.transforms)):
+def _parts(edited: EditedPhoto, crop: Crop) -> dict[str, list[float]]:
+    """Return the color added to each part of a face: R, G, B in image units."""
+    colors = edited.strength * _part_colors(edited.transforms, crop)
+    if not colors.any() and all(leaf.part_tint is None for leaf in leaves(edited.transforms)):
         return {}
     return {
         name: [round(value, 4) + 0.0 for value in color] for name, color in zip(PARTS, colors.tolist(), strict=True)
@@ -205,42 +241,41 @@ def _parts(edit: Edit, crop: Crop) -> dict[str, list[float]]:
 def _part_colors(transforms: Sequence[Transform], crop: Crop) -> Tensor:
     """Add up the colors of a face's parts, (5, 3); what is undone counts against."""
     total = torch.zeros(len(PARTS), 3)
-    for move in transforms:
-        if isinstance(move, FieldTransform):
-            if move.part_tint is not None and crop_key(move.crop) == crop_key(crop):
-                total += move.strength * move.part_tint.colors().detach().cpu()
-        elif isinstance(move, Composition):
-            total += move.strength * sum(_part_colors(stage, crop) for stage in move.stages)
+    for transform in transforms:
+        if isinstance(transform, FieldTransform):
+            if transform.part_tint is not None and crop_key(transform.crop) == crop_key(crop):
+                total += transform.strength * transform.part_tint.colors().detach().cpu()
+        elif isinstance(transform, Composition):
+            total += transform.strength * sum(_part_colors(stage, crop) for stage in transform.stages)
         else:
-            total -= move.strength * _part_colors(move.transforms, crop)
+            total -= transform.strength * _part_colors(transform.transforms, crop)
     return total
 
 
-def _colors(look: Look, crop: Crop) -> list[str]:
-    if look.pixels is None or look.lab is None or crop.landmarks is None:
+def _colors(sample: CropSample, crop: Crop) -> list[str]:
+    if sample.pixels is None or sample.lab is None or crop.landmarks is None:
         return []
-    masks = part_masks(look.pixels, crop.landmarks).float()[None]
-    weights = F.interpolate(masks, (LATTICE, LATTICE), mode="bilinear")[0] * look.seen
+    masks = part_masks(sample.pixels, crop.landmarks).float()[None]
+    weights = F.interpolate(masks, (LATTICE, LATTICE), mode="bilinear")[0] * sample.inside
     parts = zip(PARTS, weights, strict=True)
-    return describe_colors({name: [_mean(axis, weight) for axis in look.lab] for name, weight in parts})
+    return describe_colors({name: [_mean(axis, weight) for axis in sample.lab] for name, weight in parts})
 
 
-def _regions(look: Look, crop: Crop) -> dict[str, dict[str, Any]]:
-    """Sum up each part of a face: mean movement in pixels, direction in words, mean change of R, G, B."""
+def _regions(sample: CropSample, crop: Crop) -> dict[str, RegionReport]:
     if crop.landmarks is None:
         return {}
-    told, eyes = {}, float(crop.eye_distance or 0) * crop.side_px / 2
+    reports, eyes = {}, float(crop.eye_distance or 0) * crop.side_px / 2
     for name in REGIONS:
-        weight = region_mask(name, crop.landmarks, LATTICE)[0, 0] * look.seen
-        distance = _mean(look.moved.norm(dim=0), weight)
-        told[name] = {
-            "movement_px": round(distance, 3),
-            "movement_percent_of_eye_distance": round(100 * distance / eyes, 3),
-            "direction": _direction(look.moved, weight, crop.landmarks if name == "eyes" else None),
-            "tint": [round(_mean(channel, weight), 4) + 0.0 for channel in look.tint],  # no -0.0
-            **({} if look.lab is None else {"lab": [round(_mean(axis, weight), 2) + 0.0 for axis in look.lab]}),
-        }
-    return told
+        weight = region_mask(name, crop.landmarks, LATTICE)[0, 0] * sample.inside
+        distance = _mean(sample.moved.norm(dim=0), weight)
+        reports[name] = RegionReport(
+            movement_px=round(distance, 3),
+            movement_percent_of_eye_distance=_percent(distance, eyes),
+            direction=_direction(sample.moved, weight, crop.landmarks if name == "eyes" else None),
+            tint=[round(_mean(channel, weight), 4) + 0.0 for channel in sample.tint],  # no -0.0
+            lab=None if sample.lab is None else [round(_mean(axis, weight), 2) + 0.0 for axis in sample.lab],
+        )
+    return reports
 
 
 def _direction(moved: Tensor, weight: Tensor, eyes: Tensor | None) -> str:

@@ -12,19 +12,15 @@ import torch
 import torch.nn.functional as F
 
 from flowedit.checks import require
-from flowedit.face.crop import Crop, extract
+from flowedit.face.crop import Crop
 from flowedit.field.offsets import pixel_centers
 from flowedit.photo import photo as images
-from flowedit.photo.photo import Photo
 from flowedit.report.describe import EYES
-from flowedit.report.explain import LATTICE, STILL_PX, VISIBLE_PX, Look, look, summarize_face
-from flowedit.transform.bounds import render_crop
-from flowedit.transform.transforms import find_crops
+from flowedit.report.explain import LATTICE, STILL_PX, VISIBLE_PX, CropSample, FaceReport, report_face, sample_crop
+from flowedit.transform.render import EditedPhoto
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from flowedit.edit import Edit
 
 
 PLOT_PX = 512  # most pixels along a side of a crop in the figure
@@ -35,17 +31,22 @@ OUTLINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48),
 MOST_LINES = 6  # of points, and of colors
 
 
-def plot(edit: Edit, path: str | Path) -> Path:
+def plot(
+    edited: EditedPhoto, path: str | Path, prompts: Mapping[str, float], reason: str, facts: Mapping[str, Any]
+) -> Path:
     """Draw photo, result, arrows, a map of the movement and the tint side by side, and say it in words below.
 
     A row for each face.
 
     Args:
-        edit: has a photo.
+        edited: has a photo.
         path: ends in .png, .jpg, .pdf or .svg; written whole or not at all.
+        prompts: text -> weight, for the title.
+        reason: why the strength, likewise.
+        facts: `encoder`, `gain`, `identity_distance` and `judge` of an edit, where known.
 
     Raises:
-        ValueError: the edit has no photo, or path has another ending.
+        ValueError: there is no photo, or path has another ending.
         OSError: it cannot be written there.
     """
     from matplotlib.figure import Figure
@@ -54,13 +55,13 @@ def plot(edit: Edit, path: str | Path) -> Path:
     path = Path(path)
     ending = path.suffix.lower()
     require(ending in FORMATS, f"a plot must end in one of {', '.join(FORMATS)}; got {path}")
-    photo = edit._photo()
-    crops = find_crops(edit.transforms)
-    looks = [look(edit, crop) for crop in crops]
-    told = [summarize_face(edit, *pair) for pair in zip(crops, looks, strict=True)]
-    words = [_columns(edit, facts) for facts in told]
+    _ = edited.original  # checked before any work
+    crops = edited.crops()
+    samples = [sample_crop(edited, crop) for crop in crops]
+    reports = [report_face(edited, *pair) for pair in zip(crops, samples, strict=True)]
     rows = len(crops)
-    title = _title(edit)
+    words = [_columns(report, facts, rows) for report in reports]
+    title = _title(prompts, edited.strength, reason)
     head = 0.45 + 0.24 * title.count("\n")  # inches
     below = 0.5 + 0.22 * max(column.count("\n") for columns in words for column in columns)
     height = (3.7 + below) * rows + head
@@ -79,7 +80,7 @@ def plot(edit: Edit, path: str | Path) -> Path:
     parts = figure.subfigures(2 * rows, 1, height_ratios=[3.7, below] * rows, squeeze=False)[:, 0]
     for i, crop in enumerate(crops):
         axes = parts[2 * i].subplots(1, 5)
-        _draw(edit, photo, crop, looks[i], told[i], axes, f"Face {i + 1}" if rows > 1 else "")
+        _draw(edited, crop, samples[i], reports[i], axes, f"Face {i + 1}" if rows > 1 else "")
         how = {"va": "top", "fontsize": 12, "color": "black", "linespacing": 1.35, "parse_math": False}
         for x, text in zip((0.02, 0.36, 0.70), words[i], strict=True):
             parts[2 * i + 1].text(x, 0.97, text, **how)
@@ -88,32 +89,29 @@ def plot(edit: Edit, path: str | Path) -> Path:
     )
 
 
-def _title(edit: Edit) -> str:
+def _title(prompts: Mapping[str, float], strength: float, reason: str) -> str:
     """Say what was asked for and, on a line of its own, strength and reason."""
-    texts = [f"“{text}”" + (f" × {weight:g}" if weight != 1 else "") for text, weight in edit.prompts.items()]
-    strength = f"strength {edit.strength:.2f} ({edit.strength_reason})"
-    return "\n".join(textwrap.fill(part, 130) for part in (" + ".join(texts), strength))
+    texts = [f"“{text}”" + (f" × {weight:g}" if weight != 1 else "") for text, weight in prompts.items()]
+    return "\n".join(textwrap.fill(part, 130) for part in (" + ".join(texts), f"strength {strength:.2f} ({reason})"))
 
 
-def _columns(edit: Edit, facts: Mapping[str, Any]) -> list[str]:
+def _columns(report: FaceReport, facts: Mapping[str, Any], n_faces: int) -> list[str]:
     """Say what was done to one face in three blocks of text: moved, colored, kept."""
-    moved = [line.replace(f" of {EYES}", "") for line in facts["points"][:MOST_LINES]]
-    moved = moved or ["nothing that has a name" if facts["moved_share"] else "nothing"]
-    colored = facts["colors"][:MOST_LINES] or ["nothing that is seen"]
+    moved = [line.replace(f" of {EYES}", "") for line in report.points[:MOST_LINES]]
+    moved = moved or ["nothing that has a name" if report.moved_share else "nothing"]
+    colored = report.colors[:MOST_LINES] or ["nothing that is seen"]
     kept = []
-    if (distance := edit.facts.get("identity_distance")) is not None:
+    if (distance := facts.get("identity_distance")) is not None:
         kept.append(f"identity: {distance:.2f} away from the photo; 0.6 would be another person")
-    if facts["changed_share"] is not None:
-        outside = "none outside" if len(find_crops(edit.transforms)) == 1 else "none outside the squares"
-        kept.append(f"{100 * facts['changed_share']:.0f} % of the pixels around the face changed, {outside}")
-    kept.append(
-        "nothing is folded over" if not facts["folds"] else f"{100 * facts['folds_share']:.2f} % is folded over"
-    )
-    if facts["background"] is not None:
-        kept.append(f"straight lines around the face bend by {facts['background']['bend_px']:.1f} px at most")
-    if (gain := edit.facts.get("gain")) is not None:
-        kept.append(f"{edit.facts['encoder']} sees {100 * gain:.0f} % of the change from any face to the prompt's")
-    if (judge := edit.facts.get("judge")) is not None:
+    if report.changed_share is not None:
+        outside = "none outside" if n_faces == 1 else "none outside the squares"
+        kept.append(f"{100 * report.changed_share:.0f} % of the pixels around the face changed, {outside}")
+    kept.append("nothing is folded over" if not report.folds else f"{100 * report.folds_share:.2f} % is folded over")
+    if report.background is not None:
+        kept.append(f"straight lines around the face bend by {report.background.bend_px:.1f} px at most")
+    if (gain := facts.get("gain")) is not None:
+        kept.append(f"{facts['encoder']} sees {100 * gain:.0f} % of the change from any face to the prompt's")
+    if (judge := facts.get("judge")) is not None:
         kept.append(f"{judge['name']} {'does not see it: the guide was fooled' if judge['fooled'] else 'sees it too'}")
     blocks = (
         (f"What moved (in % of {EYES})", moved),
@@ -127,37 +125,34 @@ def _columns(edit: Edit, facts: Mapping[str, Any]) -> list[str]:
 
 
 def _draw(
-    edit: Edit, photo: Photo, crop: Crop, look: Look, facts: Mapping[str, Any], axes: Sequence[Axes], label: str
+    edited: EditedPhoto, crop: Crop, sample: CropSample, report: FaceReport, axes: Sequence[Axes], label: str
 ) -> None:
     """Fill one row of the figure."""
     size = int(min(max(crop.side_px, 64), PLOT_PX))
-    edited = render_crop(photo, edit.transforms, crop, size, edit.strength, np.float32)
-    pictures = [images.quantize(picture, np.float32) for picture in (extract(photo, crop, size), edited)]
-    name, most = max(
-        facts["regions"].items(), key=lambda item: item[1]["movement_px"], default=("", {"direction": "still"})
-    )
-    _show(axes[0], "Photo", pictures[0])
-    note = "" if most["direction"] == "still" else f"moved most: {name}, {most['direction']}"
-    _show(axes[1], "Edited", pictures[1], note)
+    pictures = (edited.unedited(crop, size), edited.saved_crop(crop, size, np.float32))
+    before, after = (images.quantize(picture, np.float32) for picture in pictures)
+    _show(axes[0], "Photo", before)
     axes[0].set_ylabel(label, fontsize=12, color="black")
+    name, most = max(report.regions.items(), key=lambda item: item[1].movement_px, default=("", None))
+    still = most is None or most.direction == "still"
+    _show(axes[1], "Edited", after, "" if still else f"moved most: {name}, {most.direction}")
 
-    largest = facts["movement"]["largest_px"]
-    gray = pictures[1].mean(-1, keepdims=True).repeat(3, axis=-1)
-    note = _draw_arrows(axes[2], look, crop.side_px)
-    _show(axes[2], "Which way it moved", 0.45 * gray + 0.3 * pictures[1] + 0.25, note)
+    gray = after.mean(-1, keepdims=True).repeat(3, axis=-1)
+    note = _draw_arrows(axes[2], sample, crop.side_px)
+    _show(axes[2], "Which way it moved", 0.45 * gray + 0.3 * after + 0.25, note)
 
-    distance = (look.moved.norm(dim=0) * look.seen).numpy()
-    share = f"{100 * facts['moved_share']:.0f} % of the area moved over {VISIBLE_PX:g} px"
-    top = largest or 1.0
+    distance = (sample.moved.norm(dim=0) * sample.inside).numpy()
+    share = f"{100 * report.moved_share:.0f} % of the area moved over {VISIBLE_PX:g} px"
+    top = report.movement.largest_px or 1.0
     heat = _show(axes[3], "How far it moved", distance, share, cmap="inferno", vmin=0, vmax=top)
     beside = axes[3].inset_axes((1.03, 0, 0.05, 1))  # so that the map is as large as the pictures
     bar = axes[3].figure.colorbar(heat, cax=beside)
     bar.set_label("pixels of the photo", fontsize=10, color="black")
     bar.ax.tick_params(labelsize=9, colors="black")
 
-    strongest = facts["tint"]["largest"]
+    strongest = report.tint.largest
     factor = _factor(0.45, strongest)
-    tint = 0.5 + factor * (look.tint * look.seen).permute(1, 2, 0).numpy()
+    tint = 0.5 + factor * (sample.tint * sample.inside).permute(1, 2, 0).numpy()
     note = f"gray: no change; shown {factor} × as strong" if strongest else "none"
     _show(axes[4], "Color added", tint.clip(0, 1), note)
     if crop.landmarks is not None:
@@ -177,13 +172,13 @@ def _show(ax: Axes, title: str, picture: np.ndarray, note: str = "", **how: Any)
     return ax.imshow(picture, extent=(-1, 1, 1, -1), interpolation="bilinear", zorder=0, **how)
 
 
-def _draw_arrows(ax: Axes, look: Look, side_px: float) -> str:
+def _draw_arrows(ax: Axes, sample: CropSample, side_px: float) -> str:
     """Draw where content has come from and gone to, averaged over the cells of a coarse grid; return a note."""
     cell = LATTICE // ARROWS
-    moved = F.avg_pool2d((look.moved * look.seen)[None], cell)[0].reshape(2, -1) * (2 / side_px)
+    moved = F.avg_pool2d((sample.moved * sample.inside)[None], cell)[0].reshape(2, -1) * (2 / side_px)
     length = moved.norm(dim=0)
     longest = float(length.max())
-    largest = float((look.moved.norm(dim=0) * look.seen).max())
+    largest = float((sample.moved.norm(dim=0) * sample.inside).max())
     if largest < STILL_PX:
         return "nothing moved"
     factor = _factor(1.6 * 2 / ARROWS, longest)

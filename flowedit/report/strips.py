@@ -6,20 +6,14 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flowedit.checks import require
-from flowedit.config import STRENGTHS
 from flowedit.photo.files import write_atomically
 from flowedit.photo.photo import quantize
-from flowedit.transform.bounds import CropEdit
-from flowedit.transform.transforms import find_crops
-
-if TYPE_CHECKING:
-    from flowedit.edit import Edit
-
+from flowedit.transform.render import EditedPhoto
 
 SIDE_PX = 384  # of one picture; even, as video asks for
 HEAD_PX = 30  # for the strengths' names
@@ -28,11 +22,11 @@ STRIPS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 ANIMATIONS = (".gif", ".mp4")
 
 
-def frames(edit: Edit, strengths: Sequence[float], side: int = SIDE_PX) -> list[np.ndarray]:
+def frames(edited: EditedPhoto, strengths: Sequence[float], side: int = SIDE_PX) -> list[np.ndarray]:
     """Draw the first face's crop at each strength: (side, side, 3) uint8.
 
     Args:
-        edit: has a photo.
+        edited: has a photo.
         strengths: 0 is the photo, 1 the edit as optimized, whatever the edit's own strength; beyond 1 it is overdone,
             below 0 turned around.
         side: pixels.
@@ -42,15 +36,15 @@ def frames(edit: Edit, strengths: Sequence[float], side: int = SIDE_PX) -> list[
     """
     require(len(strengths) > 0, "strengths must be at least one number; got none")
     require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
-    crop = CropEdit(edit._photo(), edit.transforms, find_crops(edit.transforms)[0], side)
-    return [quantize(crop.at(strength), np.uint8) for strength in strengths]
+    crop = edited.crops()[0]
+    return [quantize(edited.at(strength).crop_image(crop, side), np.uint8) for strength in strengths]
 
 
-def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENGTHS) -> Path:
+def save_strip(edited: EditedPhoto, path: str | Path, strengths: Sequence[float]) -> Path:
     """Write a row of pictures, each under its strength; the one that the identity budget chose is named.
 
     Args:
-        edit: has a photo.
+        edited: has a photo.
         path: ends in .png or .jpg.
         strengths: see `frames`; the edit's own is put among them.
 
@@ -58,12 +52,12 @@ def save_strip(edit: Edit, path: str | Path, strengths: Sequence[float] = STRENG
         ValueError: see `frames`, or another kind of file.
         OSError: it cannot be written.
     """
-    shown = sorted({*strengths, edit.strength})
-    names = [f"strength {each:.3g}{' (its own)' if each == edit.strength else ''}" for each in shown]
-    return _draw_strip(Path(path), names, frames(edit, shown))
+    shown = sorted({*strengths, edited.strength})
+    names = [f"strength {each:.3g}{' (its own)' if each == edited.strength else ''}" for each in shown]
+    return _draw_strip(Path(path), names, frames(edited, shown))
 
 
-def save_variants(edits: Sequence[Edit], path: str | Path) -> Path:
+def save_variants(edits: Sequence[EditedPhoto], path: str | Path) -> Path:
     """Write a row of pictures: the face, and what each edit of it makes at its own strength.
 
     Args:
@@ -74,15 +68,15 @@ def save_variants(edits: Sequence[Edit], path: str | Path) -> Path:
         ValueError, OSError: see `save_strip`.
     """
     names = ["photo", *(f"variant {i}" for i in range(1, len(edits) + 1))]
-    pictures = [*frames(edits[0], [0.0]), *(frames(edit, [edit.strength])[0] for edit in edits)]
+    pictures = [*frames(edits[0], [0.0]), *(frames(edited, [edited.strength])[0] for edited in edits)]
     return _draw_strip(Path(path), names, pictures)
 
 
-def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> Path:
+def save_animation(edited: EditedPhoto, path: str | Path, most: float | None = None) -> Path:
     """Write the edit coming and going, in a loop.
 
     Args:
-        edit: has a photo.
+        edited: has a photo.
         path: ends in .gif or .mp4; .mp4 needs imageio with ffmpeg.
         most: the largest strength; None is the edit's own.
 
@@ -93,8 +87,8 @@ def save_animation(edit: Edit, path: str | Path, most: float | None = None) -> P
     """
     path = Path(path)
     check_animation(path)
-    most = edit.strength if most is None else most
-    there = frames(edit, [most * (1 - math.cos(math.pi * k / FRAMES)) / 2 for k in range(FRAMES + 1)])
+    most = edited.strength if most is None else most
+    there = frames(edited, [most * (1 - math.cos(math.pi * k / FRAMES)) / 2 for k in range(FRAMES + 1)])
     pictures = [*there, *there[-2:0:-1]]
     if path.suffix.lower() == ".mp4":
         movie = _imageio().imwrite("<bytes>", np.stack(pictures), extension=".mp4", fps=RATE)

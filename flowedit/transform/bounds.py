@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require
-from flowedit.face.crop import Crop, extract, reach
+from flowedit.face.crop import Crop, extract
 from flowedit.face.detect import descriptor, landmarks
 from flowedit.field.offsets import pixel_centers
-from flowedit.field.warp import warp, window
+from flowedit.field.warp import window
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
-from flowedit.transform.render import render
-from flowedit.transform.transforms import FieldTransform, Transform, crop_key, find_crops, move_crop
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import FieldTransform, crop_key
 
 _BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures
@@ -55,76 +53,38 @@ class Strength(NamedTuple):
     reason: str
 
 
-def transform_weight(layer: FieldTransform, side: int) -> Tensor:
-    """Window, region and the user's mask over a layer's crop: (1, 1, side, side)."""
+def transform_weight(leaf: FieldTransform, side: int) -> Tensor:
+    """Return window, region and the user's mask over a transform's crop: (1, 1, side, side) in [0, 1]."""
     weight = window(pixel_centers(side)).reshape(1, 1, side, side)
-    if layer.mask is not None:
-        weight = weight * F.interpolate(layer.mask, (side, side), mode="bilinear", align_corners=False)
-    if layer.hard_mask is not None:
-        over_photo = images.load(layer.hard_mask[:, :, None].repeat(3, axis=2))
-        weight = weight * extract(over_photo, layer.crop, side)[:, :1]
+    if leaf.mask is not None:
+        weight = weight * F.interpolate(leaf.mask, (side, side), mode="bilinear", align_corners=False)
+    if leaf.hard_mask is not None:
+        over_photo = images.load(leaf.hard_mask[:, :, None].repeat(3, axis=2))
+        weight = weight * extract(over_photo, leaf.crop, side)[:, :1]
     return weight
 
 
-class CropEdit:
-    """Moves as one crop shows them, at a fixed size, for any strength: quick, whatever the photo's size."""
-
-    def __init__(self, photo: Photo, transforms: Sequence[Transform], crop: Crop, side: int) -> None:
-        self.pixels = extract(photo, crop, side)
-        self._moves, self._crop, self._side = transforms, crop, side
-
-    @torch.no_grad()
-    def at(self, strength: float) -> Tensor:
-        """The edited crop (1, 3, side, side) in [0, 1], at so much of the moves' strength; 0 is the crop."""
-        return warp(self.pixels, move_crop(self._moves, self._crop, self._side, strength)).clamp(0, 1)
-
-    def largest_shift(self, strength: float) -> float:
-        """The longest movement in the crop, in crop coordinates."""
-        return float(move_crop(self._moves, self._crop, self._side, strength).coord.square().sum(1).max().sqrt())
-
-
-def render_crop(
-    photo: Photo, transforms: Sequence[Transform], crop: Crop, size: int, strength: float, dtype: type
-) -> Tensor:
-    """Render what a crop shows, in the photo's pixels as they are saved, and extract it: (1, 3, size, size).
-
-    The same as from the whole picture, without rendering it.
-
-    Args:
-        photo: the original.
-        moves: all that is done to it.
-        crop: where to look.
-        size: pixels along a side.
-        strength: of all moves.
-        dtype: of a saved picture's numbers, as for `image.quantize`.
-    """
-    box = reach(photo, crop, size)
-    part = images.quantize(render(photo, transforms, shape=strength, color=strength, box=box), dtype)
-    return extract(Photo(part), Crop(crop.matrix - torch.tensor([[0, 0, box[1]], [0, 0, box[0]]])), size)
-
-
-def bound_displacement(transforms: Sequence[Transform], photo: Photo, limit: float) -> Bound:
+def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
     """Bound every face's longest movement, in percent of the distance between its outer eye corners.
 
     Raises:
         ValueError: a crop has no landmarks.
     """
     crops = []
-    for crop in find_crops(transforms):
+    for crop in edited.crops():
         eyes = crop.eye_distance
         require(eyes is not None, "displacement must go with a detected face; got a whole picture")
         assert eyes is not None  # for the type checker
-        crops.append((CropEdit(photo, transforms, crop, MEASURE_PX), eyes))
+        crops.append((crop, eyes))
 
     def measure(strength: float) -> float:
-        return max(100 * crop.largest_shift(strength) / eyes for crop, eyes in crops)
+        at = edited.at(strength)
+        return max(100 * _largest_shift(at, crop) / eyes for crop, eyes in crops)
 
     return Bound("displacement", limit, measure, " % of the distance between the eyes")
 
 
-def choose_strength(
-    transforms: Sequence[Transform], photo: Photo, limit: float | None, bounds: Sequence[Bound] = ()
-) -> Strength:
+def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:
     """Find the largest strength up to 1 that keeps every bound and every face within the identity budget.
 
     By bisection, for the identity on the crop, which is quick; and then on the picture as it is saved, a little less at
@@ -132,12 +92,11 @@ def choose_strength(
     found and its landmarks are placed afresh.
 
     Args:
-        moves: what is done to the faces.
-        photo: what they are over.
+        edited: has a photo; its own strength does not matter.
         limit: most that the descriptors may differ (Euclidean; dlib calls 0.6 another person); None is none.
         bounds: what else to keep. The reason names the one that holds the edit back.
     """
-    identity, excuse = bound_identity(transforms, photo, limit)
+    identity, excuse = bound_identity(edited, limit)
     bounds = [*([] if identity is None else [identity.bound]), *bounds]
     low, held, far = 1.0, None, 0.0
     for bound in bounds:  # each by itself: the one that allows the least holds the edit back
@@ -166,24 +125,23 @@ class Identity(NamedTuple):
     as_saved: Callable[[float], float]
 
 
-def bound_identity(transforms: Sequence[Transform], photo: Photo, limit: float | None) -> tuple[Identity | None, str]:
+def bound_identity(edited: EditedPhoto, limit: float | None) -> tuple[Identity | None, str]:
     """Return the identity budget, or None and why there is none."""
     if limit is None:
         return None, "no identity budget was set"
-    crops = find_crops(transforms)
+    crops = edited.crops()
     if any(crop.landmarks is None for crop in crops):
         return None, "identity not measured: no aligned face"
-    pairs = []
+    befores = []
     for crop in crops:
-        face = CropEdit(photo, transforms, crop, MEASURE_PX)
-        before = _describe_before(photo, crop, face.pixels)
+        before = _describe_before(edited, crop)
         if before is None:
             return None, "identity not measured: dlib finds no face in the crop"
-        pairs.append((face, before))
+        befores.append(before)
 
     def distance(faces: Iterable[Tensor]) -> float:
         far = 0.0
-        for face, (_, before) in zip(faces, pairs, strict=True):
+        for face, before in zip(faces, befores, strict=True):
             after = _describe(face)
             if after is None:  # a face that is no face any more has lost its identity
                 return float("inf")
@@ -191,10 +149,12 @@ def bound_identity(transforms: Sequence[Transform], photo: Photo, limit: float |
         return far
 
     def on_crops(strength: float) -> float:
-        return distance(face.at(strength) for face, _ in pairs)
+        at = edited.at(strength)
+        return distance(at.crop_image(crop, MEASURE_PX) for crop in crops)
 
     def as_saved(strength: float) -> float:
-        return distance(render_crop(photo, transforms, crop, MEASURE_PX, strength, np.uint8) for crop in crops)
+        at = edited.at(strength)
+        return distance(at.saved_crop(crop, MEASURE_PX) for crop in crops)
 
     return Identity(Bound("identity distance", limit, on_crops), as_saved), ""
 
@@ -211,12 +171,17 @@ def _largest(bound: Bound, high: float) -> float:
     return low
 
 
-def _describe_before(photo: Photo, crop: Crop, pixels: Tensor) -> Tensor | None:
+def _largest_shift(edited: EditedPhoto, crop: Crop) -> float:
+    """Return the longest movement in a crop, in crop coordinates."""
+    return float(edited.offsets(crop, MEASURE_PX).coord.square().sum(1).max().sqrt())
+
+
+def _describe_before(edited: EditedPhoto, crop: Crop) -> Tensor | None:
     """Describe a crop of a photo, once in the photo's life: it takes a tenth of a second."""
-    known = _BEFORE.setdefault(photo, {})
-    if (place := crop_key(crop)) not in known:
-        known[place] = _describe(pixels)
-    return known[place]
+    descriptors = _BEFORE.setdefault(edited.original, {})
+    if (key := crop_key(crop)) not in descriptors:
+        descriptors[key] = _describe(edited.unedited(crop, MEASURE_PX))
+    return descriptors[key]
 
 
 def _describe(face: Tensor) -> Tensor | None:

@@ -1,23 +1,134 @@
-"""Photo x moves -> photo: offsets asked for in the photo's frame, the original sampled once, tile by tile."""
+"""Photo x transforms -> photo: offsets asked for in the photo's frame, the original sampled once, tile by tile."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from flowedit.checks import require
+from flowedit.face.crop import Crop, extract, reach
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.warp import warp
 from flowedit.kernels import sample
-from flowedit.transform.transforms import Box, Evaluator, Transform, bind, bounding_box, leaves
-
-if TYPE_CHECKING:
-    from flowedit.photo.photo import Photo
-
+from flowedit.photo.photo import Photo, quantize
+from flowedit.transform.transforms import Box, Evaluator, Transform, bind, bounding_box, crop_key, find_crops, leaves
 
 _BLOCK = 1 << 16  # points handled at a time: what fits the processor's cache
+_STRIP = 256  # rows converted at a time
+TILE_PX = 1024  # side of the tiles worked on
+
+
+@dataclass(frozen=True, eq=False)
+class EditedPhoto:
+    """Transforms over a photo at a strength: what pictures, bounds and reports are made from.
+
+    Attributes:
+        photo: the original; None where only offsets are asked for.
+        transforms: what is done to it; their offsets add.
+        strength: scales all of it; 0 is the photo, bit for bit.
+        shape: scales the shifts alone, on top.
+        color: scales the tints alone, on top.
+    """
+
+    photo: Photo | None
+    transforms: Sequence[Transform]
+    strength: float = 1.0
+    shape: float = 1.0
+    color: float = 1.0
+    _unedited: dict[tuple[object, ...], Tensor] = field(init=False, repr=False, default_factory=dict)
+
+    @property
+    def original(self) -> Photo:
+        """The photo; ValueError where there is none."""
+        require(self.photo is not None, "an edit without a photo must get one by apply(photo) first; got none")
+        assert self.photo is not None  # for the type checker
+        return self.photo
+
+    def at(self, strength: float) -> EditedPhoto:
+        """Return the same at another strength, which reads the crops of the photo once for all strengths."""
+        other = EditedPhoto(self.photo, self.transforms, strength, self.shape, self.color)
+        object.__setattr__(other, "_unedited", self._unedited)
+        return other
+
+    def crops(self) -> list[Crop]:
+        """List the crops that the transforms lie over, each once, in the order in which they first come."""
+        return find_crops(self.transforms)
+
+    @torch.no_grad()
+    def offsets(self, crop: Crop, size: int) -> Offsets:
+        """Evaluate what is done over a crop, in its coordinates: (1, ·, size, size), at the pixel centers of a grid."""
+        px, py = crop.to_photo(pixel_centers(size, dtype=torch.float64)).unbind(-1)
+        total = torch.zeros(5, size, size)
+        for transform in self.transforms:
+            total += bind(transform, self.shape * self.strength, self.color * self.strength)(px, py)
+        linear = crop.matrix[:, :2].float()  # a similarity: its inverse is its transpose over the squared scale
+        coord = torch.einsum("ji,jhw->ihw", linear, total[:2]) / (crop.side_px / 2) ** 2
+        return Offsets(coord[None], total[None, 2:])
+
+    def unedited(self, crop: Crop, size: int) -> Tensor:
+        """Return what a crop shows of the photo, (1, 3, size, size) in [0, 1]; not to be written to."""
+        key = (*crop_key(crop), size)
+        if key not in self._unedited:
+            self._unedited[key] = extract(self.original, crop, size)
+        return self._unedited[key]
+
+    @torch.no_grad()
+    def crop_image(self, crop: Crop, size: int) -> Tensor:
+        """Return what a crop shows of the result, (1, 3, size, size) in [0, 1]: quick, whatever the photo's size.
+
+        The crop's own pixels are warped, so it differs from `saved_crop` by one more interpolation.
+        """
+        return warp(self.unedited(crop, size), self.offsets(crop, size)).clamp(0, 1)
+
+    def saved_crop(self, crop: Crop, size: int, dtype: type | np.dtype = np.uint8) -> Tensor:
+        """Return `extract` of the result as it is saved, without rendering all of it: (1, 3, size, size).
+
+        Args:
+            crop: where to look.
+            size: pixels along a side.
+            dtype: of the saved numbers, see `pixels`.
+        """
+        box = reach(self.original, crop, size)
+        shift = torch.tensor([[0, 0, box[1]], [0, 0, box[0]]])
+        return extract(Photo(self.pixels(box, dtype)), Crop(crop.matrix - shift), size)
+
+    def tensor(self, box: Box | None = None) -> Tensor:
+        """Return the result, or a part of it, at the photo's own size: (1, 3, h, w) float32; see `render`."""
+        shape, color = self.shape * self.strength, self.color * self.strength
+        return render(self.original, self.transforms, shape=shape, color=color, box=box)
+
+    @torch.no_grad()
+    def pixels(self, box: Box | None = None, dtype: type | np.dtype = np.uint8) -> np.ndarray:
+        """Return `quantize` of `tensor`, without a float copy of more than a tile: what does not change is copied.
+
+        Args:
+            box: (top, left, bottom, right) in photo pixels; None is the whole photo.
+            dtype: uint8, uint16 or float32.
+
+        Returns:
+            (h, w, 3).
+        """
+        photo, dtype = self.original, np.dtype(dtype)
+        area = top, left, bottom, right = _area(photo, box)
+        shape, color = self.shape * self.strength, self.color * self.strength
+        tiles = _touched_tiles(photo, self.transforms, shape, color, area)
+        if dtype == photo.pixels.dtype:
+            out = photo.pixels[top:bottom, left:right].copy()
+        else:
+            out = np.empty((bottom - top, right - left, 3), dtype)
+            for row in range(top, bottom, _STRIP):
+                strip = (row, left, min(row + _STRIP, bottom), right)
+                out[row - top : strip[2] - top] = quantize(photo.tensor(strip), dtype)
+        for part, transforms in tiles:
+            tile = photo.tensor(part)
+            _edit_tile(tile[0], part, photo, transforms)
+            out[part[0] - top : part[2] - top, part[1] - left : part[3] - left] = quantize(tile, dtype)
+        return out
 
 
 @torch.no_grad()
@@ -28,77 +139,90 @@ def render(
     shape: float = 1.0,
     color: float = 1.0,
     box: Box | None = None,
-    tile: int = 1024,
+    tile: int = TILE_PX,
 ) -> Tensor:
-    """Apply moves to a photo at its own size.
+    """Apply transforms to a photo at its own size.
 
-    Offsets of all moves add; the original is sampled once, with an interpolating cubic whose border repeats,
-    and the result is clamped to [0, 1]. A pixel with no shift is not interpolated, and one with no shift and
-    no tint keeps its bits; so does everything outside the crops, where a hard mask is 0, and everything at
-    strength 0.
+    Offsets of all transforms add; the original is sampled once, with an interpolating cubic whose border repeats, and
+    the result is clamped to [0, 1]. A pixel with no shift is not interpolated, and one with no shift and no tint keeps
+    its bits; so does everything outside the crops, where a hard mask is 0, and everything at strength 0.
 
-    Convention: output(p) = photo(p + shift(p)) + tint(p); crop coordinates are x before y, edge to edge in
-        [-1, 1]
+    Convention: output(p) = photo(p + shift(p)) + tint(p); crop coordinates are x before y, edge to edge in [-1, 1]
     (docs/conventions.md).
 
     Args:
         photo: the original.
-        moves: what to do; none gives the photo.
-        shape: strength of the shifts of all moves, times each move's own.
+        transforms: what to do; none gives the photo.
+        shape: strength of the shifts of all transforms, times each transform's own.
         color: strength of the tints, likewise.
-        box: the part wanted, in photo pixels; None is the whole photo.
-        tile: side in pixels of the tiles worked on, a matter of memory only: the bits do not depend on it
-            (where the matrix products of torch round a row the same in any company, as on x86, for a hash
-            field).
+        box: (top, left, bottom, right) of the part wanted, in photo pixels; None is the whole photo.
+        tile: side in pixels of the tiles worked on, a matter of memory only: the bits do not depend on it (where the
+            matrix products of torch round a row the same in any company, as on x86, for a hash field).
 
     Returns:
         (1, 3, h, w) float32 on the CPU.
 
     Raises:
-        ValueError: a strength is not finite, the box leaves the photo, or a hard mask has another size than
-            the photo.
+        ValueError: a strength is not finite, the box leaves the photo, or a hard mask has another size than the photo.
     """
+    area = _area(photo, box)
+    tiles = _touched_tiles(photo, transforms, shape, color, area, tile)
+    result = photo.tensor(area)
+    for part, touching in tiles:
+        rows = slice(part[0] - area[0], part[2] - area[0])
+        columns = slice(part[1] - area[1], part[3] - area[1])
+        _edit_tile(result[0, :, rows, columns], part, photo, touching)
+    return result
+
+
+def _area(photo: Photo, box: Box | None) -> Box:
+    """Return the box, or that of the whole photo; ValueError where it leaves the photo."""
+    height, width = photo.height, photo.width
+    area = (0, 0, height, width) if box is None else box
+    inside = 0 <= area[0] < area[2] <= height and 0 <= area[1] < area[3] <= width
+    require(inside, f"box (top, left, bottom, right) must lie in the {height} x {width} photo; got {area}")
+    return area
+
+
+def _touched_tiles(
+    photo: Photo, transforms: Sequence[Transform], shape: float, color: float, area: Box, tile: int = TILE_PX
+) -> list[tuple[Box, list[tuple[Evaluator, Box]]]]:
+    """List the tiles of an area that anything may change, each with what may change it and where."""
     height, width = photo.height, photo.width
     require(
         math.isfinite(shape) and math.isfinite(color),
         f"shape and color must be finite; got {shape!r}, {color!r}",
     )
     require(tile >= 1, f"tile must be at least 1 pixel; got {tile!r}")
-    area = (0, 0, height, width) if box is None else box
-    inside = 0 <= area[0] < area[2] <= height and 0 <= area[1] < area[3] <= width
-    require(inside, f"box (top, left, bottom, right) must lie in the {height} x {width} photo; got {area}")
-    for layer in leaves(transforms):
-        if (hard := layer.hard_mask) is not None:
+    for leaf in leaves(transforms):
+        if (hard := leaf.hard_mask) is not None:
             fits = hard.shape == (height, width)
             require(fits, f"hard_mask must have the photo's shape ({height}, {width}); got {hard.shape}")
-
-    result = photo.tensor(area)
     placed = [
-        (bind(move, shape, color), bounding_box(move, height, width))
-        for move in transforms
-        if move.strength * shape or move.strength * color
+        (bind(transform, shape, color), bounding_box(transform, height, width))
+        for transform in transforms
+        if transform.strength * shape or transform.strength * color
     ]
-    for part in _tiles(area, tile):
-        touching = [(move, box) for move, box in placed if _overlap(part, box)]
-        if touching:
-            rows = slice(part[0] - area[0], part[2] - area[0])
-            columns = slice(part[1] - area[1], part[3] - area[1])
-            _edit_tile(result[0, :, rows, columns], part, photo, touching)
-    return result
+    boxes = [_intersection(area, box) for _, box in placed if _overlap(area, box)]
+    if not boxes:
+        return []
+    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+    parts = _tiles((min(tops), min(lefts), max(bottoms), max(rights)), tile)
+    touched = ((part, [(evaluate, box) for evaluate, box in placed if _overlap(part, box)]) for part in parts)
+    return [(part, touching) for part, touching in touched if touching]
 
 
 def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[Evaluator, Box]]) -> None:
     """Write the edited pixels of one tile into `out` (3, h, w), which holds the originals."""
     top, left, bottom, right = part
     offsets = torch.zeros(5, bottom - top, right - left)
-    for move, box in transforms:
+    for evaluate, box in transforms:
         for y0, x0, y1, x1 in _bands(_intersection(part, box)):
             px, py = torch.arange(x0, x1).double() + 0.5, torch.arange(y0, y1).double()[:, None] + 0.5
-            offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += move(px, py)
+            offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += evaluate(px, py)
     shift, tint = offsets[:2], offsets[2:]
 
-    # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's
-    # reach.
+    # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's reach.
     x_reach, y_reach = (math.ceil(float(axis.abs().max())) + 2 for axis in shift)
     row, column = max(top - y_reach, 0), max(left - x_reach, 0)
     source = photo.tensor((row, column, min(bottom + y_reach, photo.height), min(right + x_reach, photo.width)))[0]

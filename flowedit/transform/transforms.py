@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flowedit.checks import describe, require
 from flowedit.field.base import Field
-from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import integrate, window
 from flowedit.kernels import sample
 
@@ -158,18 +158,6 @@ def bounding_box(move: Transform, height: int, width: int) -> Box:
     boxes = [layer.crop.box(height, width) for layer in leaves([move])]
     tops, lefts, bottoms, rights = zip(*boxes, strict=True)
     return min(tops), min(lefts), max(bottoms), max(rights)
-
-
-@torch.no_grad()
-def move_crop(transforms: Sequence[Transform], crop: Crop, side: int, strength: float = 1.0) -> Offsets:
-    """Say what moves do over a crop, in its coordinates: (1, ·, side, side), at the pixel centers of a grid."""
-    px, py = crop.to_photo(pixel_centers(side, dtype=torch.float64)).unbind(-1)
-    found = torch.zeros(5, side, side)
-    for move in transforms:
-        found += bind(move, strength, strength)(px, py)
-    linear = crop.matrix[:, :2].float()  # a similarity: its inverse is its transpose over the squared scale
-    coord = torch.einsum("ji,jhw->ihw", linear, found[:2]) / (crop.side_px / 2) ** 2
-    return Offsets(coord[None], found[None, 2:])
 
 
 Evaluator = Callable[[Tensor, Tensor], Tensor]
