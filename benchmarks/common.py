@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import re
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import flowedit
+from flowedit.app.environment import describe_environment
 from flowedit.app.paths import find_photos
 from flowedit.checks import require
 from flowedit.photo.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("torch", "numpy", "open_clip_torch", "timm", "kornia", "dlib-bin", "pillow")
 
 
 class Timer:
@@ -90,23 +86,8 @@ def time_calls(call: Callable[[], object], *, least: int = 7, seconds: float = 1
 
 
 def environment() -> dict[str, Any]:
-    """Tell the machine, the versions and the commit a figure belongs to; JSON-able."""
-    return {
-        "machine": {
-            "system": platform.platform(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load_at_start": round(os.getloadavg()[0], 2),  # above 0: the seconds are an upper bound
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "flowedit": flowedit.__version__,
-            **{name: _version(name) for name in PACKAGES},
-        },
-        "commit": _commit(),
-    }
+    """Return the machine, the versions and the commit a figure belongs to; JSON-able."""
+    return {**describe_environment(), "commit": _commit()}
 
 
 def finite(value: Any) -> Any:
@@ -164,19 +145,6 @@ def person(path: Path) -> str:
 def _finish_queue() -> None:
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
-    return named[1] if named else platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:

@@ -18,7 +18,8 @@ import torch
 
 import flowedit
 import flowedit.photo.photo
-from flowedit.app.cli import main, parse_prompts
+from flowedit.app.cli import main
+from flowedit.app.options import parse_prompts
 from flowedit.app.paths import WrongUsage
 from flowedit.kernels import available
 
@@ -43,6 +44,9 @@ class StubEdit:
 
     def render(self, strength=None, shape=1.0, color=1.0):
         return torch.full((1, 3, 4, 6), 0.0 if strength == 0 else 1.0)
+
+    def provenance(self):
+        return {"tool": "flowedit"}
 
     def explain(self):
         return {"prompt": "a smiling face", "moved": {"mouth": 0.123456, "eyes": 0.0}, "folds": 0}
@@ -220,9 +224,9 @@ def test_a_missing_photo_is_one_line(calls, capsys):
 def test_an_impossible_result_is_said_before_the_work(calls, capsys):
     touch("face.jpg")
     assert main(["edit", "face.jpg", "sad", "-o", "gone/out.png"]) == 1
-    assert capsys.readouterr().err.startswith("flowedit: gone/out.png must be in a folder that exists")
+    assert capsys.readouterr().err.startswith("flowedit: cannot write gone/out.png: folder ")
     assert main(["edit", "face.jpg", "sad", "-o", "out.bmp"]) == 1
-    assert capsys.readouterr().err.startswith("flowedit: OUT must end in one of .png, ")
+    assert capsys.readouterr().err.startswith("flowedit: --out must end in one of .png, ")
     assert calls == []
 
 
@@ -246,7 +250,7 @@ def test_the_best_so_far_is_kept_and_said(calls, capsys, monkeypatch):
     monkeypatch.setattr(StubEdit, "stopped", "interrupted")
     assert main(["edit", "a.jpg", "b.jpg", "sad"]) == 1
     assert Path("a_edited.png").exists() and not Path("b_edited.png").exists()
-    kept = "flowedit: interrupted: a_edited.png has the best edit so far; 1 photos not edited\n"
+    kept = "flowedit: interrupted: a_edited.png has the best edit so far; 1 of 2 photos edited, 0 failed\n"
     assert capsys.readouterr().err == kept
 
 
@@ -325,11 +329,11 @@ def test_explain_reads_the_record_in_a_picture(calls, capsys):
     assert capsys.readouterr().err.startswith("flowedit: EDIT must carry flowedit's record; got untold.png")
 
 
-def test_info_tells_versions_devices_backends_encoders(capsys):
+def test_info_prints_versions_machine_backends_encoders(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     native = "native: usable" if "native" in available() else "native: not built"
-    for word in (flowedit.__version__, torch.__version__.split("+")[0], "cpu: ", native, "triton: ", "shipped: "):
+    for word in (flowedit.__version__, torch.__version__.split("+")[0], "threads: ", native, "triton: ", "shipped: "):
         assert word in out
 
 
@@ -393,7 +397,7 @@ def test_what_the_package_logs_is_shown_unless_quiet(quiet, capsys, monkeypatch)
         logging.getLogger("flowedit.guide.corpus").debug("details")
         return 0
 
-    monkeypatch.setattr("flowedit.app.cli.EditCommand.run", run)
+    monkeypatch.setattr("flowedit.app.commands.EditCommand.run", run)
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])  # as open_clip leaves it
     assert main(["edit", "a.png", "big eyes", *(["--quiet"] if quiet else [])]) == 0
     assert capsys.readouterr().err == ("" if quiet else "flowedit: corpus eyes\n")

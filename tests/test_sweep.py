@@ -93,13 +93,13 @@ def test_a_video_is_handed_to_imageio(monkeypatch, tmp_path):
 
 
 def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("flowedit.fit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     command = ["sweep", "face.png", "red", "--no-align", "--steps", "3", "--strengths", "0", "0.5"]
     assert main([*command, "--animation", "red.gif"]) == 0
     assert "face_sweep.png, red.gif: strength 1.00" in capsys.readouterr().out
     assert Image.open("face_sweep.png").size[0] == 3 * SIDE_PX  # and its own
-    assert main([*command, "-o", "face.png"]) == 2 and "must not replace the photo" in capsys.readouterr().err
-    assert main([*command, "-o", "strip.gif"]) == 1 and "a strip must be a .png" in capsys.readouterr().err
-    assert main([*command, "-o", "no/strip.png"]) == 1 and "a folder that exists" in capsys.readouterr().err
+    assert main([*command, "-o", "face.png"]) == 2 and "must not replace a file that is read" in capsys.readouterr().err
+    assert main([*command, "-o", "strip.gif"]) == 1 and "--out must end in one of .png" in capsys.readouterr().err
+    assert main([*command, "-o", "no/strip.png"]) == 1 and "does not exist" in capsys.readouterr().err

@@ -1,110 +1,184 @@
-"""Photos in, pictures out: an edit for each, saved as asked."""
+"""Photos in, files out: plan the jobs and check them all, run each, report."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Protocol
 
-from tyro.conf import FlagCreatePairsOff, arg
-
-from flowedit.app.console import complain, one_line, say
-from flowedit.app.paths import EDIT_FILE, WrongUsage, find_photos, name_targets
+from flowedit.app.console import complain, complain_of, say
+from flowedit.app.interrupts import delay_interrupts
+from flowedit.app.paths import WrongUsage, find_photos, name_files, number
 from flowedit.checks import require
+from flowedit.photo.files import check_outputs
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
 
+Files = Mapping[str, tuple[Path, ...]]  # by flag: one path, or one for each of several edits
+
 
 @dataclass(frozen=True)
-class Output:
-    """Where results go, and how much of the edit they show."""
+class Target:
+    """Where one kind of file goes: the flag and its value, and the names that are made up or allowed."""
 
-    out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
-    """File for one photo, folder for several. Default: PHOTO_edited.png in the current folder."""
-    strength: float | None = None
-    """0 is the photo, 1 the edit as optimized. Default: what the edit chose for itself."""
-    shape: float = 1.0
-    """Scale of the movement alone, times strength."""
-    color: float = 1.0
-    """Scale of the tint alone, times strength."""
-    save_edit: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also keep the edit itself, for `flowedit apply`: file for one photo, folder for several."""
-    plot: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also draw what was done and where: file for one photo, folder for several."""
-    sheet: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also put before and after side by side: file for one photo, folder for several."""
-    overwrite: Annotated[bool, FlagCreatePairsOff] = False
-    """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
-    quiet: Annotated[bool, FlagCreatePairsOff] = False
-    """Print errors and warnings only."""
+    flag: str
+    path: Path | None
+    suffix: str  # of a made-up name, as "_edited.png"
+    endings: Sequence[str]
+    optional: bool = True  # written only where the flag is given
+    copies: int = 1
 
 
-def run_each(words: Sequence[str], output: Output, make: Callable[[Path], Edit]) -> int:
-    """Make and save an edit for each photo; one that fails is reported and does not stop the rest."""
-    photos, several = find_photos(words)
-    targets = name_targets(output.out, photos, several, "_edited.png")
-    if not output.overwrite and (taken := {p.resolve() for p in photos} & {t.resolve() for t in targets}):
-        raise WrongUsage(f"OUT must not replace a photo being edited, short of --overwrite; got {min(taken)}")
-    check_picture(targets[0])  # said now, not after the work
-    extras: list[tuple[Callable[[Edit, Path], Any], list[Path]]] = [
-        (write, name_targets(option, photos, several, ending))
-        for option, ending, write in (
-            (output.save_edit, EDIT_FILE, lambda edit, path: edit.save_edit(path)),
-            (output.plot, "_plot.png", lambda edit, path: edit.plot(path)),
-            (output.sheet, "_sheet.png", lambda edit, path: save_sheet(edit, path, output)),
-        )
-        if option is not None
-    ]
-    done = failed = 0
-    for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
-        start = time.perf_counter()
-        try:
-            edit = make(photo)
-            edit.save(
-                target,
-                strength=output.strength,
-                shape=output.shape,
-                color=output.color,
-                overwrite=output.overwrite,
-            )
-            for write, paths in extras:
-                write(edit, paths[i])
-        except Exception as error:
-            if not several or isinstance(error, BrokenPipeError):
-                raise
-            failed += 1
-            complain(f"{photo}: {one_line(error)}")
+class Verb(Protocol):
+    """A command, as far as a job goes: picklable, and prints nothing."""
+
+    def targets(self) -> list[Target]:
+        """Return the kinds of files to write, the one that is always written first."""
+
+    def make(self, photo: Path) -> list[Edit]:
+        """Compute the edits of one photo, at least one."""
+
+    def write(self, edits: list[Edit], files: Files) -> list[str]:
+        """Write them; return a text for each: where it went and at which strength."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with one photo."""
+
+    verb: Verb
+    photo: Path
+    files: Files
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done with one photo.
+
+    Attributes:
+        lines: results, a line each.
+        error: why it failed; None where it did not.
+        interrupted: what a Ctrl-C or SIGTERM left, in words; empty without one.
+    """
+
+    photo: Path
+    lines: tuple[str, ...] = ()
+    error: Exception | None = None
+    interrupted: str = ""
+
+
+def run_all(
+    verb: Verb,
+    words: Sequence[str],
+    *,
+    inputs: Sequence[Path] = (),
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Plan, run and report a command for each photo that `words` name; return the exit status."""
+    photos = find_photos(words)
+    for remark in () if quiet else photos.remarks:
+        complain(remark)
+    jobs = plan(verb, photos.paths, photos.several, inputs=inputs, overwrite=overwrite)
+    return report(map(run, jobs), len(jobs), quiet)
+
+
+def plan(
+    verb: Verb,
+    photos: Sequence[Path],
+    several: bool,
+    *,
+    inputs: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> list[Job]:
+    """Make a job for each photo, once it is sure that no file it writes is one that is read, or written twice.
+
+    Args:
+        verb: what to do.
+        photos: at least one.
+        several: outputs go to folders, which are made, even if there is one photo only.
+        inputs: files that are read beside the photos.
+        overwrite: the first target of each photo may be the photo itself.
+
+    Raises:
+        WrongUsage: an output is an input, or another output.
+        OSError, ValueError: it could not be written there, or not in that format.
+    """
+    jobs = [dict[str, tuple[Path, ...]]() for _ in photos]
+    targets = verb.targets()
+    for target in targets:
+        if target.path is None and target.optional:
             continue
-        done += 1
-        if not output.quiet:
-            seconds = time.perf_counter() - start
-            given = edit.strength if output.strength is None else output.strength
-            reason = edit.strength_reason if output.strength is None else "as asked"
-            say(f"{photo} -> {target}: strength {given:.2f} ({reason}), {seconds:.1f} s")
-        if edit.stopped == "interrupted":
-            rest = f"; {len(photos) - i - 1} photos not edited" if several else ""
-            complain(f"interrupted: {target} has the best edit so far{rest}")
-            return 1
-    if several and not output.quiet:
-        say(f"{done} of {len(photos)} photos edited, {failed} failed")
-    return int(failed > 0)
+        for files, path in zip(jobs, name_files(target.path, photos, several, target.suffix), strict=True):
+            endings = ", ".join(target.endings)
+            require(path.suffix.lower() in target.endings, f"{target.flag} must end in one of {endings}; got {path}")
+            files[target.flag] = tuple(number(path, target.copies))
+    outputs = [path for files in jobs for paths in files.values() for path in paths]
+    read = list(inputs)
+    for photo, files in zip(photos, jobs, strict=True):
+        out = files[targets[0].flag][0]
+        if not (overwrite and out.exists() and photo.exists() and out.samefile(photo)):
+            read.append(photo)
+    try:
+        check_outputs(outputs, read, make_folders=several)
+    except FileExistsError as error:
+        raise WrongUsage(str(error)) from error
+    return [Job(verb, photo, files) for photo, files in zip(photos, jobs, strict=True)]
 
 
-def check_picture(out: Path) -> None:
-    """Refuse a name that no picture can be saved by."""
-    from flowedit.photo.codec import FORMATS
+def run(job: Job) -> Record:
+    """Do one job; an error is a value of its record.
 
-    require(out.suffix.lower() in FORMATS, f"OUT must end in one of {', '.join(FORMATS)}; got {out}")
+    Raises:
+        KeyboardInterrupt: before there was anything to keep, or a second time.
+    """
+    start = time.perf_counter()
+    try:
+        edits = job.verb.make(job.photo)
+        partial = edits[-1].stopped == "interrupted"
+        if partial:  # a further Ctrl-C stops at once
+            texts, late = job.verb.write(edits, job.files), False
+        else:
+            with delay_interrupts() as delay:
+                texts = job.verb.write(edits, job.files)
+            late = delay.interrupted
+    except Exception as error:
+        return Record(job.photo, error=error)
+    seconds = time.perf_counter() - start
+    texts[-1] += f", {seconds:.1f} s"
+    first = next(iter(job.files.values()))[0]
+    interrupted = f"{first} has the best edit so far" if partial else f"{first} is complete" if late else ""
+    return Record(job.photo, tuple(f"{job.photo} -> {text}" for text in texts), interrupted=interrupted)
 
 
-def save_sheet(edit: Edit, path: Path, output: Output) -> None:
-    """Write the photo and the edit side by side."""
-    import torch
+def report(records: Iterable[Record], total: int, quiet: bool) -> int:
+    """Print each record as it comes, and how many there were of `total`; stop at an interrupted one.
 
-    from flowedit.photo.photo import save
-
-    after = edit.render(strength=output.strength, shape=output.shape, color=output.color)
-    save(path, torch.cat([edit.render(strength=0.0), after], dim=3))
+    Returns:
+        The exit status: 0, or 1 if anything failed or was interrupted.
+    """
+    done = failed = 0
+    interrupted: str | None = None
+    try:
+        for record in records:
+            if record.error is None:
+                done += 1
+                for line in () if quiet else record.lines:
+                    say(line)
+            else:
+                failed += 1
+                complain_of(record.error, f"{record.photo}: " if total > 1 else "")
+            if record.interrupted:
+                interrupted = f"interrupted: {record.interrupted}"
+                break
+    except KeyboardInterrupt:
+        interrupted = "interrupted"
+    summary = f"{done} of {total} photos edited, {failed} failed"
+    if interrupted is not None:
+        complain(f"{interrupted}; {summary}" if total > 1 else interrupted)
+    elif total > 1 and not quiet:
+        say(summary)
+    return int(failed > 0 or interrupted is not None)

@@ -373,3 +373,13 @@ def _write_tiff16(file: BinaryIO, raster: Raster, xmp: bytes | None) -> None:
 def _stack(raster: Raster) -> np.ndarray:
     """Join color and alpha into (H, W, 3 or 4)."""
     return raster.pixels if raster.alpha is None else np.dstack([raster.pixels, raster.alpha])
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Return the file endings, lower case, of the formats that `decode` takes with this Pillow."""
+    from PIL import Image
+
+    Image.init()
+    return frozenset(
+        suffix for suffix, name in Image.registered_extensions().items() if name in READABLE and name in Image.OPEN
+    )

@@ -1,0 +1,149 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
+
+from flowedit.app.batch import Files, Target
+from flowedit.app.console import is_terminal
+from flowedit.app.paths import EDIT_FILE, WrongUsage
+from flowedit.checks import number, require
+from flowedit.config import Config, Group
+from flowedit.photo.codec import FORMATS, MAX_NOTE_BYTES
+
+if TYPE_CHECKING:
+    from flowedit.edit import Edit
+
+base_config: ContextVar[Config | None] = ContextVar("base_config", default=None)  # of --config, under the flags
+NOTE_ROOM = 8192  # bytes of a picture's record beside the prompts
+
+
+@dataclass(frozen=True)
+class Output(Group):
+    """Where results go, and how much of the edit they show."""
+
+    out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
+    """File for one photo, folder for several. Default: PHOTO_edited.png in the current folder."""
+    strength: float | None = number(None)
+    """0 is the photo, 1 the edit as optimized. Default: what the edit chose for itself."""
+    shape: float = number(1.0)
+    """Scale of the movement alone, times strength."""
+    color: float = number(1.0)
+    """Scale of the tint alone, times strength."""
+    save_edit: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also keep the edit itself, for `flowedit apply`: file for one photo, folder for several."""
+    plot: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also draw what was done and where: file for one photo, folder for several."""
+    sheet: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Also put before and after side by side: file for one photo, folder for several."""
+    overwrite: Annotated[bool, FlagCreatePairsOff] = False
+    """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
+    quiet: Annotated[bool, FlagCreatePairsOff] = False
+    """Print errors and warnings only."""
+
+    def targets(self) -> list[Target]:
+        """Return the kinds of files to write, the picture first."""
+        from flowedit.report.figure import FORMATS as PLOTS
+
+        return [
+            Target("--out", self.out, "_edited.png", tuple(FORMATS), optional=False),
+            Target("--save-edit", self.save_edit, EDIT_FILE, (EDIT_FILE,)),
+            Target("--plot", self.plot, "_plot.png", tuple(PLOTS)),
+            Target("--sheet", self.sheet, "_sheet.png", tuple(FORMATS)),
+        ]
+
+    def write(self, edits: list[Edit], files: Files) -> list[str]:
+        """Write one edit's picture, and the rest as asked."""
+        (edit,) = edits
+        scales: dict[str, Any] = {"strength": self.strength, "shape": self.shape, "color": self.color}
+        (out,) = files["--out"]
+        edit.save(out, **scales, overwrite=self.overwrite)
+        for path in files.get("--save-edit", ()):
+            edit.save_edit(path)
+        for path in files.get("--plot", ()):
+            edit.plot(path)
+        for path in files.get("--sheet", ()):
+            save_sheet(edit, path, scales)
+        if self.strength is None:
+            return [describe_strength(out, edit)]
+        return [f"{out}: strength {self.strength:.2f} (as asked)"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How the edits of `edit`, `sweep` and `vary` are found."""
+
+    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
+    """One more prompt, as --also "big eyes=0.5"; weight 1 if not given, negative to avoid it."""
+    encoder: Annotated[str | None, arg(metavar="NAME")] = None
+    """open_clip's MODEL:PRETRAINED or MODEL:PATH, a folder in its layout, or faceclip: shipped, the default."""
+    settings: Annotated[Path | None, arg(name="config", metavar="FILE")] = None
+    """TOML file of settings that differ from the defaults; a flag beside it counts more."""
+    config: Annotated[Config, arg(name="")] = field(default_factory=lambda: base_config.get() or Config())
+
+    def arguments(self, quiet: bool) -> dict[str, Any]:
+        """Return the arguments that `optimize` and `variants` share."""
+        progress = None if is_terminal(sys.stderr) and not quiet else False
+        return {"config": self.config, "encoder": self.encoder, "progress": progress}
+
+    def inputs(self, judge: str | None = None) -> list[Path]:
+        """Return the files that are read beside the photos.
+
+        Raises:
+            ValueError: a mask is no regular file, or not there.
+        """
+        config = self.config
+        files = [path for path in (self.settings, config.mask, *config.protected_files) if path is not None]
+        for path in files:
+            require(path.is_file(), f"{path} must be a file; got {'another kind' if path.exists() else 'none there'}")
+        names = [config.corpus or "", *(config.corpus or "").split(",")]
+        names += [(name or "").partition(":")[2] for name in (self.encoder, judge)]
+        return [*files, *(Path(name) for name in names if name and Path(name).is_file())]
+
+
+def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
+    """Read TEXT or TEXT=WEIGHT, each; one text of weight 1 stays plain text.
+
+    Raises:
+        WrongUsage: a text is given twice, a weight is not finite, or all together are too long for a picture's record.
+    """
+    weights: dict[str, float] = {}
+    for text in texts:
+        words, equals, end = text.rpartition("=")
+        try:
+            words, weight = (words.strip(), float(end)) if equals else (text, 1.0)
+        except ValueError:  # an "=" that belongs to the text
+            words, weight = text, 1.0
+        if not math.isfinite(weight):
+            raise WrongUsage(f"the weight of a prompt must be a finite number; got {end} for {words!r}")
+        if words in weights:
+            raise WrongUsage(f"each prompt must be given once; got {words!r} twice")
+        weights[words] = weight
+    size, most = len(html.escape(json.dumps(weights))), MAX_NOTE_BYTES - NOTE_ROOM
+    if size > most:
+        raise WrongUsage(f"prompts must take at most {most} bytes in a picture's record; got {size}")
+    return texts[0] if weights == {texts[0]: 1.0} else weights
+
+
+def save_sheet(edit: Edit, path: Path, scales: Mapping[str, Any]) -> None:
+    """Write the photo and the edit side by side."""
+    import torch
+
+    from flowedit.photo.photo import save
+
+    save(path, torch.cat([edit.render(strength=0.0), edit.render(**scales)], dim=3), note=edit.provenance())
+
+
+def describe_strength(where: Path | str, edit: Edit) -> str:
+    """Return where an edit went, at which strength, and why that one."""
+    return f"{where}: strength {edit.strength:.2f} ({edit.strength_reason})"
