@@ -12,7 +12,7 @@ from flowedit.app.console import complain, complain_of, say
 from flowedit.app.interrupts import delay_interrupts
 from flowedit.app.paths import WrongUsage, find_photos, name_files, number
 from flowedit.checks import require
-from flowedit.photo.files import check_outputs
+from flowedit.photo.files import check_outputs, same_file
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -116,11 +116,11 @@ def plan(
             endings = ", ".join(target.endings)
             require(path.suffix.lower() in target.endings, f"{target.flag} must end in one of {endings}; got {path}")
             files[target.flag] = tuple(number(path, target.copies))
-    outputs = [path for files in jobs for paths in files.values() for path in paths]
+    outputs = {flag: [path for files in jobs for path in files[flag]] for flag in jobs[0]}
     read = list(inputs)
     for photo, files in zip(photos, jobs, strict=True):
         out = files[targets[0].flag][0]
-        if not (overwrite and out.exists() and photo.exists() and out.samefile(photo)):
+        if not (overwrite and same_file(out, photo)):
             read.append(photo)
     try:
         check_outputs(outputs, read, make_folders=several)

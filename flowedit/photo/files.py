@@ -1,119 +1,208 @@
-"""Files written whole or not at all."""
+"""Files: outputs checked before any work and written whole or not at all, inputs opened only where that ends."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from flowedit.checks import require
 
+MAX_FILE_BYTES = 4 << 30  # of an input; the largest photo that is read, as uncompressed 16-bit RGBA, takes 1.2 GB
+_PART = re.compile(r"\.flowedit-[0-9a-f]{16}\.part")
 
-def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> Path:
+
+def check_outputs(
+    outputs: Mapping[str, Sequence[Path]], inputs: Sequence[Path] = (), *, make_folders: bool = False
+) -> None:
+    """Validate, before any work, that files can be written and that none of them is one that is read.
+
+    Files are compared through symbolic and hard links, and without case where the folder ignores it. In each folder a
+    temporary file is made and removed.
+
+    Args:
+        outputs: option, as the user writes it -> what it writes.
+        inputs: what is read; need not exist.
+        make_folders: make the outputs' folders where they are missing, once the names are right.
+
+    Raises:
+        FileExistsError: an output is an input, or another output.
+        OSError, or its kind: an output is a folder or no regular file, or its folder is missing or not writable.
+        Each is one line with option and path.
+    """
+    sources = {key: source for source in inputs for key in _keys(source)}
+    pairs = [(option, path) for option, paths in outputs.items() for path in paths]
+    _check_distinct(pairs, sources, frozenset())
+    folds: dict[Path, bool] = {}
+    for option, path in pairs:
+        with _one_line("write", path, f"{option}: "):
+            folder = Path(os.path.realpath(path)).parent
+            if make_folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            _target(path)
+            if folder not in folds:
+                folds[folder] = _ignores_case(folder)
+    _check_distinct(pairs, sources, frozenset(folder for folder, fold in folds.items() if fold))
+
+
+def _check_distinct(
+    pairs: Sequence[tuple[str, Path]], sources: Mapping[object, Path], folding: frozenset[Path]
+) -> None:
+    """Raise FileExistsError where an output is a source, or another output; `folding` are folders that ignore case."""
+    writers: dict[object, tuple[str, Path]] = {}
+    for option, path in pairs:
+        keys = _keys(path, folding)
+        source = next((sources[key] for key in keys if key in sources), None)
+        alias = "" if source in (None, path) else f", which is {source}"
+        require(source is None, f"{option} must not replace a file that is read; got {path}{alias}", FileExistsError)
+        other, first = next((writers[key] for key in keys if key in writers), ("", path))
+        alias = "" if first == path else f" as {first}"
+        named = f"{path}, which {other} names too{alias}"
+        require(not other, f"outputs must be different files; {option} got {named}", FileExistsError)
+        writers |= dict.fromkeys(keys, (option, path))
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
     """Write a file whole or not at all: into a temporary file beside it, which then takes its place.
 
-    On any failure (a full disk, an error in `write`, Ctrl-C) the temporary file is removed and what was at
-    `path` stays. A symbolic link is followed, and an existing file's permissions are kept.
+    On any failure (a full disk, an error in `write`, Ctrl-C) the temporary file is removed and what was at `path`
+    stays. A process that is killed leaves its temporary file, `.flowedit-*.part`, which the next write to that folder
+    removes: the writer holds a lock on it, the system releases it with the process, and only a file whose lock is free
+    is removed. A symbolic link is followed, and an existing file's permissions are kept.
 
     Raises:
         OSError, or its kind: one line that names the path. Other errors raised by `write` pass unchanged.
     """
     path = Path(path)
-    target = _check_target(path)
-    part = target.parent / f".flowedit-{secrets.token_hex(8)}.part"
-    try:
-        with _one_line("write", path):
-            with open(part, "xb") as file:
+    with _one_line("write", path):
+        target = _target(path)
+        _remove_stale_parts(target.parent)
+        part, file = _open_part(target.parent)
+        try:
+            with file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            if target.exists():
-                os.chmod(part, target.stat().st_mode & 0o7777)
-            os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+                if target.exists():
+                    os.chmod(part, target.stat().st_mode & 0o7777)
+                os.replace(part, target)  # still locked
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     return path
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path] = (), *, make_folders: bool = False) -> None:
-    """Validate, before any work, that files can be written and that none of them is one that is read.
-
-    Symbolic and hard links are followed. In each folder a temporary file is made and removed.
-
-    Args:
-        outputs: what will be written.
-        inputs: what is read; need not exist.
-        make_folders: make the outputs' folders where they are missing, once everything else is right.
+def open_input(path: str | Path) -> BinaryIO:
+    """Open a regular file of bounded size for reading; a link is followed.
 
     Raises:
-        FileExistsError: an output is an input, or another output.
-        OSError, or its kind: it cannot be written there. Each is one line that names the path.
+        OSError, or its kind: one line that names the path; a folder, device, pipe or socket, and a larger file, too.
     """
-    read = {_identity(path) for path in inputs}
-    written: set[object] = set()
-    for path in outputs:
-        identity = _identity(path)
-        require(identity not in read, f"output must not replace a file that is read; got {path}", FileExistsError)
-        require(identity not in written, f"outputs must be different files; got {path} twice", FileExistsError)
-        written.add(identity)
-    folders = {Path(os.path.realpath(path)).parent: path for path in outputs}
-    for folder, path in folders.items() if make_folders else ():
-        with _one_line("write", path):
-            folder.mkdir(parents=True, exist_ok=True)
-    for path in outputs:
-        _check_target(path)
-    for folder, path in folders.items():
-        with _one_line("write", path):
-            trial = folder / f".flowedit-{secrets.token_hex(8)}.part"
-            trial.touch(exist_ok=False)
-            trial.unlink()
+    path = Path(path)
+    with _one_line("read", path):
+        # A pipe without a writer would block here.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            state = os.fstat(handle)
+            require(not stat.S_ISDIR(state.st_mode), "it is a folder, not a file", IsADirectoryError)
+            require(stat.S_ISREG(state.st_mode), "it must be a regular file; got a device, pipe or socket", OSError)
+            require(
+                state.st_size <= MAX_FILE_BYTES,
+                f"it must have at most {MAX_FILE_BYTES:,} bytes; got {state.st_size:,}",
+                OSError,
+            )
+            return os.fdopen(handle, "rb")
+        except BaseException:
+            os.close(handle)
+            raise
 
 
-@contextmanager
-def _one_line(verb: str, path: Path) -> Iterator[None]:
+def same_file(a: Path, b: Path) -> bool:
+    """Return whether two paths lead to one file, through symbolic or hard links too; it need not exist."""
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, ValueError):
+        return os.path.realpath(a) == os.path.realpath(b)
+
+
+@contextlib.contextmanager
+def _one_line(verb: str, path: Path, option: str = "") -> Iterator[None]:
     """Turn an OSError into one of its kind that says in one line what cannot be done with a path."""
     try:
         yield
     except OSError as error:
-        kind = type(error) if isinstance(error, (PermissionError, FileNotFoundError)) else OSError
+        kinds = (FileNotFoundError, IsADirectoryError, PermissionError)
+        kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
         reason = "no such file" if verb == "read" and kind is FileNotFoundError else error.strerror or error
-        raise kind(f"cannot {verb} {path}: {reason}") from error
+        raise kind(f"{option}cannot {verb} {path}: {reason}") from error
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        raise OSError(f"{option}cannot {verb} {str(path)!r}: its name holds a null character") from error
 
 
-def _identity(path: Path) -> object:
-    """Return what two paths to one file have in common."""
-    try:
-        status = os.stat(path)
-    except OSError:  # not there yet
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
-
-
-def _check_target(path: Path) -> Path:
-    """Return what a path leads to through symbolic links: a regular file, or none yet in a folder that exists."""
+def _target(path: Path) -> Path:
+    """Follow links to the file that a write to `path` makes or replaces, and validate it."""
     target = Path(os.path.realpath(path))
-    require(not target.is_dir(), f"cannot write {path}: it is a folder", IsADirectoryError)
-    require(target.is_file() or not target.exists(), f"cannot write {path}: it is not a regular file", OSError)
-    require(target.parent.is_dir(), f"cannot write {path}: folder {target.parent} does not exist", FileNotFoundError)
+    try:
+        mode = os.stat(target).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        require(target.parent.is_dir(), f"folder {target.parent} does not exist", FileNotFoundError)
+        return target
+    require(not stat.S_ISDIR(mode), "it is a folder", IsADirectoryError)
+    require(stat.S_ISREG(mode), "it is not a regular file", OSError)
     return target
 
 
-def _read(path: Path) -> bytes:
-    """Read a whole file; an error is one line that names it."""
-    require(not path.is_dir(), f"cannot read {path}: it is a folder, not an image file", IsADirectoryError)
-    endless = path.is_char_device() or path.is_block_device() or path.is_socket()
-    require(not endless, f"cannot read {path}: it is a device, not an image file", OSError)
-    with _one_line("read", path):
-        return path.read_bytes()
+def _keys(path: Path, folding: frozenset[Path] = frozenset()) -> set[object]:
+    """Return what identifies a file: its real path, folded in folders that ignore case, and its inode if it exists."""
+    with _one_line("use", path):
+        real = Path(os.path.realpath(path))
+    keys: set[object] = {unicodedata.normalize("NFC", str(real)).casefold() if real.parent in folding else str(real)}
+    with contextlib.suppress(OSError):
+        state = os.stat(real)
+        keys.add((state.st_dev, state.st_ino))
+    return keys
 
 
-def _same_file(a: Path, b: Path) -> bool:
-    """Say whether two paths lead to one file, through symbolic or hard links too."""
-    try:
-        return os.path.samefile(a, b)
-    except OSError:
-        return False
+def _ignores_case(folder: Path) -> bool:
+    """Return whether a folder takes a and A for one name, by writing an empty file into it and removing it."""
+    _remove_stale_parts(folder)
+    part, file = _open_part(folder)
+    with file:
+        try:
+            return part.with_name(part.name.upper()).exists()
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _open_part(folder: Path) -> tuple[Path, BinaryIO]:
+    """Create a temporary file in a folder and lock it."""
+    while True:
+        part = folder / f".flowedit-{secrets.token_hex(8)}.part"
+        file = open(part, "xb")  # noqa: SIM115  # the caller closes it
+        with contextlib.suppress(OSError):  # some network folders have no locks: nothing is removed there either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(part)):
+                return part, file
+        file.close()  # another process removed it before it was locked
+
+
+def _remove_stale_parts(folder: Path) -> None:
+    """Remove the temporary files of processes that are gone; what cannot be listed, locked or removed stays."""
+    with contextlib.suppress(OSError):
+        for name in filter(_PART.fullmatch, os.listdir(folder)):
+            with contextlib.suppress(OSError):
+                handle = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                with os.fdopen(handle, "r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if stat.S_ISREG(os.fstat(handle).st_mode):
+                        os.unlink(folder / name)

@@ -18,7 +18,7 @@ from torch import Tensor
 from flowedit.checks import check_image, describe, require
 from flowedit.kernels import planes
 from flowedit.photo import codec
-from flowedit.photo.files import _read, _same_file, write_atomically
+from flowedit.photo.files import open_input, same_file, write_atomically
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -178,7 +178,7 @@ def save(
     require(note is None or isinstance(note, dict), f"note must be a dict; got {describe(note)}", TypeError)
     if note is not None:
         codec.note_text(note)  # refuses before any work
-    own = photo is not None and photo.path is not None and _same_file(path, photo.path)
+    own = photo is not None and photo.path is not None and same_file(path, photo.path)
     require(overwrite or not own, f"output must not be the photo itself unless overwrite is set; got {path}",
             FileExistsError)  # fmt: skip
     deep = photo is not None and photo.pixels.dtype == np.uint16 and format in ("PNG", "TIFF")
@@ -206,7 +206,8 @@ def save(
 def read_note(path: str | Path) -> dict | None:
     """Return the provenance that `save` wrote into an image file, or None if it has none; errors as in
     `load`."""
-    data = _read(Path(path))
+    with open_input(path) as file:
+        data = file.read()
     try:
         return codec.decode_note(data)
     except ValueError as error:
@@ -214,7 +215,8 @@ def read_note(path: str | Path) -> dict | None:
 
 
 def _from_path(path: Path) -> Photo:
-    data = _read(path)
+    with open_input(path) as file:
+        data = file.read()
     try:
         raster = codec.decode(data)
     except ValueError as error:
