@@ -38,7 +38,7 @@ from flowedit.fit.iterate import iterate
 from flowedit.fit.loop import prepare_crop
 from flowedit.fit.views import crop_side
 from flowedit.guide.encoder import ClipEncoder, Encoder, load_encoder
-from flowedit.guide.targets import make_targets
+from flowedit.guide.targets import TargetSettings, make_targets
 from flowedit.photo.photo import Photo, load
 
 PROMPTS = ("a smiling face", "a sad face", "a surprised face", "big eyes", "a narrow nose", "red lipstick")
@@ -138,7 +138,7 @@ def descend(
             offsets = effective(field.on_grid(pixels.shape[-1]), weight, diffeomorphic=config.diffeomorphic)
             return encoder.image(warp(pixels, offsets))
 
-    target = make_targets(encoder, {prompt: 1.0}, look(), config.target, config.intensity)
+    target = make_targets(config.target, encoder, {prompt: 1.0}, look(), TargetSettings(config.intensity))
     optimizers = None if make is None else make(field)
     similar, met = [], []
     prompts, marks = {prompt: 1.0}, layer.crop.landmarks

@@ -26,10 +26,10 @@ class isolated(ContextDecorator):
     function modes. Deterministic mode, thread counts and generators stay the caller's. Calls may be nested and
     concurrent. User callbacks that are called inside see the inner state.
 
-    The default device is that of `torch.set_default_device` or `with torch.device(...)`, which are torch function modes;
-    all modes are switched off rather than another put on top, since nn.MultiheadAttention takes another path, with other
-    rounding, under any mode. For the same reason the default dtype, which belongs to the process, is set and not
-    imitated by a mode: while a call is inside, other threads too see float32; the last call to leave restores it.
+    `torch.set_default_device` and `with torch.device(...)` are torch function modes; all modes are switched off rather
+    than another put on top, since nn.MultiheadAttention takes another path, with other rounding, under any mode. For
+    the same reason the default dtype, which belongs to the process, is set and not imitated by a mode: while a call
+    is inside, other threads see float32 too; the last call to leave restores it.
 
     Args:
         grad: enable gradients and leave inference mode; False keeps the caller's gradient and inference modes.
@@ -46,7 +46,7 @@ class isolated(ContextDecorator):
         """Return a new instance for each call of a decorated function; ContextDecorator calls this."""
         return isolated(self._grad)
 
-    def __call__(self, func: Function) -> Function:  # type: ignore[override]
+    def __call__(self, func: Function) -> Function:
         require(
             not inspect.isgeneratorfunction(func),
             f"isolated must decorate a function; got the generator {func!r}",

@@ -21,9 +21,9 @@ from flowedit.fit.objective import grid_size
 from flowedit.fit.prepare import FaceTask, Task, prepare, resolve_encoder
 from flowedit.fit.terms import TERMS, Likeness, Term, flatten
 from flowedit.fit.views import crop_side
-from flowedit.guide.corpus import read_corpus
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
+from flowedit.guide.targets import target_name
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
 from flowedit.transform.bounds import Bound, bound_displacement, bound_identity, choose_strength
@@ -181,11 +181,11 @@ def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> 
     transforms = tuple(each.transform for each in fits)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     steps = len(history["text"])
-    corpus = {"corpus": read_corpus(config.corpus).name} if config.target == "projected" and config.corpus else {}
+    corpus = task.settings.corpus
     facts = {
         "encoder": guide.name,
-        "target": config.target if isinstance(config.target, str) else config.target.__name__,
-        **corpus,  # never its folder: facts go into the picture
+        "target": target_name(config.target),
+        **({} if corpus is None else {"corpus": corpus.name}),  # never its folder: facts go into the picture
         "field": config.field,
         "seed": config.seed,
         "steps": steps,

@@ -44,9 +44,7 @@ class Objective:
             still = crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1)
             unedited = look(self._pixels, *still, self._views.theta, self._views.gain, guide.size)
             embeddings = guide.image(unedited)
-        self._targets = make_targets(
-            guide, task.prompts, embeddings, str(config.target), config.intensity, basis=task.basis, alpha=config.alpha
-        )
+        self._targets = make_targets(config.target, guide, task.prompts, embeddings, task.settings)
         self._size = size = grid_size(self._field, crop.shape[-1])
         self._weight = F.interpolate(face.weight, (size, size), mode="area")
         free = torch.ones_like(self._weight[0])

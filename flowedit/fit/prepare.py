@@ -20,9 +20,8 @@ from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
 from flowedit.field.raster import RasterField
 from flowedit.fit.views import crop_side
-from flowedit.guide.corpus import find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder, load_encoder
-from flowedit.guide.targets import check_prompts, text_change
+from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.transform.bounds import transform_weight
@@ -56,7 +55,7 @@ class Task:
         prompts: text -> weight.
         guide: the encoder.
         config: the corpus of a projected target is named in it.
-        basis: (N, D) orthonormal rows of a projected target's subspace, or None.
+        settings: of the target, with its corpus.
         generator: source of everything random.
     """
 
@@ -65,7 +64,7 @@ class Task:
     prompts: Mapping[str, float]
     guide: Encoder
     config: Config
-    basis: Tensor | None
+    settings: TargetSettings
     generator: torch.Generator
 
 
@@ -89,17 +88,16 @@ def prepare(
     for text in prompts:
         if not guide.knows(text):
             warn(f"{guide.name} does not know {text!r} and may do anything; {LARGER}")
-    basis = None
-    if config.target == "projected":  # its corpus is found and read before any work
-        config = replace(config, corpus=config.corpus or find_corpus(guide, prompts))
-        corpus = read_corpus(str(config.corpus))
-        basis = span_corpus(guide, corpus, text_change(guide, prompts), config.components).vectors
+    numbers = {name: getattr(config, name) for name in ("intensity", "alpha", "corpus", "components")}
+    settings = make_settings(guide, prompts, config.target, **numbers)  # a corpus is found and read before any work
+    if config.corpus is None and settings.corpus is not None:
+        config = replace(config, corpus=settings.corpus.name)
     crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     generator = torch.Generator().manual_seed(config.seed)
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")
     faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
-    return Task(photo, faces, prompts, guide, config, basis, generator)
+    return Task(photo, faces, prompts, guide, config, settings, generator)
 
 
 def prepare_face(

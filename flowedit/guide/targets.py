@@ -1,26 +1,62 @@
-"""Where in the embedding space a photo is moved to."""
+"""Where in the embedding space a photo is moved to: targets by name, and the user's own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import require
-from flowedit.guide.corpus import embed_changes
+from flowedit.checks import describe, require
+from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder, check_prompt
 
-LEAST_SHARE = 0.05  # of a prompt's change, that must lie in its corpus' subspace
-AXIS = 1e-3  # of a prompt's change: an axis that holds less is not about it
+MIN_SHARE = 0.05  # of the requested change, that must lie in the subspace of its corpus
+MIN_COEFFICIENT = 1e-3  # of the requested change: an axis that holds less is not about it
+MIN_LENGTH = 1e-3  # of a sum of embeddings; a shorter one has no direction
 
 
-TARGETS = ("direction", "absolute", "projected")
+@dataclass(frozen=True, eq=False)
+class TargetSettings:
+    """What a target may depend on beside the prompts and the photo; see `make_settings`.
+
+    Attributes:
+        intensity: factor of the change of a direction.
+        alpha: strength of a projected target; 0 leaves the views' own embeddings.
+        corpus: prompts about one subject, or None.
+        basis: of the subspace that the corpus spans, (N, D) orthonormal rows in `basis.vectors`; None without a corpus.
+    """
+
+    intensity: float = 1.0
+    alpha: float = 1.0
+    corpus: Corpus | None = None
+    basis: Basis | None = None
+
+
+class Target(Protocol):
+    """Computes one target for each view of a face, once, before the loop."""
+
+    def __call__(
+        self, encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, settings: TargetSettings, /
+    ) -> Tensor:
+        """Compute the targets.
+
+        Args:
+            encoder: the guide.
+            prompts: text -> weight, a finite number other than 0.
+            embeddings: (n, D) float32 unit vectors, the unedited views, on the loop's device.
+            settings: the numbers and the corpus of the config.
+
+        Returns:
+            (n, D) finite, none zero, of any length; `make_targets` normalizes them.
+        """
 
 
 def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
-    """Read a prompt, or several with weights (negative to avoid), as a dict.
+    """Return a prompt, or several with weights (negative to avoid), as a dict.
 
     Raises:
         TypeError, ValueError: not text, empty, or a weight that is not a finite number other than 0.
@@ -47,84 +83,157 @@ def text_change(encoder: Encoder, prompts: Mapping[str, float]) -> Tensor:
     differences = embed_changes(encoder, list(prompts))
     weights = torch.tensor(list(prompts.values()), device=differences.device)
     total = weights @ differences
-    require(float(total.norm()) > 1e-3, f"prompts must not cancel each other; got {dict(prompts)}")
+    _check_sum(total, prompts)
     length = (weights.abs() @ differences.norm(dim=1)) / weights.abs().sum()
     return total if len(prompts) == 1 else total / total.norm() * length * float(weights.abs().max())
 
 
+def direction(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, settings: TargetSettings) -> Tensor:
+    """Add the prompts' change to each view's embedding: never 0/0 at the start, and what no prompt names stays."""
+    return embeddings + settings.intensity * text_change(encoder, prompts)
+
+
+def absolute(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, settings: TargetSettings) -> Tensor:
+    """Return the prompts' own embedding, summed by weight, for every view."""
+    total = torch.tensor(list(prompts.values()), device=embeddings.device) @ encoder.text(list(prompts))
+    _check_sum(total, prompts)
+    return total.expand_as(embeddings)
+
+
+def projected(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, settings: TargetSettings) -> Tensor:
+    """Move each view within the subspace of a corpus only (see `redistribute`); the largest weight scales alpha."""
+    basis = settings.basis
+    require(basis is not None, "a projected target must have a basis in its settings; got None")
+    assert basis is not None
+    alpha = settings.alpha * max(abs(weight) for weight in prompts.values())
+    return redistribute(embeddings, text_change(encoder, prompts), basis.vectors, alpha)
+
+
+TARGETS: dict[str, Target] = {"direction": direction, "absolute": absolute, "projected": projected}
+
+
+def resolve_target(target: str | Target) -> Target:
+    """Return the target of a name in TARGETS, or a callable as it is.
+
+    Raises:
+        ValueError: no such name.
+        TypeError: neither a name nor callable.
+    """
+    if isinstance(target, str):
+        require(target in TARGETS, f"target must be one of {', '.join(TARGETS)}, or a function; got {target!r}")
+        return TARGETS[target]
+    require(callable(target), f"target must be a name or a function; got {describe(target)}", TypeError)
+    return target
+
+
+def target_name(target: str | Target) -> str:
+    """Return the name of a target for facts and logs: of a callable its own name, or its type's."""
+    return target if isinstance(target, str) else getattr(target, "__name__", type(target).__name__)
+
+
+def make_settings(
+    encoder: Encoder,
+    prompts: Mapping[str, float],
+    target: str | Target = "direction",
+    *,
+    intensity: float = 1.0,
+    alpha: float = 1.0,
+    corpus: str | None = None,
+    components: int | None = None,
+) -> TargetSettings:
+    """Find or read the corpus and span its subspace, once for all faces, where the target has use for one.
+
+    Args:
+        encoder: embeds the corpus.
+        prompts: text -> weight.
+        target: `projected` always has a corpus, the user's own function if `corpus` is set.
+        intensity: see `TargetSettings`.
+        alpha: see `TargetSettings`.
+        corpus: names or a file as of `read_corpus`; None finds the prompts' own.
+        components: see `span_corpus`.
+
+    Raises:
+        TypeError, ValueError: no such target, bad corpus or components, or prompts that cancel.
+    """
+    compute = resolve_target(target)
+    if compute is not projected and (corpus is None or compute in TARGETS.values()):
+        return TargetSettings(intensity, alpha)
+    prompts_of = read_corpus(corpus) if corpus is not None else find_corpus(encoder, prompts)
+    basis = span_corpus(encoder, prompts_of, text_change(encoder, prompts), components)
+    return TargetSettings(intensity, alpha, prompts_of, basis)
+
+
 def make_targets(
+    target: str | Target,
     encoder: Encoder,
     prompts: Mapping[str, float],
     embeddings: Tensor,
-    kind: str,
-    intensity: float = 1.0,
-    *,
-    basis: Tensor | None = None,
-    alpha: float = 1.0,
+    settings: TargetSettings | None = None,
 ) -> Tensor:
-    """Make one target for each view, before the loop.
-
-    `direction`: the view's own embedding plus the text difference, so it is never 0/0 at the start and keeps
-    what the prompt does not name. `absolute`: the prompts' embedding itself. `projected`: see `redistribute`; the
-    prompts' summed difference is what is asked for, and their largest weight scales alpha.
+    """Compute one target for each view and normalize it.
 
     Args:
+        target: a name in TARGETS or a callable.
         encoder: embeds the prompts.
         prompts: text -> weight.
-        embeddings: (n, D) the unedited views.
-        kind: "direction", "absolute" or "projected".
-        intensity: scales the difference of a direction; the others have none.
-        basis: (N, D) orthonormal rows, for a projected target.
-        alpha: strength of a projected target; 0 leaves the views' own embeddings.
+        embeddings: (n, D) unit vectors, the unedited views.
+        settings: None is `TargetSettings()`.
 
     Returns:
-        (n, D) unit vectors.
+        (n, D) unit vectors of the embeddings' dtype and device.
+
+    Raises:
+        TypeError, ValueError: no such target, or a result of another shape, not finite, or zero.
     """
-    if kind == "direction":
-        return F.normalize(embeddings + intensity * text_change(encoder, prompts), dim=-1)
-    if kind == "projected":
-        assert basis is not None
-        strength = alpha * max(abs(weight) for weight in prompts.values())
-        return F.normalize(redistribute(embeddings, text_change(encoder, prompts), basis, strength), dim=-1)
-    weights = torch.tensor(list(prompts.values()), device=embeddings.device)
-    total = weights @ encoder.text(list(prompts))
-    require(float(total.norm()) > 1e-3, f"prompts must not cancel each other; got {dict(prompts)}")
-    return F.normalize(total, dim=-1).expand_as(embeddings)
+    compute = resolve_target(target)
+    result = compute(encoder, prompts, embeddings, settings or TargetSettings())
+    name, shape = target_name(target), tuple(embeddings.shape)
+    tensor = isinstance(result, Tensor)
+    require(tensor, f"target {name} must return a tensor {shape}; got {describe(result)}", TypeError)
+    require(tuple(result.shape) == shape, f"target {name} must return {shape}; got {tuple(result.shape)}")
+    lengths = result.norm(dim=-1)
+    usable = bool((torch.isfinite(lengths) & (lengths > 0)).all())
+    require(usable, f"target {name} must return finite vectors other than 0; got lengths {lengths.tolist()}")
+    return F.normalize(result.detach().to(embeddings), dim=-1)
 
 
 def redistribute(embeddings: Tensor, change: Tensor, basis: Tensor, alpha: float) -> Tensor:
-    """Move what embeddings have in a subspace towards what is asked for, and leave the rest.
+    """Move what embeddings have in a subspace towards the requested change, and keep the rest.
 
     CLIP-PAE (Zhou et al. 2023, Sec. 4): with w and d the parts of an embedding and of the text in the subspace, c_k and
     d_k their coefficients and r the rest of the embedding,
 
         sum_k (c_k - alpha |c_k|) b_k + (alpha sum_k |c_k| / sum_k d_k) d + r:
 
-    each axis gives up alpha of its size and the text gets it, so the sum of the coefficients is kept. We differ: the
-    text is its difference from "a face", since embeddings of text share a large part that says nothing; only its part
-    in the subspace is added (their code adds all of it, which changes the rest); and each axis is turned so that
-    d_k >= 0, and c_k >= 0 where d_k is nothing, so that neither the order nor the signs of the axes matter.
+    each axis loses alpha of its size and the text gains it, so the sum of the coefficients stays. Differs: the text
+    is its difference from "a face", since embeddings of text share a large part; only its part in the subspace is
+    added (their code adds all of it, which changes the rest); and each axis is turned so that d_k >= 0, and c_k >= 0
+    where d_k is next to 0, so that neither the order nor the signs of the axes matter.
 
     Args:
         embeddings: (n, D) unit vectors.
-        change: (D,) what is asked for, any length but 0.
+        change: (D,) the requested change, of any length but 0.
         basis: (N, D) orthonormal rows.
-        alpha: 0 is no change; 1 gives the text all that the subspace holds.
+        alpha: 0 is no change; at 1 the text gains all that the subspace holds.
 
     Returns:
         (n, D), not of unit length.
 
     Raises:
-        ValueError: next to nothing of the change lies in the subspace.
+        ValueError: less than MIN_SHARE of the change lies in the subspace.
     """
     c, d = embeddings @ basis.T, F.normalize(change, dim=0) @ basis.T  # (n, N), (N,)
     require(
-        float(d.abs().sum()) > LEAST_SHARE,
+        float(d.abs().sum()) > MIN_SHARE,
         "the prompt must be about what its corpus is about; the corpus has next to nothing of it: "
         "choose another by corpus= (--corpus), more components, or a file of your own with prompts like it",
     )
-    about = d.abs() > AXIS
+    about = d.abs() > MIN_COEFFICIENT
     sign = torch.where(about, d.sign(), torch.where(c < 0, -1.0, 1.0))
     c, d = c * sign, torch.where(about, d.abs(), 0.0)  # (n, N) and (N,), of axes b_k sign_k
     added = alpha * c.abs().sum(1, keepdim=True) / d.sum() * d - alpha * c.abs()
     return embeddings + (added * sign) @ basis
+
+
+def _check_sum(total: Tensor, prompts: Mapping[str, float]) -> None:
+    require(float(total.norm()) > MIN_LENGTH, f"prompts must not cancel each other; got {dict(prompts)}")
