@@ -120,7 +120,7 @@ def find_portraits(folder: str | Path, *, match: str = "", people: str = "all") 
         ValueError: no folder, no such picture, `people` misspelt, or a name without a person's digits.
     """
     require(Path(folder).is_dir(), f"FOLDER must be a folder of portraits; got {str(folder)!r}")
-    everything, _ = find_photos([str(folder)])
+    everything = find_photos([str(folder)]).paths
     wanted = [path for path in everything if match in path.name]
     if people != "all":
         split = re.fullmatch(r"(first|after):(\d+)", people)

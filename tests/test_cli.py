@@ -224,7 +224,7 @@ def test_a_missing_photo_is_one_line(calls, capsys):
 def test_an_impossible_result_is_said_before_the_work(calls, capsys):
     touch("face.jpg")
     assert main(["edit", "face.jpg", "sad", "-o", "gone/out.png"]) == 1
-    assert capsys.readouterr().err.startswith("flowedit: cannot write gone/out.png: folder ")
+    assert capsys.readouterr().err.startswith("flowedit: --out: cannot write gone/out.png: folder ")
     assert main(["edit", "face.jpg", "sad", "-o", "out.bmp"]) == 1
     assert capsys.readouterr().err.startswith("flowedit: --out must end in one of .png, ")
     assert calls == []
