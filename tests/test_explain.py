@@ -16,6 +16,7 @@ import torch
 
 from flowedit.edit import Edit, load
 from flowedit.face.crop import Crop
+from flowedit.face.part_tint import PartTint
 from flowedit.face.regions import region_mask
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
@@ -360,10 +361,10 @@ def test_the_background_is_what_lies_off_the_face():
 
 def test_colors_of_parts_add_and_are_taken_back():
     edit = make_edit()
-    field = RasterField(4, 4, n_parts=5)
+    part_tint = PartTint(torch.zeros(5, 16, 16, dtype=torch.uint8), torch.eye(3).repeat(5, 1, 1), 0.15)
     with torch.no_grad():
-        field.palette[0, 0] = 0.05
-    edit = replace(edit, transforms=(replace(edit.transforms[0], field=field),))
+        part_tint.amounts[0, 0] = 0.05
+    edit = replace(edit, transforms=(replace(edit.transforms[0], part_tint=part_tint),))
     lips = face(edit)["parts"]["lips"][0]
     assert lips == pytest.approx(0.05, abs=2e-3)
     assert face(edit + 0.5 * edit)["parts"]["lips"][0] == pytest.approx(1.5 * lips, abs=2e-4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from flowedit.face.crop import Crop
+from flowedit.face.part_tint import PartTint
 from flowedit.field.hashgrid import HashField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
@@ -67,9 +68,9 @@ def test_a_field_follows_the_landmarks():
     place, move = strongest(carried)
     assert torch.allclose(place, THERE[54], atol=0.04) and (place - corner).norm() > 0.08
     assert move[0] > 0 > move[1]
-    color = carried.at(THERE[54][None])[1][0]
+    color = carried.at_points(THERE[54][None])[1][0]
     assert color[0] > 0.035 and color[1:].abs().max() < 1e-3
-    still = carried.at(THERE[[0, 8, 16]])[0]
+    still = carried.at_points(THERE[[0, 8, 16]])[0]
     assert still.abs().max() < 1e-3
 
 
@@ -77,7 +78,7 @@ def test_a_shift_turns_and_stretches_with_the_face():
     wide = carry_field(bump(HERE[51], size=0.3), HERE, face(mouth_half=0.3))
     narrow = carry_field(bump(HERE[51], size=0.3), HERE, face(mouth_half=0.12))
     at = torch.tensor([[0.0, 0.4]])
-    assert wide.at(at)[0][0, 0] > 1.1 * 0.02 > 0.02 > 1.1 * narrow.at(at)[0][0, 0]
+    assert wide.at_points(at)[0][0, 0] > 1.1 * 0.02 > 0.02 > 1.1 * narrow.at_points(at)[0][0, 0]
 
 
 @pytest.mark.parametrize("diffeomorphic", [False, True])
@@ -93,22 +94,23 @@ def test_the_same_face_gives_the_same_field(kind, diffeomorphic):
     same = carry_field(field, HERE, HERE)
     assert same.diffeomorphic == diffeomorphic
     inner = (pixel_centers(32).reshape(-1, 2) * 0.8).contiguous()
-    for a, b in zip(field.at(inner), same.at(inner), strict=True):
+    for a, b in zip(field.at_points(inner), same.at_points(inner), strict=True):
         most = float(a.detach().abs().max())
         assert most > 0.01 and torch.allclose(a, b, atol=0.03 * most)
 
 
 def test_colors_of_the_parts_come_along_and_masks_are_drawn_anew():
-    field = RasterField(8, 8, n_parts=5)
+    part_tint = PartTint(torch.zeros(5, 128, 128, dtype=torch.uint8), torch.eye(3).repeat(5, 1, 1), 0.15)
     with torch.no_grad():
-        field.palette[0] = torch.tensor([0.05, 0.0, 0.0])
+        part_tint.amounts[0] = torch.tensor([0.05, 0.0, 0.0])
     matrix = torch.tensor([[60.0, 0, 64], [0, 60.0, 64]], dtype=torch.float64)
     photo = load(torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0)))
-    carried = carry_transform(FieldTransform(field, Crop(matrix, HERE)), photo, Crop(matrix, THERE), "landmarks").field
-    lips = carried.parts[0].float()
+    transform = FieldTransform(RasterField(8, 8), Crop(matrix, HERE), part_tint=part_tint)
+    carried = carry_transform(transform, photo, Crop(matrix, THERE), "landmarks").part_tint
+    lips = carried.masks[0].float()
     middle = (pixel_centers(128) * lips[..., None]).sum((0, 1)) / lips.sum()
     assert middle[1] == pytest.approx(0.5, abs=0.05)
-    assert torch.allclose(carried.part_colors(), field.part_colors())
+    assert torch.allclose(carried.colors(), part_tint.colors()) and part_tint.colors().any()
 
 
 def test_by_frame_the_field_stays_where_it_is_in_the_crop():

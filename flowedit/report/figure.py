@@ -133,9 +133,9 @@ def _draw(
     before, after = (images.quantize(picture, np.float32) for picture in pictures)
     _show(axes[0], "Photo", before)
     axes[0].set_ylabel(label, fontsize=12, color="black")
-    name, most = max(report.regions.items(), key=lambda item: item[1].movement_px, default=("", None))
-    still = most is None or most.direction == "still"
-    _show(axes[1], "Edited", after, "" if still else f"moved most: {name}, {most.direction}")
+    most = max(report.regions, key=lambda name: report.regions[name].movement_px, default=None)
+    direction = "still" if most is None else report.regions[most].direction
+    _show(axes[1], "Edited", after, "" if direction == "still" else f"moved most: {most}, {direction}")
 
     gray = after.mean(-1, keepdims=True).repeat(3, axis=-1)
     note = _draw_arrows(axes[2], sample, crop.side_px)
