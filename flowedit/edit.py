@@ -95,7 +95,7 @@ class Edit:
         Raises:
             ValueError: the edit has no photo yet, or a number is not finite.
         """
-        return self._shown(strength, shape, color).tensor()
+        return self.edited.at(strength, shape=shape, color=color).tensor()
 
     def save(
         self,
@@ -120,14 +120,16 @@ class Edit:
         used = self.strength if strength is None else strength
         facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self._unmeasured()
         note = {**replace(self, facts=facts).provenance(), "strength": used, "shape": shape, "color": color}
-        picture = self.render(used, shape=shape, color=color)
-        return images.save(path, picture, photo=self.photo, overwrite=overwrite, note=note)
+        edited = self.edited.at(used, shape=shape, color=color)
+        return images.save(
+            path, lambda dtype: edited.pixels(dtype=dtype), photo=edited.original, overwrite=overwrite, note=note
+        )
 
     def to_pil(self, strength: float | None = None) -> Image:
         """Render to a Pillow image: RGB, or RGBA where the photo has alpha."""
         from PIL import Image
 
-        edited = self._shown(strength)
+        edited = self.edited.at(strength)
         photo, pixels = edited.original, edited.pixels()
         if photo.alpha is not None:
             top = np.iinfo(photo.alpha.dtype).max if photo.alpha.dtype.kind == "u" else 1
@@ -354,11 +356,6 @@ class Edit:
     def edited(self) -> EditedPhoto:
         """The photo with the edit at its own strength: pictures, offsets and crops of it."""
         return EditedPhoto(self.photo, self.transforms, self.strength)
-
-    def _shown(self, strength: float | None, shape: float = 1.0, color: float = 1.0) -> EditedPhoto:
-        strength = self.strength if strength is None else strength
-        require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
-        return EditedPhoto(self.photo, self.transforms, strength, shape, color)
 
     @property
     def origin(self) -> str | None:

@@ -14,13 +14,14 @@ from benchmarks import judge
 from benchmarks.common import PeakMemory, Timer, environment, find_portraits, finite, tell_peak
 from benchmarks.edit import make_config, values_of
 from benchmarks.loop import count_calls, descend, middle, ways
-from benchmarks.sheet import CELL_PX, HEAD_PX, save_sheets
+from benchmarks.sheet import CELL_PX, save_sheets
 from benchmarks.table import format_table, summarize
 from flowedit.config import Config
 from flowedit.face.crop import Crop
 from flowedit.field.raster import RasterField
 from flowedit.guide.encoder import load_encoder
 from flowedit.photo.photo import load
+from flowedit.report.strips import HEAD_PX
 from flowedit.transform.transforms import FieldTransform
 
 

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +23,19 @@ from flowedit.app.cli import main
 from flowedit.app.options import parse_prompts
 from flowedit.app.paths import WrongUsage
 from flowedit.kernels import available
+
+
+class StubPhoto:
+    """Black at strength 0, and white at any other."""
+
+    def __init__(self, level=255):
+        self.level = level
+
+    def at(self, strength=None, **scales):
+        return StubPhoto(0 if strength == 0 else 255)
+
+    def pixels(self):
+        return np.full((4, 6, 3), self.level, np.uint8)
 
 
 class StubEdit:
@@ -42,8 +56,9 @@ class StubEdit:
     def plot(self, path):
         Path(path).write_text("plot")
 
-    def render(self, strength=None, shape=1.0, color=1.0):
-        return torch.full((1, 3, 4, 6), 0.0 if strength == 0 else 1.0)
+    @property
+    def edited(self):
+        return StubPhoto()
 
     def provenance(self):
         return {"tool": "flowedit"}

@@ -140,7 +140,7 @@ def test_an_area_that_is_only_moved_or_only_tinted():
     layer = FieldTransform(FIELDS["raster"], whole_crop(photo))
     both = render(photo, [layer])
     moved, tinted = render(photo, [layer], color=0.0), render(photo, [layer], shape=0.0)
-    inner = (moved > 0.2) & (moved < 0.8) & (both > 0) & (both < 1)
+    inner = (moved > 0.2) & (moved < 0.8) & (tinted > 0) & (tinted < 1)
     torch.testing.assert_close((both - moved)[inner], (tinted - photo.tensor())[inner], atol=1e-5, rtol=0)
     assert not torch.equal(moved, photo.tensor()) and not torch.equal(tinted, photo.tensor())
 

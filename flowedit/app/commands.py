@@ -107,12 +107,12 @@ class SweepCommand(Asked):
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
-        from flowedit.report.strips import ANIMATIONS, STRIPS, check_animation
+        from flowedit.report.strips import ANIMATIONS, check_animation
 
         if self.animation is not None and not self.animation.is_dir():
             check_animation(self.animation)
         return [
-            Target("--out", self.out, "_sweep.png", tuple(STRIPS), optional=False),
+            Target("--out", self.out, "_sweep.png", tuple(FORMATS), optional=False),
             Target("--animation", self.animation, "_sweep.gif", ANIMATIONS),
         ]
 
@@ -149,12 +149,10 @@ class VaryCommand(Asked):
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
-        from flowedit.report.strips import STRIPS
-
         return [
             Target("--out", self.out, "_variant.png", tuple(FORMATS), optional=False, copies=self.n),
             Target("--save-edits", self.save_edits, EDIT_FILE, (EDIT_FILE,), copies=self.n),
-            Target("--sheet", self.sheet, "_variants.png", tuple(STRIPS)),
+            Target("--sheet", self.sheet, "_variants.png", tuple(FORMATS)),
         ]
 
     def make(self, photo: Path) -> list[Edit]:

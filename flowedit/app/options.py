@@ -6,7 +6,7 @@ import html
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,8 @@ class Output(Group):
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Write one edit's picture, and the rest as asked."""
+        from flowedit.report.strips import save_sheet
+
         (edit,) = edits
         scales: dict[str, Any] = {"strength": self.strength, "shape": self.shape, "color": self.color}
         (out,) = files["--out"]
@@ -73,7 +75,8 @@ class Output(Group):
         for path in files.get("--plot", ()):
             edit.plot(path)
         for path in files.get("--sheet", ()):
-            save_sheet(edit, path, scales)
+            pair = [each.pixels() for each in (edit.edited.at(0.0), edit.edited.at(**scales))]
+            save_sheet(path, [pair], note=edit.provenance())
         if self.strength is None:
             return [describe_strength(out, edit)]
         return [f"{out}: strength {self.strength:.2f} (as asked)"]
@@ -133,15 +136,6 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
     if size > most:
         raise WrongUsage(f"prompts must take at most {most} bytes in a picture's record; got {size}")
     return texts[0] if weights == {texts[0]: 1.0} else weights
-
-
-def save_sheet(edit: Edit, path: Path, scales: Mapping[str, Any]) -> None:
-    """Write the photo and the edit side by side."""
-    import torch
-
-    from flowedit.photo.photo import save
-
-    save(path, torch.cat([edit.render(strength=0.0), edit.render(**scales)], dim=3), note=edit.provenance())
 
 
 def describe_strength(where: Path | str, edit: Edit) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,7 +143,7 @@ def quantize(image: Tensor, dtype: np.dtype | type) -> np.ndarray:
 
 def save(
     path: str | Path,
-    image: Tensor,
+    image: Tensor | Callable[[np.dtype], np.ndarray],
     *,
     photo: Photo | None = None,
     overwrite: bool = False,
@@ -156,9 +157,10 @@ def save(
     dropped with a warning. A float photo is written in 8 bits.
 
     Args:
-        path: output; an existing file is replaced, unless it is the photo's own file and `overwrite` is
-        False. image: (1, 3, H, W) or (3, H, W), clamped to [0, 1], of the photo's size where a photo is
-        given. photo: the photo that the image is an edit of.
+        path: output; an existing file is replaced, unless it is the photo's own file and `overwrite` is False.
+        image: (1, 3, H, W) or (3, H, W), clamped to [0, 1], of the photo's size where a photo is given; or a function
+            that makes (H, W, 3) pixels of the dtype it is called with, uint8 or uint16.
+        photo: the photo that the image is an edit of.
         overwrite: allow replacing the photo's own file.
         note: provenance, written as JSON into the file's metadata, see `read_note`.
         quality: 1 to 100, JPEG and WebP only.
@@ -183,7 +185,7 @@ def save(
             FileExistsError)  # fmt: skip
     deep = photo is not None and photo.pixels.dtype == np.uint16 and format in ("PNG", "TIFF")
     dtype = np.dtype(np.uint16 if deep else np.uint8)
-    pixels = quantize(image, dtype)
+    pixels = image(dtype) if callable(image) else quantize(image, dtype)
     height, width = pixels.shape[:2]
     limit = codec.MAX_SIDE_PX[format]
     require(max(height, width) <= limit, f"a {format} side must be at most {limit} pixels; got {width} x {height}")

@@ -1,4 +1,4 @@
-"""One edit at many strengths: a strip of pictures, and an animation."""
+"""Many pictures on one sheet, and one edit at many strengths: a strip, and an animation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import numpy as np
 
 from flowedit.checks import require
 from flowedit.photo.files import write_atomically
-from flowedit.photo.photo import quantize
+from flowedit.photo.photo import quantize, save
 from flowedit.transform.render import EditedPhoto
 
 SIDE_PX = 384  # of one picture; even, as video asks for
-HEAD_PX = 30  # for the strengths' names
+HEAD_PX = 30  # for a heading or a label
 FRAMES, RATE = 24, 16  # one way, and a second
-STRIPS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 ANIMATIONS = (".gif", ".mp4")
 
 
@@ -45,7 +44,7 @@ def save_strip(edited: EditedPhoto, path: str | Path, strengths: Sequence[float]
 
     Args:
         edited: has a photo.
-        path: ends in .png or .jpg.
+        path: see `save_sheet`.
         strengths: see `frames`; the edit's own is put among them.
 
     Raises:
@@ -54,7 +53,7 @@ def save_strip(edited: EditedPhoto, path: str | Path, strengths: Sequence[float]
     """
     shown = sorted({*strengths, edited.strength})
     names = [f"strength {each:.3g}{' (its own)' if each == edited.strength else ''}" for each in shown]
-    return _draw_strip(Path(path), names, frames(edited, shown))
+    return save_sheet(path, [frames(edited, shown)], names)
 
 
 def save_variants(edits: Sequence[EditedPhoto], path: str | Path) -> Path:
@@ -62,14 +61,14 @@ def save_variants(edits: Sequence[EditedPhoto], path: str | Path) -> Path:
 
     Args:
         edits: of one photo, at least one.
-        path: ends in .png or .jpg.
+        path: see `save_sheet`.
 
     Raises:
         ValueError, OSError: see `save_strip`.
     """
     names = ["photo", *(f"variant {i}" for i in range(1, len(edits) + 1))]
     pictures = [*frames(edits[0], [0.0]), *(frames(edited, [edited.strength])[0] for edited in edits)]
-    return _draw_strip(Path(path), names, pictures)
+    return save_sheet(path, [pictures], names)
 
 
 def save_animation(edited: EditedPhoto, path: str | Path, most: float | None = None) -> Path:
@@ -103,21 +102,49 @@ def save_animation(edited: EditedPhoto, path: str | Path, most: float | None = N
     return write_atomically(path, lambda file: file.writelines([memory.getvalue()]))
 
 
-def _draw_strip(path: Path, names: Sequence[str], pictures: Sequence[np.ndarray]) -> Path:
+def save_sheet(
+    path: str | Path,
+    rows: Sequence[Sequence[np.ndarray]],
+    headings: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    note: dict[str, Any] | None = None,
+) -> Path:
+    """Write a contact sheet: pictures in rows and columns.
+
+    Args:
+        path: ends as a photo's file may.
+        rows: (h, w, 3) uint8 pictures, all of one size.
+        headings: one for each column, written above it; none leaves no room for them.
+        labels: one for each row, written small into its first picture.
+        note: a record for the file, see `photo.save`.
+
+    Raises:
+        ValueError: another kind of file.
+        OSError: it cannot be written.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
-    check_strip(path)
-    sheet = Image.new("RGB", (SIDE_PX * len(names), HEAD_PX + SIDE_PX), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
-        draw.text((i * SIDE_PX + 8, 6), name, "black", ImageFont.load_default(16))
-        sheet.paste(Image.fromarray(picture), (i * SIDE_PX, HEAD_PX))
-    return write_atomically(path, lambda file: sheet.save(file, format=STRIPS[path.suffix.lower()], quality=92))
+    def write(canvas: np.ndarray, place: tuple[int, int], text: str, size: int, **how: Any) -> None:
+        top, left = place
+        line = Image.fromarray(canvas[top : top + HEAD_PX, left:])
+        ImageDraw.Draw(line).text((6, 5), text, font=ImageFont.load_default(size), **how)
+        canvas[top : top + HEAD_PX, left:] = line
 
+    def draw(dtype: np.dtype) -> np.ndarray:
+        height, width, _ = rows[0][0].shape
+        head = HEAD_PX if headings else 0
+        canvas = np.full((head + height * len(rows), width * len(rows[0]), 3), 255, dtype)
+        for i, row in enumerate(rows):
+            for j, picture in enumerate(row):
+                canvas[head + i * height : head + (i + 1) * height, j * width : (j + 1) * width] = picture
+        for j, heading in enumerate(headings):
+            write(canvas, (0, j * width), heading, 16, fill="black")
+        for i, label in enumerate(labels):
+            how = {"fill": "white", "stroke_width": 1, "stroke_fill": "black"}
+            write(canvas, (head + (i + 1) * height - HEAD_PX, 0), label, 11, **how)
+        return canvas
 
-def check_strip(path: Path) -> None:
-    """Refuse, before any work, a file that `save_strip` could not write."""
-    require(path.suffix.lower() in STRIPS, f"a strip must be a {', '.join(STRIPS)} file; got {path}")
+    return save(path, draw, note=note)
 
 
 def check_animation(path: Path) -> None:

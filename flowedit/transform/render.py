@@ -49,9 +49,15 @@ class EditedPhoto:
         assert self.photo is not None  # for the type checker
         return self.photo
 
-    def at(self, strength: float) -> EditedPhoto:
-        """Return the same at another strength, which reads the crops of the photo once for all strengths."""
-        other = EditedPhoto(self.photo, self.transforms, strength, self.shape, self.color)
+    def at(self, strength: float | None = None, *, shape: float = 1.0, color: float = 1.0) -> EditedPhoto:
+        """Return the same at another strength, None for this one; crops of the photo are read once for all strengths.
+
+        Raises:
+            ValueError: the strength is not finite.
+        """
+        strength = self.strength if strength is None else strength
+        require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
+        other = EditedPhoto(self.photo, self.transforms, strength, shape, color)
         object.__setattr__(other, "_unedited", self._unedited)
         return other
 
