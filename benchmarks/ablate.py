@@ -16,11 +16,11 @@ from typing import Any
 
 from benchmarks import judge
 from benchmarks.common import environment, finite, write_report
-from benchmarks.edit import faces_of, find_asked, make_config, run, settings_of, shared_options
+from benchmarks.edit import faces_of, find_asked, make_config, run, shared_options
 from benchmarks.table import COLUMNS, align, average
 from flowedit import Config
 from flowedit.checks import require
-from flowedit.fit.loop import resolve_encoder
+from flowedit.fit.prepare import resolve_encoder
 from flowedit.guide.encoder import Encoder
 from flowedit.photo.files import write_atomically
 
@@ -31,12 +31,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "representation": ("field=raster", "field=hash"),
     "target": ("target=direction", "target=absolute", "target=projected"),
     "views": ("views=1", "views=2", "views=4"),
-    "smoothness": ("smooth=0", "smooth=0.03", "smooth=0.3"),
-    "small": ("small=0", "small=4", "small=8"),
-    "around": ("around=1", "around=3", "around=8"),
+    "bending": ("weights.bending=0", "weights.bending=0.03", "weights.bending=0.3"),
+    "shift": ("weights.shift=0", "weights.shift=4", "weights.shift=8"),
+    "background": ("weights.background=1", "weights.background=3", "weights.background=8"),
     "diffeomorphic": ("diffeomorphic=False", "diffeomorphic=True"),
     "max_shift": ("max_shift=0.02", "max_shift=0.045", "max_shift=0.09"),
-    "lattice": ("coord_size=8", "coord_size=16", "coord_size=32"),
+    "lattice": ("raster.coord_size=8", "raster.coord_size=16", "raster.coord_size=32"),
 }
 CHANGES = {"effect": "{:+.2f}", "elsewhere": "{:+.2f}", "identity_median": "{:+.3f}"}  # told against the default too
 SHOWN = ("n", "right", *CHANGES, "strength", "folds", "bend", "seconds", "encoder_calls")
@@ -48,10 +48,10 @@ def name_of(setting: str) -> str:
     return DEFAULT if make_config([setting]) == Config() else setting
 
 
-def variants(groups: Sequence[str]) -> dict[str, Config]:
-    """Return the default, once and first, and each change of the groups."""
+def variants(groups: Sequence[str], base: Config | None = None) -> dict[str, Config]:
+    """Return the default, once and first, and each change of the groups; `base` in place of Config's defaults."""
     names = [name_of(setting) for group in groups for setting in GROUPS[group]]
-    return {DEFAULT: Config()} | {name: make_config([name]) for name in names if name != DEFAULT}
+    return {DEFAULT: base or Config()} | {name: make_config([name], base) for name in names if name != DEFAULT}
 
 
 def setup_of(options: argparse.Namespace, encoder: Encoder, config: Config) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def setup_of(options: argparse.Namespace, encoder: Encoder, config: Config) -> d
         "limit": options.limit,
         "prompts": options.prompts,
         "encoder": encoder.name,
-        "config": settings_of(config),
+        "config": config.to_dict(),
     }
 
 
@@ -89,7 +89,9 @@ def measure_all(options: argparse.Namespace, encoder: Encoder | None) -> dict[st
     """Return each variant's report, measured now or before; of one that failed, `error` in one line."""
     about = environment()
     encoder = encoder or resolve_encoder(options.encoder, Config())
-    chosen = {name: (config, options.out / f"{name}.json") for name, config in variants(options.groups).items()}
+    chosen = {
+        name: (config, options.out / f"{name}.json") for name, config in variants(options.groups, options.base).items()
+    }
     if options.fresh:
         for _, path in chosen.values():  # all at once: what an interrupted call leaves is then as fresh
             path.unlink(missing_ok=True)
@@ -205,7 +207,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         require(shape, f"--prompts must name one or more of {', '.join(judge.GEOMETRY)}; got {options.prompts}")
         find_asked(options)
-    except ValueError as error:
+        options.base = Config.from_toml(options.config) if options.config else None
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     return options
 

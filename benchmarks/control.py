@@ -23,13 +23,12 @@ from flowedit.checks import require
 from flowedit.face.regions import face_distance
 from flowedit.field.raster import RasterField
 from flowedit.fit.judge import judge_edit, measure_similarity
-from flowedit.fit.loop import resolve_encoder
+from flowedit.fit.prepare import resolve_encoder
 from flowedit.fit.variants import spread
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import text_change
 from flowedit.photo.photo import load as load_photo
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transfer import fit_field
 from flowedit.transform.transforms import FieldTransform
 
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose")
@@ -187,7 +186,7 @@ def plant(portrait: Portrait, prompt: str, guide: Encoder) -> Edit:
         with torch.no_grad():
             color += LOUD / 6 * slope.sign()
             color.clamp_(-LOUD, LOUD)
-    field = fit_field(torch.zeros(2, 4, 4), color.detach()[0], RasterField(4, 4, max_tint=2 * LOUD))
+    field = RasterField.from_offsets(torch.zeros(2, 4, 4), color.detach()[0], 0.045, 2 * LOUD)
     return Edit(photo, (FieldTransform(field, portrait.crop),), prompts)
 
 

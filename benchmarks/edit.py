@@ -6,7 +6,7 @@ import argparse
 import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop, extract
 from flowedit.face.detect import Face, face_crop
 from flowedit.face.measures import measure
-from flowedit.fit.loop import resolve_encoder
+from flowedit.fit.prepare import resolve_encoder
 from flowedit.guide.encoder import Encoder
 from flowedit.photo.photo import load as load_photo
 
@@ -148,28 +148,28 @@ def compare(portrait: Portrait, edit: Edit, sd: Mapping[str, float]) -> tuple[di
     return numbers, thumbnail(extract(photo, portrait.crop, CELL_PX))
 
 
-def make_config(settings: Sequence[str]) -> Config:
-    """Build a Config from NAME=VALUE texts; hash.NAME=VALUE sets a number of the hash grid.
+def make_config(settings: Sequence[str], base: Config | None = None) -> Config:
+    """Change a Config by NAME=VALUE texts; GROUP.NAME=VALUE sets a number of a group, as weights.shift=8.
 
     Raises:
         ValueError: not NAME=VALUE, no such name, or a value that Config refuses.
     """
-    config = Config()
+    config = base or Config()
     for setting in settings:
         name, sign, text = setting.partition("=")
-        group, dot, inner = name.partition(".")
-        names = {f.name for f in fields(config.hash if dot else config)}
-        known = (group == "hash" and inner in names) if dot else (name in names and name != "hash")
-        require(bool(sign) and known, f"--set must be NAME=VALUE with a name of Config; got {setting!r}")
+        require(bool(sign), f"--set must be NAME=VALUE with a name of Config; got {setting!r}")
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
+        *groups, last = name.split(".")
+        nested: dict[str, Any] = {last: value}
+        for group in reversed(groups):
+            nested = {group: nested}
         try:
-            changed = {"hash": replace(config.hash, **{inner: value})} if dot else {name: value}
-            config = replace(config, **changed)
-        except TypeError as error:
-            raise ValueError(f"--set must give {name} a value of its type; got {setting!r}") from error
+            config = Config.from_dict(nested, config)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--set {setting}: {error}") from error
     return config
 
 
@@ -229,6 +229,7 @@ def shared_options(name: str, about: str | None, prompts: Sequence[str], limit: 
     parser.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
     parser.add_argument("--limit", type=int, default=limit, help="edit this many portraits; the population stays whole")
     parser.add_argument("--encoder", help="as for flowedit edit; default: the shipped one")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings in place of the defaults")
     return parser
 
 
@@ -259,16 +260,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     settings = [*options.set, *([f"field={options.field}"] if options.field else [])]
     try:
-        options.config = make_config([*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])])
+        base = Config.from_toml(options.config) if options.config else None
+        options.config = make_config([*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])], base)
         find_asked(options)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     return options
-
-
-def settings_of(config: Config) -> dict[str, Any]:
-    """Return a Config as JSON can say it."""
-    return {**asdict(config), "mask": str(config.mask or "") or None}
 
 
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
@@ -283,7 +280,7 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
     alone = mean(row["identity_alone_kept"] for row in report["rows"])
     print(f"identity within {IDENTITY} when each picture is aligned on its own: {alone:.0%}")
     if options.json is not None:
-        write_report(options.json, finite({**about, **setup, "config": settings_of(options.config), **report}))
+        write_report(options.json, finite({**about, **setup, "config": options.config.to_dict(), **report}))
 
 
 if __name__ == "__main__":

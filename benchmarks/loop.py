@@ -19,7 +19,6 @@ from typing import Any
 import skimage.data
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from benchmarks.common import (
     PeakMemory,
@@ -30,21 +29,18 @@ from benchmarks.common import (
     time_calls,
     write_report,
 )
-from flowedit.config import Config
-from flowedit.face.detect import choose
-from flowedit.field.base import Field
-from flowedit.field.warp import effective, warp
+from flowedit.config import Config, RasterConfig
 from flowedit.fit.iterate import iterate
-from flowedit.fit.loop import prepare_crop
-from flowedit.fit.views import crop_side
+from flowedit.fit.prepare import prepare
 from flowedit.guide.encoder import ClipEncoder, Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, make_targets
 from flowedit.photo.photo import Photo, load
+from flowedit.transform.transforms import FieldTransform
 
 PROMPTS = ("a smiling face", "a sad face", "a surprised face", "big eyes", "a narrow nose", "red lipstick")
 SHARE = 0.95  # of the final gain in similarity, that is to be reached
-LIMITS = {"faceclip": {"raster": 1.25, "hash": 1.4}, "ViT-B-32": {"raster": 1.03, "hash": 1.08}}
-Optimizers = Callable[[Field], list[torch.optim.Optimizer]]
+LIMITS = {"faceclip": {"raster": 1.22, "hash": 1.35}, "ViT-B-32": {"raster": 1.03, "hash": 1.08}}
+Optimizers = Callable[[FieldTransform], list[torch.optim.Optimizer]]
 
 
 def random_vit() -> ClipEncoder:
@@ -59,12 +55,8 @@ def random_vit() -> ClipEncoder:
 
 def time_steps(encoder: Encoder, photo: Photo, config: Config) -> list[float]:
     """Seconds of each step of an edit: what happens between two of them, the caller apart."""
-    generator = torch.Generator().manual_seed(config.seed)
-    layer, pixels, weight = prepare_crop(
-        photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator
-    )
-    prompts, marks = {PROMPTS[0]: 1.0}, layer.crop.landmarks
-    steps = iterate(layer.field, pixels, weight, encoder, prompts, config, generator, landmarks=marks)
+    task = prepare(photo, PROMPTS[0], config, encoder)
+    steps = iterate(task, task.faces[0])
     seconds = []
     for _ in range(config.most_steps):
         with Timer() as timer:
@@ -106,12 +98,13 @@ def ways() -> dict[str, tuple[dict[str, Any], Optimizers | None]]:
     """Settings and optimizers by name; None are the loop's own."""
 
     def adam(lr: float) -> Optimizers:
-        def make(field: Field) -> list[torch.optim.Optimizer]:
-            return [torch.optim.Adam(field.parameters(), lr)]
+        def make(transform: FieldTransform) -> list[torch.optim.Optimizer]:
+            parts = [] if transform.part_tint is None else [transform.part_tint.amounts]
+            return [torch.optim.Adam([*transform.field.parameters(), *parts], lr)]
 
         return make
 
-    pixels = {"coord_size": 192, "color_size": 192}
+    pixels = {"raster": RasterConfig(coord_size=192, color_size=192)}
     return {
         "the loop": ({}, None),
         **{f"Adam, raster, lr {lr:g}": ({}, adam(lr)) for lr in (0.0025, 0.005, 0.01)},
@@ -127,23 +120,14 @@ def descend(
     The similarity is a cosine, of the face seen whole and from the front; the loop's own value is a mean over the views
     that a step happens to see. The second is the objective with that similarity, negative, so that it rises too.
     """
-    generator = torch.Generator().manual_seed(config.seed)
-    layer, pixels, weight = prepare_crop(
-        photo, choose(photo, "largest")[0], None, crop_side(encoder), config, generator
-    )
-    field = layer.field
-
-    def look() -> Tensor:
-        with torch.no_grad():
-            offsets = effective(field.on_grid(pixels.shape[-1]), weight, diffeomorphic=config.diffeomorphic)
-            return encoder.image(warp(pixels, offsets))
-
-    target = make_targets(config.target, encoder, {prompt: 1.0}, look(), TargetSettings(config.intensity))
-    optimizers = None if make is None else make(field)
+    task = prepare(photo, prompt, config, encoder)
+    face = task.faces[0]
+    whole = encoder.image(face.pixels)
+    target = make_targets(config.target, encoder, {prompt: 1.0}, whole, TargetSettings(config.intensity))
+    optimizers = None if make is None else make(face.start)
     similar, met = [], []
-    prompts, marks = {prompt: 1.0}, layer.crop.landmarks
-    for step in iterate(field, pixels, weight, encoder, prompts, config, generator, optimizers, marks):
-        similar.append(float(look()[0] @ target[0]))
+    for step in iterate(task, face, optimizers=optimizers):
+        similar.append(float(encoder.image(step.preview())[0] @ target[0]))
         met.append(similar[-1] - (step.total - step.terms["text"]))
     return similar, met
 

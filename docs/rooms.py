@@ -27,7 +27,8 @@ def rooms() -> dict[str, set[str]]:
                 base = node.module or ""
                 names = [f"{base}.{alias.name}" for alias in node.names] if base == "flowedit" else [base]
             found[room] |= {name.split(".")[1] for name in names if name.startswith("flowedit.")} - {room}
-    return {room: {name for name in names if name in found} for room, names in found.items() if room[0] != "_"}
+    shown = {room for room in found if room[0] != "_"}  # neither the version nor the package's own two files
+    return {room: found[room] & shown for room in shown}
 
 
 def _room(path: Path) -> str:

@@ -110,7 +110,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             if isinstance(value, str) and value in get_args(kind):
                 return value
         elif kind is bool:
-            if isinstance(value, bool) or type(value).__name__ == "bool_":
+            if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's, by either name
                 return bool(value)
             words.append("True or False")
         elif kind in (int, float):

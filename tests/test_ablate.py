@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,10 +75,20 @@ def bench(tmp_path, monkeypatch):
     return made
 
 
+def flat(config):
+    """Settings by their dotted names."""
+    groups = config.to_dict().items()
+    return {
+        name if key is None else f"{name}.{key}": each
+        for name, value in groups
+        for key, each in (value.items() if isinstance(value, dict) else [(None, value)])
+    }
+
+
 def test_each_variant_changes_exactly_one_setting():
-    default = asdict(Config())
+    default = flat(Config())
     for name, config in variants(ALL).items():
-        changed = [key for key, value in asdict(config).items() if value != default[key]]
+        changed = [key for key, value in flat(config).items() if value != default[key]]
         assert changed == ([] if name == DEFAULT else [name.partition("=")[0]]), name
     for group, settings in GROUPS.items():
         assert [ablate.name_of(setting) for setting in settings].count(DEFAULT) == 1, group
@@ -98,8 +107,8 @@ def test_the_default_runs_once_and_stands_in_each_group(bench, capsys):
 def test_only_some_groups(bench):
     bench("--only", "views", "target")
     assert bench.names == [DEFAULT, "target=absolute", "target=projected", "views=1", "views=4"]
-    bench("--only", "small")
-    assert bench.names == ["small=0", "small=8"]
+    bench("--only", "shift")
+    assert bench.names == ["weights.shift=0", "weights.shift=8"]
 
 
 def test_what_is_done_is_not_done_again(bench, capsys):
@@ -137,7 +146,7 @@ def test_what_was_done_otherwise_is_done_again_and_told(bench, capsys, monkeypat
 def test_a_changed_default_is_another_config(bench, monkeypatch):
     bench("--only", "views")
     kept = json.loads((bench.out / "views=1.json").read_text())
-    kept["config"]["smooth"] = 0.5
+    kept["config"]["alpha"] = 0.5
     (bench.out / "views=1.json").write_text(json.dumps(kept))
     bench("--only", "views")
     assert bench.names == ["views=1"]

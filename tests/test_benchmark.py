@@ -265,8 +265,8 @@ def test_people_are_split_over_the_whole_folder(tmp_path: Path):
 
 
 def test_settings_reach_the_config():
-    config = make_config(["steps=7", "field=hash", "identity=None", "hash.lr=0.5", "diffeomorphic=True"])
-    assert (config.steps, config.field, config.identity, config.hash.lr) == (7, "hash", None, 0.5)
+    config = make_config(["steps=7", "field=hash", "identity=None", "optimizer.network_lr=0.5", "diffeomorphic=True"])
+    assert (config.steps, config.field, config.identity, config.optimizer.network_lr) == (7, "hash", None, 0.5)
     assert config.diffeomorphic is True
     for wrong in ("steps", "step=3", "hash=3", "hash.x=1", "seed.x=1", "steps=0", "steps=many"):
         with pytest.raises(ValueError, match="must"):

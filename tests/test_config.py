@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
 
+import numpy as np
 import pytest
+import torch
 
-from flowedit.config import Config, HashConfig
-from flowedit.fit.views import POOL
+from flowedit.config import Augment, Config, HashConfig, Optimizer, RasterConfig, Weights
+from flowedit.field.hashgrid import HashField
+from flowedit.field.raster import RasterField
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("face", -1),
-        ("face", True),
         ("face", "smallest"),
         ("field", "vector"),
         ("target", "nearest"),
@@ -25,16 +29,9 @@ from flowedit.fit.views import POOL
         ("region", "ear"),
         ("steps", 0),
         ("views", 0),
-        ("views", POOL + 1),
-        ("lr", 0.0),
-        ("lr", float("nan")),
-        ("lr", float("inf")),
+        ("views", 9),  # of a pool of 8
         ("max_shift", -0.1),
         ("max_tint", -1.0),
-        ("smooth", float("nan")),
-        ("small", -1.0),
-        ("tint", float("inf")),
-        ("fold", -0.5),
         ("identity", 0.0),
         ("identity", float("nan")),
     ],
@@ -51,7 +48,7 @@ def test_a_wrong_value_is_refused_by_name(field, value):
         {"face": 2},
         {"face": "all"},
         {"identity": None},
-        {"views": POOL},
+        {"views": 8},
         {"max_tint": 0.0},
         {"region": "mouth"},
         {"target": "projected", "corpus": "eyes,mouth"},
@@ -69,7 +66,7 @@ def test_a_region_needs_a_face():
         Config(region="mouth", align=False)
 
 
-@pytest.mark.parametrize("kind", [Config, HashConfig])
+@pytest.mark.parametrize("kind", [Config, Weights, RasterConfig, HashConfig, Optimizer, Augment])
 def test_it_cannot_change_and_tells_every_number(kind):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(kind(), dataclasses.fields(kind)[0].name, 1)
@@ -79,3 +76,71 @@ def test_it_cannot_change_and_tells_every_number(kind):
 def test_a_misspelt_field_is_an_error():
     with pytest.raises(TypeError, match="stepps"):
         Config(stepps=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"face": True}, "face must be one of ('largest', 'all') or a whole number; got True"),
+        ({"steps": 3.0}, "steps must be a whole number or None; got 3.0"),
+        ({"alpha": "0.1"}, "alpha must be a number; got '0.1'"),
+        ({"align": "no"}, "align must be True or False; got 'no'"),
+        ({"weights": {}}, "weights must be a Weights; got {}"),
+        ({"mask": 3}, "mask must be a path or None; got 3"),
+        ({"protect": "eyes"}, "protect must be a tuple of texts; got 'eyes'"),
+    ],
+)
+def test_a_wrong_type_is_named(settings, words):
+    with pytest.raises(TypeError) as caught:
+        Config(**settings)
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e308])
+@pytest.mark.parametrize(("kind", "name"), [(Weights, "shift"), (Optimizer, "lr"), (Augment, "scale")])
+def test_a_groups_number_is_finite_and_within_its_range(kind, name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be (finite|at least 0|more than 0|at most)"):
+        kind(**{name: value})
+
+
+def test_any_real_number_is_a_number():
+    config = Config(
+        steps=np.int64(3), identity=np.float32(0.5), alpha=torch.tensor(0.25), seed=np.uint8(7), align=np.True_
+    )
+    assert config == Config(steps=3, identity=0.5, alpha=0.25, seed=7, align=True)
+    assert {type(value) for value in (config.steps, config.seed)} == {int} and type(config.alpha) is float
+
+
+def test_settings_go_through_json_and_back(tmp_path):
+    config = Config(mask="m.png", protect=("eyes",), steps=7, weights=Weights(fold=2.0), hash=HashConfig(hidden=16))
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert Config.from_dict({"hash": {"hidden": 8}}, config).hash == HashConfig(hidden=8)
+
+
+def test_a_file_of_differences_is_read(tmp_path):
+    path = tmp_path / "calm.toml"
+    path.write_text("steps = 30\nprotect = ['eyes']\n[weights]\nbending = 0.05\n")
+    config = Config.from_toml(path, Config(seed=4))
+    assert config == Config(seed=4, steps=30, protect=("eyes",), weights=Weights(bending=0.05))
+    for text, words in (
+        ("stepps = 3", "stepps must be one of face, align"),
+        ("[weights]\nbend = 1", "weights.bend must be one of bending, shift"),
+        ("weights = 3", "weights must be a table; got 3"),
+        ("steps = 3.5", "steps must be a whole number"),
+        ("steps = ", "Invalid value"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError) as caught:
+            Config.from_toml(path)
+        assert str(caught.value).startswith(f"{path}: {words}") and "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="config must be a TOML file that exists"):
+        Config.from_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(("kind", "group"), [(RasterField, RasterConfig()), (HashField, HashConfig())])
+def test_a_fields_defaults_are_those_of_its_group(kind, group):
+    parameters, config = inspect.signature(kind).parameters, Config()
+    names = [each.name for each in dataclasses.fields(group) if each.name != "backend"]
+    assert {name: parameters[name].default for name in names} == {name: getattr(group, name) for name in names}
+    for name in ("max_shift", "max_tint", "diffeomorphic"):
+        assert parameters[name].default == getattr(config, name)

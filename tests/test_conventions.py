@@ -89,7 +89,7 @@ def test_a_fields_first_channel_is_x_and_its_last_axis_runs_along_x():
     row, column = divmod(int(coord[0, 0].argmax()), 64)
     assert row in (19, 20) and column in (51, 52)  # around (2 + 1/2) * 8 and (6 + 1/2) * 8
     points = torch.tensor([[(2 * 6 + 1) / 8 - 1, (2 * 2 + 1) / 8 - 1], [(2 * 2 + 1) / 8 - 1, (2 * 6 + 1) / 8 - 1]])
-    here, mirrored = field.at(points)[0][:, 0].tolist()
+    here, mirrored = field.at_points(points)[0][:, 0].tolist()
     assert here > 0.02 and mirrored == 0
 
 
@@ -99,7 +99,7 @@ def test_hash_lattice_rows_run_along_y():
         field.color[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
     color = field.on_grid(16).color
     point = pixel_centers(16)[3, 11]  # row 3, column 11
-    torch.testing.assert_close(field.at(point[None])[1][0], color[0, :, 3, 11])
+    torch.testing.assert_close(field.at_points(point[None])[1][0], color[0, :, 3, 11])
     assert not torch.allclose(color[0, :, 3, 11], color[0, :, 11, 3])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,31 +14,32 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.app.cli import main
-from flowedit.config import Config
+from flowedit.config import Config, RasterConfig, Weights
 from flowedit.field.offsets import Offsets
-from flowedit.fit import objective
 from flowedit.fit import variants as diversity
-from flowedit.fit.objective import alike_term, flatten
+from flowedit.fit.terms import Likeness, flatten
 from flowedit.fit.variants import spread
 from flowedit.report.strips import SIDE_PX
 
-QUICK = Config(align=False, steps=12, coord_size=6, color_size=6, small=0.1, tint=0.1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def gently():
-    """A stand-in sees nothing but means: there are fewer ways to please it than there are to please faceclip."""
-    before, objective.ALIKE = objective.ALIKE, 0.03
-    yield
-    objective.ALIKE = before
+# A stand-in sees nothing but means: there are fewer ways to please it than there are to please faceclip.
+QUICK = Config(
+    align=False,
+    steps=12,
+    raster=RasterConfig(coord_size=6, color_size=6),
+    weights=Weights(shift=0.1, tint=0.1, likeness=0.03),
+)
 
 
 def test_likeness_is_of_what_the_other_consists_of():
     moved, tinted = torch.zeros(2, 10)
     moved[:4], tinted[4:] = 1.0, 1.0
 
+    def likeness(field, *others):
+        offsets = Offsets(field[:4].reshape(1, 2, 1, 2), field[4:].reshape(1, 3, 1, 2))
+        return Likeness(torch.stack(others), 0.5, 1.0)(SimpleNamespace(offsets=offsets))
+
     def alike(field, *others):
-        return float(alike_term(field, torch.stack(others)))
+        return float(likeness(field, *others))
 
     assert alike(moved, moved) == pytest.approx(1 / math.sqrt(1.09), rel=1e-4)  # but for what has hardly begun
     assert alike(9 * moved, moved) == pytest.approx(1, rel=1e-2) and alike(0 * moved, moved) == 0
@@ -45,7 +47,7 @@ def test_likeness_is_of_what_the_other_consists_of():
     assert alike(moved + 5 * tinted, moved) == alike(moved, moved)  # another tint makes no other movement
     for other in (moved, tinted, 0 * moved):  # one that does not move, or does nothing at all, gives a gradient too
         field = torch.full((10,), 0.1, requires_grad=True)
-        (slope,) = torch.autograd.grad(alike_term(field, other[None]), field)
+        (slope,) = torch.autograd.grad(likeness(field, other), field)
         assert bool(torch.isfinite(slope).all())
     across = torch.tensor([1.0, -1, 1, -1] + [0] * 6)
     assert alike(across, moved) == pytest.approx(0, abs=1e-6)
@@ -54,7 +56,7 @@ def test_likeness_is_of_what_the_other_consists_of():
 
 def test_fields_are_compared_in_shares_of_what_is_allowed():
     offsets = Offsets(torch.full((1, 2, 2, 2), 0.09), torch.full((1, 3, 2, 2), 0.3))
-    flat = flatten(offsets, Config(max_shift=0.045, max_tint=0.15))
+    flat = flatten(offsets, 0.045, 0.15)
     assert flat.shape == (20,) and torch.allclose(flat, torch.tensor([1.0] * 8 + [2.0] * 12))
 
 
@@ -76,7 +78,7 @@ def test_unlike_adds_a_term_and_keeps_away(found):
         flowedit.optimize(picture(), "red", config=replace(QUICK, seed=1), encoder=TinyEncoder(), unlike=unlike)
         for unlike in ((), found[:1])
     )
-    assert "alike" in other.history and "alike" not in again.history
+    assert "likeness" in other.history and "likeness" not in again.history
     assert spread([found[0], other]) > spread([found[0], again])
 
 
@@ -104,7 +106,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(diversity, "optimize", stopping)
     (one,) = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert one.stopped == "interrupted"
-    monkeypatch.setattr("flowedit.fit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     assert main(["vary", "face.png", "red", "--no-align", "--steps", "4"]) == 1
@@ -127,10 +129,11 @@ def test_variants_say_what_is_wrong():
 
 
 def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("flowedit.fit.loop.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
-    small = ["--steps", "12", "--coord-size", "6", "--color-size", "6", "--small", "0.1", "--tint", "0.1"]
+    grid = ["--raster.coord-size", "6", "--raster.color-size", "6"]
+    small = ["--steps", "12", *grid, "--weights.shift", "0.1", "--weights.tint", "0.1", "--weights.likeness", "0.03"]
     command = ["vary", "face.png", "red", "--no-align", "--n", "2", *small]
     assert main([*command, "-o", "red.png", "--sheet", "sheet.png", "--save-edits", "red.flowedit"]) == 0
     names = ["face.png", "red.flowedit", "red.png", "red_2.flowedit", "red_2.png", "sheet.png"]

@@ -227,10 +227,10 @@ def test_a_file_of_the_first_format_is_read(tmp_path, monkeypatch):
     path = write_edit(tmp_path / "old.flowedit", {**head, **rest}, A.transforms)
     monkeypatch.undo()
     assert torch.equal(flowedit.load(path).apply(SMOOTH).render(), A.render())
-    monkeypatch.setattr("flowedit.transform.file.FORMAT", 3)
+    monkeypatch.setattr("flowedit.transform.file.FORMAT", 4)
     write_edit(path, head, A.transforms)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="must have format 1 or 2; got 3: another version's"):
+    with pytest.raises(ValueError, match="must have format 1 to 3; got 4: another version's"):
         flowedit.load(path)
 
 

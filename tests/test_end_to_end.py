@@ -15,6 +15,7 @@ from skimage.data import astronaut
 
 import flowedit
 from flowedit.app.cli import main
+from flowedit.config import Weights
 from flowedit.face.crop import extract
 from flowedit.face.detect import landmarks
 from flowedit.face.measures import measure
@@ -207,7 +208,8 @@ def test_alpha_is_kept(tmp_path):
 
 @pytest.mark.parametrize("field", ["hash", "raster"])
 def test_a_diffeomorphic_edit_has_no_folds(field):
-    made = edit("a sad face", field=field, diffeomorphic=True, max_shift=0.2, small=0.0, smooth=0.0, fold=0.0, steps=20)
+    free = Weights(shift=0.0, bending=0.0, fold=0.0)
+    made = edit("a sad face", field=field, diffeomorphic=True, max_shift=0.2, weights=free, steps=20)
     told = made.explain()
     assert all(face["folds"] == 0 for face in told["faces"].values())
     assert np.abs(pixels(made).astype(int) - PORTRAIT).max() > 5
@@ -283,7 +285,7 @@ def test_the_loop_ends_where_the_face_becomes_another():
 
 
 def test_straight_lines_beside_the_face_stay_straight():
-    dear, cheap = (edit("a slim jaw", around=around).explain() for around in (3.0, 1.0))
+    dear, cheap = (edit("a slim jaw", weights=Weights(background=price)).explain() for price in (3.0, 1.0))
     bends = [told["faces"]["face 1"]["background"]["bend_px"] for told in (dear, cheap)]
     assert 0 < bends[0] < 0.8 * bends[1]
 

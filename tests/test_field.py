@@ -28,18 +28,11 @@ def shaken(field: Field, scale=0.3) -> Field:
     return field
 
 
-def with_parts(field: Field) -> Field:
-    field.draw_parts(torch.randint(0, 256, field.parts.shape, generator=generator(8)).byte(), field.paints.flip(1))
-    return field
-
-
 FIELDS = [
     RasterField(),
     RasterField(coord_size=1, color_size=7, max_shift=0.2),
     HashField(),
     HashField(n_levels=6, n_coord_levels=2, log2_hashmap_size=5, n_hidden=2, base_resolution=2),  # hashed levels
-    with_parts(RasterField(n_parts=3)),
-    with_parts(HashField(n_parts=2)),
 ]
 
 
@@ -66,9 +59,9 @@ def test_a_new_field_has_a_gradient_to_both_parts(field):
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("size", [1, 7, 16, 101])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_at_and_lattice_are_one_function(field, size, dtype):
+def test_points_and_grid_are_one_function(field, size, dtype):
     field = shaken(copy.deepcopy(field).to(dtype))
-    coord, color = field.at(pixel_centers(size, dtype=dtype).reshape(-1, 2))
+    coord, color = field.at_points(pixel_centers(size, dtype=dtype).reshape(-1, 2))
     lattice = field.on_grid(size)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(coord.T.reshape(1, 2, size, size), lattice.coord, rtol=0, atol=tolerance)
@@ -77,11 +70,11 @@ def test_at_and_lattice_are_one_function(field, size, dtype):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_gradients_of_at_and_lattice_agree(field):
+def test_gradients_of_points_and_grid_agree(field):
     field = shaken(copy.deepcopy(field).double())
     cotangent = torch.randn(15 * 15, 2, generator=generator(), dtype=torch.float64)
     tint = torch.randn(15 * 15, 3, generator=generator(1), dtype=torch.float64)
-    coord, color = field.at(pixel_centers(15, dtype=torch.float64).reshape(-1, 2))
+    coord, color = field.at_points(pixel_centers(15, dtype=torch.float64).reshape(-1, 2))
     parameters = list(field.parameters())
     direct = torch.autograd.grad((coord * cotangent).sum() + (color * tint).sum(), parameters)
     lattice = field.on_grid(15)
@@ -113,13 +106,13 @@ def test_a_bound_of_zero_leaves_the_part_out(make):
 def test_points_outside_take_the_border(field):
     field = shaken(copy.deepcopy(field))
     outside = torch.tensor([[-5.0, 0.2], [0.3, 1.5], [2.0, -2.0]])
-    for got, border in zip(field.at(outside), field.at(outside.clamp(-1, 1)), strict=True):
+    for got, border in zip(field.at_points(outside), field.at_points(outside.clamp(-1, 1)), strict=True):
         assert torch.equal(got, border)
 
 
 def test_at_takes_no_points():
     for field in FIELDS:
-        coord, color = field.at(torch.zeros(0, 2))
+        coord, color = field.at_points(torch.zeros(0, 2))
         assert coord.shape == (0, 2) and color.shape == (0, 3)
 
 
@@ -147,7 +140,7 @@ def test_settings_and_state_make_the_same_field_again(field):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "field kind must be 'raster' or 'hash'; got None"),
+        ({}, "field kind must be one of \('raster', 'hash'\); got None"),
         ({"kind": "vector"}, "field kind must be .*; got 'vector'"),
         ({"kind": ["raster"]}, "field kind must be"),
         ({"kind": "raster", "n_levels": 3}, "field settings must be those of a raster field"),
@@ -176,7 +169,7 @@ def test_make_field_says_what_is_wrong(settings, message):
 @pytest.mark.parametrize("field", FIELDS)
 def test_wrong_points_and_sizes_are_refused(field):
     with pytest.raises(ValueError, match=r"points must be floating and have shape \(N, 2\)"):
-        field.at(torch.zeros(3, 3))
+        field.at_points(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="size must be a whole number"):
         field.on_grid(0)
 
@@ -192,7 +185,7 @@ def test_the_raster_is_a_twice_continuous_weighted_mean_of_its_control_points():
     peak = torch.tensor([[(2 * 5 + 1) / 8 - 1, (2 * 3 + 1) / 8 - 1]], dtype=torch.float64)
     right = peak + torch.tensor([[2 / 8, 0.0]], dtype=torch.float64)
     far = peak + torch.tensor([[0.0, 2 * 2 / 8]], dtype=torch.float64)
-    values = [float(field.at(p)[0][0, 0].detach()) for p in (peak, right, far)]
+    values = [float(field.at_points(p)[0][0, 0].detach()) for p in (peak, right, far)]
     assert values == pytest.approx([(2 / 3) ** 2, 2 / 3 / 6, 0.0], abs=1e-12)
 
 
@@ -248,8 +241,8 @@ def test_opposite_borders_do_not_share_features():
     field = HashField(n_levels=1, n_coord_levels=1, base_resolution=4)
     left, right = (torch.tensor([[x, 0.1]]) for x in (-1.0, 1.0))
     shaken(field)
-    (gradient_left,) = torch.autograd.grad(field.at(left)[1].sum(), field.table)
-    (gradient_right,) = torch.autograd.grad(field.at(right)[1].sum(), field.table)
+    (gradient_left,) = torch.autograd.grad(field.at_points(left)[1].sum(), field.table)
+    (gradient_right,) = torch.autograd.grad(field.at_points(right)[1].sum(), field.table)
     assert not (gradient_left.bool() & gradient_right.bool()).any()
 
 

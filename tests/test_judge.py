@@ -9,11 +9,16 @@ import torch
 from stand_in import TinyEncoder, picture
 
 import flowedit
-from flowedit.config import Config
+from flowedit.config import Config, RasterConfig, Weights
 from flowedit.fit.judge import is_fooled
 from flowedit.guide.gain import Gain, GainMeter
 
-QUICK = Config(align=False, steps=8, coord_size=4, color_size=4, tint=0.0, even=0.0)
+QUICK = Config(
+    align=False,
+    steps=8,
+    raster=RasterConfig(coord_size=4, color_size=4),
+    weights=Weights(tint=0.0, tint_smoothness=0.0),
+)
 
 
 class Blind(TinyEncoder):

@@ -11,13 +11,12 @@ from PIL import Image
 from stand_in import TinyEncoder, picture
 
 import flowedit
-from flowedit.config import Config
+from flowedit.config import Config, RasterConfig, Weights
 from flowedit.field.hashgrid import _lattice_encoding
-from flowedit.fit.loop import CHECK
 from flowedit.kernels import available
 from flowedit.photo.photo import load
 
-QUICK = Config(align=False, steps=4, coord_size=4, color_size=4)
+QUICK = Config(align=False, steps=4, raster=RasterConfig(coord_size=4, color_size=4))
 
 
 def stop_at(number):
@@ -88,7 +87,7 @@ def test_what_cannot_be_protected_is_refused(settings, message):
 
 
 def test_an_effect_may_be_bounded_by_what_the_guide_sees():
-    config = replace(QUICK, steps=12, tint=0.0, even=0.0)
+    config = replace(QUICK, steps=12, weights=Weights(tint=0.0, tint_smoothness=0.0))
     free = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
     held = flowedit.optimize(picture(), "red", config=replace(config, effect=0.02), encoder=TinyEncoder())
     assert free.strength == 1 > held.strength > 0.01
@@ -113,13 +112,13 @@ def test_without_compiled_kernels_an_edit_is_the_same_but_for_rounding(field, mo
 
 
 def test_the_loop_ends_where_the_effect_is_reached():
-    config = replace(QUICK, steps=100, tint=0.0, small=0.0, even=0.0)
+    config = replace(QUICK, steps=100, weights=Weights(tint=0.0, shift=0.0, tint_smoothness=0.0))
     whole, held = (
         flowedit.optimize(picture(), "red", config=replace(config, effect=effect), encoder=TinyEncoder())
         for effect in (None, 0.02)
     )
     assert whole.stopped != "budget" == held.stopped
-    assert len(held.history["text"]) == CHECK < len(whole.history["text"])
+    assert len(held.history["text"]) == config.optimizer.check_every < len(whole.history["text"])
     assert "held back: effect 0.02 of at most 0.02" in held.strength_reason
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import torch
 
+from flowedit.config import Augment
 from flowedit.field.offsets import Offsets, pixel_centers
-from flowedit.fit.terms import movement_price, text_pull, text_term
+from flowedit.fit.terms import TERMS, movement_price
 from flowedit.fit.views import Views, soften
 from flowedit.kernels import look
 
@@ -17,35 +19,31 @@ STILL = Offsets(torch.zeros(1, 2, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE))
 
 
 def test_the_text_term_is_a_mean_of_one_minus_cosine():
+    def text_term(embeddings, targets):
+        return TERMS["text"](SimpleNamespace(embeddings=embeddings, targets=targets)).item()
+
     rows = torch.eye(2)
-    assert text_term(rows, rows).item() == 0 and text_term(rows, rows.flip(0)).item() == 1
-    assert text_term(rows, -rows).item() == 2
+    assert text_term(rows, rows) == 0 and text_term(rows, rows.flip(0)) == 1 and text_term(rows, -rows) == 2
 
 
-def test_the_text_terms_pull_is_its_gradient():
-    rows, targets = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
-    rows.requires_grad_()
-    torch.testing.assert_close(torch.autograd.grad(text_term(rows, targets), rows)[0], text_pull(targets))
-
-
-def measure_similarity(picture, offsets, views):
+def seen_in(picture, offsets, views):
     return look(picture, *offsets, views.theta, views.gain, SIDE)
 
 
 def test_the_first_view_is_the_picture_itself():
-    views = Views.draw(4, torch.Generator().manual_seed(0), torch.device("cpu"))
+    views = Views.draw(Augment(pool=4), torch.Generator().manual_seed(0), torch.device("cpu"))
     picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    seen = measure_similarity(picture, STILL, views.choose(torch.tensor([0, 1, 2])))
+    seen = seen_in(picture, STILL, views.choose(torch.tensor([0, 1, 2])))
     assert torch.allclose(seen[0], picture[0], atol=1e-5)
     assert not torch.allclose(seen[2], picture[0], atol=0.05)
     assert (seen[1].flip(-1) - picture[0]).abs().mean() < (seen[1] - picture[0]).abs().mean()  # odd ones are mirrored
 
 
 def test_a_view_shows_what_the_field_does():
-    views = Views.draw(2, torch.Generator().manual_seed(0), torch.device("cpu"))
+    views = Views.draw(Augment(pool=2), torch.Generator().manual_seed(0), torch.device("cpu"))
     picture = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     one_to_the_right = Offsets(STILL.coord + torch.tensor([2 / SIDE, 0])[:, None, None], STILL.color + 0.1)
-    seen = measure_similarity(picture, one_to_the_right, views.choose(torch.tensor([0])))
+    seen = seen_in(picture, one_to_the_right, views.choose(torch.tensor([0])))
     assert torch.allclose(seen[..., :-1], picture[..., 1:] + 0.1, atol=1e-5)
 
 

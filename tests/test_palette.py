@@ -6,11 +6,10 @@ import pytest
 import torch
 from test_align import drawn_landmarks
 
-from flowedit.face.parts import DARKEST, PARTS, PIGMENTS, mix_paints, part_masks
-from flowedit.field.base import PARTS_PX
-from flowedit.field.make import make_field
-from flowedit.field.raster import RasterField
-from flowedit.fit.terms import COVERED, tint_price
+from flowedit.face.part_tint import PartTint
+from flowedit.face.parts import DARKEST, PARTS, PARTS_PX, PIGMENTS, mix_paints, part_masks
+from flowedit.field.offsets import pixel_centers
+from flowedit.fit.terms import tint_price
 from flowedit.kernels.penalties.reference import tint
 
 LANDMARKS = drawn_landmarks()
@@ -131,63 +130,63 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
 def test_own_tint_costs_more_where_a_part_has_a_color_for_it():
     masks = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
     masks[1, :, : PARTS_PX // 2] = 255
-    price = tint_price(masks, None, 32)
-    assert price[0, :, :15].min() == price.max() == COVERED > 1 == price[0, :, 17:].max()
+    price = tint_price(masks, None, 32, 40.0)
+    assert price[0, :, :15].min() == price.max() == 40 > 1 == price[0, :, 17:].max()
     color = torch.zeros(1, 3, 32, 32)
     color[..., :8] = 0.1
     covered, free = (tint(c, price) for c in (color, color.flip(-1)))
-    assert covered.item() == pytest.approx(COVERED * free.item())
+    assert covered.item() == pytest.approx(40 * free.item())
 
 
 def test_own_tint_costs_as_much_on_teeth_and_the_whites_of_the_eyes():
     nothing = torch.zeros(1, PARTS_PX, PARTS_PX, dtype=torch.uint8)
-    price = tint_price(nothing, LANDMARKS, PARTS_PX)[0]
+    price = tint_price(nothing, LANDMARKS, PARTS_PX, 40.0)[0]
     for name, place in {
         "mouth": middle(62, 66),
         "eye": middle(*range(36, 42)),
         "the other": middle(*range(42, 48)),
     }.items():
-        assert at(price, place) == COVERED, name
-    assert at(price, LANDMARKS[30]) == 1 == tint_price(nothing, None, PARTS_PX).max()
+        assert at(price, place) == 40, name
+    assert at(price, LANDMARKS[30]) == 1 == tint_price(nothing, None, PARTS_PX, 40.0).max()
 
 
-def test_a_fields_parts_are_tinted_where_they_are_drawn_and_never_beyond_the_bound():
-    field = RasterField(max_tint=0.1, n_parts=2)
-    drawn = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
-    drawn[0, : PARTS_PX // 2] = 255
-    drawn[1] = 255
-    field.draw_parts(drawn, torch.eye(3).repeat(2, 1, 1))
+def part_tint(n, seed=0, limit=0.15):
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.randint(0, 256, (n, 40, 40), generator=generator).byte()
+    made = PartTint(masks, torch.rand(n, 3, 3, generator=generator), limit)
     with torch.no_grad():
-        field.palette[0] = torch.tensor([0.03, 0.0, 5.0])
-        field.palette[1, 2] = 5.0
-    color = field.on_grid(32).color[0].detach()
+        made.amounts.add_(0.05 * torch.randn(n, 3, generator=generator))
+    return made
+
+
+def test_parts_are_tinted_where_they_are_and_never_beyond_the_bound():
+    masks = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+    masks[0, : PARTS_PX // 2], masks[1] = 255, 255
+    parts = PartTint(masks, torch.eye(3).repeat(2, 1, 1), 0.1)
+    with torch.no_grad():
+        parts.amounts[0], parts.amounts[1, 2] = torch.tensor([0.03, 0.0, 5.0]), 5.0
+    color = parts.add(torch.zeros(32 * 32, 3), pixel_centers(32).reshape(-1, 2)).detach().T.reshape(3, 32, 32)
     assert color[0, :15].min() == color[0, :15].max() == pytest.approx(0.1 * torch.tanh(torch.tensor(0.3)).item())
     assert color[0, 17:].abs().max() == 0
     assert color[2].max() == pytest.approx(0.1)
 
 
-def test_settings_and_state_make_the_same_field_again():
-    field = RasterField(n_parts=3)
-    generator = torch.Generator().manual_seed(0)
-    masks = torch.randint(0, 256, field.parts.shape, generator=generator).byte()
-    field.draw_parts(masks, torch.rand(3, 3, 3, generator=generator))
-    with torch.no_grad():
-        field.palette.fill_(0.05)
-    again = make_field(field.settings())
-    again.load_state_dict(field.state_dict())
-    assert torch.equal(again.on_grid(40).color, field.on_grid(40).color) and field.on_grid(40).color.any()
+def test_colors_at_points_and_on_a_grid_are_one_function():
+    parts, color = part_tint(3), 0.02 * torch.randn(25 * 25, 3, generator=torch.Generator().manual_seed(1))
+    at_points = parts.add(color, pixel_centers(25).reshape(-1, 2))
+    on_grid = (color + torch.einsum("nhw,nc->hwc", parts.masks_on(25), parts.colors()).reshape(-1, 3)).clamp(
+        -0.15, 0.15
+    )
+    torch.testing.assert_close(at_points, on_grid, rtol=0, atol=1e-6)
+    assert (at_points - color).abs().max() > 0.01
 
 
-def test_a_field_without_parts_has_nothing_of_them():
-    assert not {"palette", "parts"} & set(RasterField().state_dict())
-
-
-@pytest.mark.parametrize("wrong", [torch.zeros(1, PARTS_PX, PARTS_PX), torch.zeros(2, 8, 8, dtype=torch.uint8)])
+@pytest.mark.parametrize("wrong", [torch.zeros(1, 8, 8), torch.zeros(1, 8, 9, dtype=torch.uint8)])
 def test_masks_of_another_shape_or_type_are_refused(wrong):
     with pytest.raises(ValueError, match="masks must be uint8 of shape"):
-        RasterField(n_parts=1).draw_parts(wrong, torch.zeros(1, 3, 3))
+        PartTint(wrong, torch.zeros(1, 3, 3), 0.1)
 
 
 def test_paints_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="paints must have shape"):
-        RasterField(n_parts=1).draw_parts(torch.zeros(1, PARTS_PX, PARTS_PX, dtype=torch.uint8), torch.eye(3))
+        PartTint(torch.zeros(1, 8, 8, dtype=torch.uint8), torch.eye(3), 0.1)

@@ -6,28 +6,43 @@ import contextlib
 
 import pytest
 import torch
-from stand_in import TinyEncoder
+from stand_in import TinyEncoder, picture
 from test_align import drawn_landmarks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flowedit.config import Config
-from flowedit.field.base import PARTS_PX
+from flowedit.face.crop import Crop
+from flowedit.face.part_tint import PartTint
 from flowedit.field.hashgrid import HashField
+from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.field.warp import effective
+from flowedit.field.warp import effective, warp
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.fit.cuda_graph import WARM_UP, Captured
 from flowedit.fit.iterate import iterate, make_optimizers
 from flowedit.fit.objective import Objective
-from flowedit.fit.terms import evenness, movement_price, tint_price
-from flowedit.fit.views import POOL, Views, soften
+from flowedit.fit.prepare import FaceTask, Task
+from flowedit.fit.terms import TERMS, FitState, evenness, movement_price, tint_price
+from flowedit.fit.views import Views, soften
 from flowedit.guide.targets import make_targets
-from flowedit.kernels import PENALTIES
 from flowedit.kernels.look.reference import look as look_reference
-from flowedit.kernels.penalties.reference import penalties as penalties_reference
+from flowedit.photo.photo import load
+from flowedit.transform.transforms import FieldTransform
 
 SIDE = 32
-FIELDS = {"raster": lambda: RasterField(6, 6, n_parts=2), "hash": lambda: HashField(n_levels=4, n_parts=2)}
+FIELDS = {"raster": lambda: RasterField(6, 6), "hash": lambda: HashField(n_levels=4, n_coord_levels=3)}
+
+
+def part_tint(masks):
+    return PartTint(masks, torch.eye(3).repeat(len(masks), 1, 1), 0.15)
+
+
+def task_of(transform, pixels, weight, config, seed=0):
+    """A task of one face, guided by the stand-in."""
+    face = FaceTask(transform, pixels, weight)
+    generator = torch.Generator().manual_seed(seed)
+    task = Task(load(picture()), (face,), {"red": 1.0}, TinyEncoder(), config, None, generator)
+    return task, face
 
 
 class NoReading(TorchDispatchMode):
@@ -41,18 +56,17 @@ class NoReading(TorchDispatchMode):
 
 @pytest.fixture(params=FIELDS)
 def setup(request):
-    field = FIELDS[request.param]()
-    field.draw_parts(torch.full_like(field.parts, 255), field.paints.clone())
-    crop = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    arguments = (crop, torch.ones(1, 1, SIDE, SIDE), TinyEncoder(), {"red": 1.0}, Config(field=request.param, steps=5))
-    return field, arguments
+    pixels = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    crop = Crop(torch.tensor([[20.0, 0, 24], [0, 20, 20]], dtype=torch.float64))
+    parts = part_tint(torch.full((2, 16, 16), 255, dtype=torch.uint8))
+    transform = FieldTransform(FIELDS[request.param](), crop, part_tint=parts)
+    return task_of(transform, pixels, torch.ones(1, 1, SIDE, SIDE), Config(field=request.param, steps=5))
 
 
 def test_a_step_reads_nothing_back_from_its_device(setup, monkeypatch):
-    field, (crop, *rest) = setup
-    objective = Objective(field, crop, *rest, torch.Generator().manual_seed(0))
+    objective = Objective(*setup, {})
     monkeypatch.setattr(objective, "_early", False)
-    optimizers = make_optimizers(field, rest[-1])
+    optimizers = make_optimizers(setup[1].start, setup[0].config)
     for optimizer in optimizers:
         if isinstance(optimizer, AdamUniform):
             for group in optimizer.param_groups:
@@ -69,62 +83,64 @@ def test_a_step_reads_nothing_back_from_its_device(setup, monkeypatch):
 
 @pytest.mark.parametrize("diffeomorphic", [False, True])
 def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
+    """The fused operation against `TERMS`, plain torch, with the gradients of their weighted sum."""
     config = Config(views=2, diffeomorphic=diffeomorphic)
     generator = torch.Generator().manual_seed(0)
-    field = RasterField(6, 8, diffeomorphic=diffeomorphic, n_parts=2)
-    masks = torch.zeros(2, PARTS_PX, PARTS_PX, dtype=torch.uint8)
+    masks = torch.zeros(2, 128, 128, dtype=torch.uint8)
     masks[0, :40], masks[1, 30:, :50] = 255, 200
-    field.draw_parts(masks, torch.eye(3).repeat(2, 1, 1))
+    field, parts = RasterField(6, 8, diffeomorphic=diffeomorphic), part_tint(masks)
+    parameters = [*field.parameters(), parts.amounts]
     with torch.no_grad():
-        for parameter in field.parameters():
+        for parameter in parameters:
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    crop, weight = torch.rand(1, 3, 64, 64, generator=generator), torch.rand(1, 1, 64, 64, generator=generator)
-    encoder, prompts, marks = TinyEncoder(), {"red": 1.0}, drawn_landmarks().float()
-    objective = Objective(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(1), marks)
+    pixels, weight = torch.rand(1, 3, 64, 64, generator=generator), torch.rand(1, 1, 64, 64, generator=generator)
+    marks = drawn_landmarks().float()
+    crop = Crop(torch.tensor([[20.0, 0, 24], [0, 20, 20]], dtype=torch.float64), marks)
+    task, face = task_of(FieldTransform(field, crop, part_tint=parts), pixels, weight, config, seed=1)
+    objective = Objective(task, face, {})
     chosen = torch.tensor([3, 5])
     values = dict(zip(objective.weights, objective(chosen, 0).tolist(), strict=True))
-    found = {name: parameter.grad for name, parameter in field.named_parameters()}
+    gradients = [parameter.grad for parameter in parameters]
 
-    views = Views.draw(POOL, torch.Generator().manual_seed(1), torch.device("cpu"))
-    soft = soften(crop, encoder.size)
+    views = Views.draw(config.augment, torch.Generator().manual_seed(1), torch.device("cpu")).choose(chosen)
+    soft = soften(pixels, task.guide.size)
 
-    def measure_similarity(coord, color, views):
-        return encoder.image(look_reference(soft, coord, color, views.theta, views.gain, encoder.size))
+    def seen(coord, color):
+        return look_reference(soft, coord, color, views.theta, views.gain, task.guide.size)
 
-    done = effective(field.on_grid(64), weight, diffeomorphic=diffeomorphic)
-    parts = (field.part_colors().T @ field.masks(64).flatten(1)).reshape(1, 3, 64, 64)
-    price = torch.cat([movement_price(marks, 64, config.around), tint_price(field.parts, marks, 64)])
-    costs = penalties_reference(done.coord, done.color - weight * parts, price, *evenness(crop))
-    terms = dict(zip(PENALTIES, costs, strict=True))
-    terms["palette"] = ((field.palette.square().sum(1) + 1e-4).sqrt() - 1e-2).sum()
+    raw = field.on_grid(64)
+    painted = (parts.colors().T @ parts.masks_on(64).flatten(1)).reshape(1, 3, 64, 64)
+    done = effective(raw._replace(color=(raw.color + painted).clamp(-0.15, 0.15)), weight, diffeomorphic=diffeomorphic)
     still = torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64)
-    targets = make_targets(
-        encoder, prompts, measure_similarity(*still, views.choose(chosen)), config.target, config.intensity
-    )
-    terms["text"] = 1 - (measure_similarity(*done, views.choose(chosen)) * targets).sum(1).mean()
+    targets = make_targets(task.guide, task.prompts, task.guide.image(seen(*still)), "direction", config.intensity)
+    shown = seen(*done)
+    prices = torch.cat([movement_price(marks, 64, 3.0), tint_price(parts.masks, marks, 64, 40.0)])
+    state = FitState(
+        0, done, done.color - weight * painted, parts.amounts, shown, task.guide.image(shown), targets, soft,
+        prices, evenness(pixels), marks,
+    )  # fmt: skip
+    terms = {name: term(state) for name, term in TERMS.items()}
     assert values == pytest.approx({name: value.item() for name, value in terms.items()}, rel=1e-3, abs=1e-5)
-    total = terms["text"] + sum(getattr(config, name) * terms[name] for name in (*PENALTIES, "palette"))
-    wanted = torch.autograd.grad(total, list(field.parameters()))
-    for (name, gradient), true in zip(found.items(), wanted, strict=True):
-        torch.testing.assert_close(gradient, true, rtol=1e-3, atol=1e-4 * float(true.abs().max()), msg=name)
+    assert objective.weights == {**{name: getattr(config.weights, name) for name in TERMS if name != "text"}, "text": 1}
+    total = sum(objective.weights[name] * value for name, value in terms.items())
+    for gradient, true in zip(gradients, torch.autograd.grad(total, parameters), strict=True):
+        torch.testing.assert_close(gradient, true, rtol=1e-3, atol=1e-4 * float(true.abs().max()))
 
 
 def test_a_steps_total_is_its_terms_by_their_weights(setup):
-    field, (crop, weight, encoder, prompts, config) = setup
-    *_, step = iterate(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(0))
-    priced = sum(getattr(config, name) * step.terms[name] for name in (*PENALTIES, "palette"))
+    *_, step = iterate(*setup)
+    priced = sum(getattr(setup[0].config.weights, name) * step.terms[name] for name in TERMS if name != "text")
     assert step.total == pytest.approx(step.terms["text"] + priced, rel=1e-6) and priced > 0
 
 
 def test_a_broken_field_is_told_before_the_encoder_sees_what_it_draws(setup):
-    field, (crop, weight, encoder, prompts, config) = setup
-    objective = Objective(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(0))
-    seen = encoder.calls
+    objective = Objective(*setup, {})
+    calls = setup[0].guide.calls
     with torch.no_grad():
-        field.palette[0, 0] = float("nan")
+        setup[1].start.part_tint.amounts[0, 0] = float("nan")
     with pytest.raises(FloatingPointError, match="term 'tint' must be finite; got nan at step 7"):
         objective(torch.tensor([0]), 7)
-    assert encoder.calls == seen
+    assert setup[0].guide.calls == calls
 
 
 class FakeGraphs:
@@ -196,10 +212,20 @@ def test_what_cannot_be_captured_is_called_for_good_and_the_log_says_so(monkeypa
 
 
 def test_other_optimizers_may_take_the_steps(setup):
-    field, (crop, weight, encoder, prompts, config) = setup
-    before = {name: value.detach().clone() for name, value in field.named_parameters()}
-    plain = [torch.optim.SGD([field.palette], 0.1)]
-    steps = list(iterate(field, crop, weight, encoder, prompts, config, torch.Generator().manual_seed(0), plain))
-    assert [step.number for step in steps] == list(range(5))
-    moved = {name for name, value in field.named_parameters() if not torch.equal(value, before[name])}
-    assert moved == {"palette"}
+    transform = setup[1].start
+    before = {name: value.detach().clone() for name, value in transform.field.named_parameters()}
+    steps = list(iterate(*setup, optimizers=[torch.optim.SGD([transform.part_tint.amounts], 0.1)]))
+    assert [step.number for step in steps] == list(range(5)) and transform.part_tint.amounts.any()
+    assert all(torch.equal(value, before[name]) for name, value in transform.field.named_parameters())
+
+
+def test_a_preview_is_the_face_as_it_is(setup):
+    *_, step = iterate(*setup)
+    assert step.preview().shape == (1, 3, SIDE, SIDE) and step.preview(16).shape == (1, 3, 16, 16)
+    transform, pixels = setup[1].start, setup[1].pixels
+    points = pixel_centers(SIDE).reshape(-1, 2)
+    coord, color = transform.field.at_points(points)
+    color = transform.part_tint.add(color, points)
+    coord, color = coord.T.reshape(1, 2, SIDE, SIDE), color.T.reshape(1, 3, SIDE, SIDE)
+    torch.testing.assert_close(step.preview(), warp(pixels, Offsets(coord, color)).clamp(0, 1), rtol=0, atol=2e-3)
+    assert not torch.equal(step.preview(), pixels)

@@ -105,6 +105,7 @@ class HashField(Field):
 
     def on_grid(self, size: int) -> Offsets:
         """See `Field`; through a sparse operator made once for each size."""
+        _count("size", size, 1, 1 << 16)
         n_levels, rows, _ = self.table.shape
         grid = (n_levels, rows, self.base_resolution, self.per_level_scale)
         encoding = _lattice_encoding(size, self._reach, grid, self.table.dtype, self.table.device)
