@@ -24,7 +24,7 @@ from flowedit.fit.objective import Objective
 from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import TERMS, FitState, evenness, movement_price, tint_price
 from flowedit.fit.views import Views, soften
-from flowedit.guide.targets import make_targets
+from flowedit.guide.targets import TargetSettings, make_targets
 from flowedit.kernels.look.reference import look as look_reference
 from flowedit.photo.photo import load
 from flowedit.transform.transforms import FieldTransform
@@ -41,7 +41,7 @@ def task_of(transform, pixels, weight, config, seed=0):
     """A task of one face, guided by the stand-in."""
     face = FaceTask(transform, pixels, weight)
     generator = torch.Generator().manual_seed(seed)
-    task = Task(load(picture()), (face,), {"red": 1.0}, TinyEncoder(), config, None, generator)
+    task = Task(load(picture()), (face,), {"red": 1.0}, TinyEncoder(), config, TargetSettings(config.intensity), generator)
     return task, face
 
 
@@ -112,7 +112,7 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
     painted = (parts.colors().T @ parts.masks_on(64).flatten(1)).reshape(1, 3, 64, 64)
     done = effective(raw._replace(color=(raw.color + painted).clamp(-0.15, 0.15)), weight, diffeomorphic=diffeomorphic)
     still = torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64)
-    targets = make_targets(task.guide, task.prompts, task.guide.image(seen(*still)), "direction", config.intensity)
+    targets = make_targets("direction", task.guide, task.prompts, task.guide.image(seen(*still)), task.settings)
     shown = seen(*done)
     prices = torch.cat([movement_price(marks, 64, 3.0), tint_price(parts.masks, marks, 64, 40.0)])
     state = FitState(
