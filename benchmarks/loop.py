@@ -32,7 +32,8 @@ from benchmarks.common import (
 from flowedit.config import Config, RasterConfig
 from flowedit.fit.iterate import iterate
 from flowedit.fit.prepare import prepare
-from flowedit.guide.encoder import ClipEncoder, Encoder, load_encoder
+from flowedit.guide.clip import ClipEncoder
+from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, make_targets
 from flowedit.photo.photo import Photo, load
 from flowedit.transform.transforms import FieldTransform

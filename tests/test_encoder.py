@@ -99,7 +99,9 @@ def test_an_empty_prompt_is_refused(faceclip, prompt):
 def test_an_unknown_model_gets_a_suggestion():
     with pytest.raises(ValueError, match=r"ViT-B-32.*got 'ViT-B-33'"):
         load_encoder("ViT-B-33:openai")
-    with pytest.raises(ValueError, match="encoder must be 'faceclip', MODEL:PRETRAINED"):
+    with pytest.raises(
+        ValueError, match=r"encoder must be 'faceclip', hf-hub:ORG/REPO, MODEL:PRETRAINED.*\(as hf-hub:.* got 'face"
+    ):
         load_encoder("facecilp")
 
 
@@ -117,11 +119,11 @@ def test_an_unreachable_hub_names_both_ways_out(monkeypatch):
     def offline(*_, **__):
         raise OSError("no route to host\nand much more")
 
-    monkeypatch.setattr("open_clip.factory.download_pretrained", offline)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", offline)
     with pytest.raises(RuntimeError) as told:
         load_encoder("ViT-B-32:laion2b_s34b_b79k")
     line = str(told.value)
-    assert "no route to host" in line and "encoder='faceclip'" in line and "MODEL:PATH" in line
+    assert "no route to host" in line and "encoder='faceclip'" in line and "MODEL:FILE" in line
     assert len(line.splitlines()) == 1
 
 
@@ -149,17 +151,20 @@ def test_a_damaged_card_is_refused(copied, text):
 
 
 def test_a_folder_in_open_clips_layout(faceclip, copied):
-    found = load_encoder(str(copied))
-    assert found is not faceclip and found.name == str(copied) and found.size == faceclip.size
-    assert torch.equal(found.text(["a sad face"]), faceclip.text(["a sad face"]))
-    assert found.knows("a red sports car")  # nothing says what it does not know
+    encoder = load_encoder(str(copied))
+    assert encoder is not faceclip and encoder.size == faceclip.size
+    assert torch.equal(encoder.text(["a sad face"]), faceclip.text(["a sad face"]))
+    assert encoder.knows("a red sports car")  # nothing says what it does not know
 
 
 def test_a_folder_that_holds_no_model_is_refused(copied):
     (copied / "open_clip_model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="must hold an open_clip model") as told:
+    with pytest.raises(ValueError, match="must be a checkpoint of the model in its open_clip_config.json") as caught:
         load_encoder(str(copied))
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(caught.value).splitlines()) == 1
+    (copied / "open_clip_model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"encoder folder must hold weights \(open_clip_model.safetensors"):
+        load_encoder(str(copied))
     (copied / "open_clip_config.json").unlink()
     with pytest.raises(ValueError, match=r"must hold open_clip_config\.json"):
         load_encoder(str(copied))

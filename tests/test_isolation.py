@@ -29,6 +29,15 @@ def default_device(device):
         torch.set_default_device(None)
 
 
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 STATES = {
     "plain": nullcontext,
     "bfloat16": lambda: default_dtype(torch.bfloat16),

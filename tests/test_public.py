@@ -19,7 +19,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "checks": set(),
     "isolation": {"checks"},
-    "isolation": {"checks"},
     "kernels": set(),
     "photo": {"checks", "isolation"},
     "field": {"kernels", "checks"},

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from flowedit._version import __version__
+from flowedit.guide.encoder import FORMS, ROBUST
 from flowedit.kernels import dispatch
 
 PACKAGES = (
@@ -38,7 +39,7 @@ def describe_environment() -> dict[str, Any]:
             "gpu": _gpu(),
         },
         "backends": {name: dispatch.problem(name) or "usable" for name in ("native", "triton", "tinycudann")},
-        "encoders": {"shipped": ", ".join(shipped), "others": "open_clip's MODEL:PRETRAINED or MODEL:PATH"},
+        "encoders": {"shipped": ", ".join(shipped), "robust": ", ".join(ROBUST), "others": FORMS},
     }
 
 

@@ -181,9 +181,10 @@ def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> 
     transforms = tuple(each.transform for each in fits)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     steps = len(history["text"])
-    corpus = task.settings.corpus
+    corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
     facts = {
         "encoder": guide.name,
+        **({} if digest is None else {"encoder_sha256": digest}),
         "target": target_name(config.target),
         **({} if corpus is None else {"corpus": corpus.name}),  # never its folder: facts go into the picture
         "field": config.field,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -20,14 +21,14 @@ from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
 from flowedit.field.raster import RasterField
 from flowedit.fit.views import crop_side
-from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.encoder import ROBUST, Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
 
-LARGER = "an open_clip model, as encoder='ViT-B-32:laion2b_s34b_b79k' (--encoder; it is downloaded), knows more"
+LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +174,11 @@ def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
     return replace(transform, field=RasterField.from_offsets(coord, color, field.max_shift, field.max_tint))
 
 
-def resolve_encoder(encoder: Encoder | str | None, config: Config) -> Encoder:
-    """Return an encoder object as it is; load a name, or the shipped one for None, to the config's device."""
-    return (
-        load_encoder(encoder, resolve_device(config.device)) if encoder is None or isinstance(encoder, str) else encoder
-    )
+def resolve_encoder(encoder: Encoder | str | os.PathLike[str] | None, config: Config) -> Encoder:
+    """Return an encoder object as it is; load a name, a folder, or the shipped one for None, to the config's device."""
+    if encoder is None or isinstance(encoder, (str, os.PathLike)):
+        return load_encoder(encoder, resolve_device(config.device))
+    return encoder
 
 
 def resolve_device(name: str) -> torch.device:

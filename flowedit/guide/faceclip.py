@@ -10,7 +10,7 @@ TOP_PX, LEFT_PX, VIEW_PX = 14, 8, 112  # the part the network looks at: brows to
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions around a skip; smooth activations, since the gradient is the product."""
+    """Two 3 x 3 convolutions around a skip, with activations whose gradient is smooth."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Residual(nn.Module):
 
 
 class Down(nn.Module):
-    """A 3 x 3 convolution, then the mean of 2 x 2 pixels: a stride would alias, and alias shows in the edit."""
+    """A 3 x 3 convolution, then the mean of 2 x 2 pixels; a stride would alias, which shows in the gradient."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class Down(nn.Module):
 
 
 class FaceTower(nn.Module):
-    """Read an aligned face crop; (B, 3, 128, 128), normalized to [-2, 2], to (B, embed_dim), not normalized.
+    """Maps aligned face crops, (B, 3, 128, 128) normalized to [-2, 2], to (B, embed_dim) of any length.
 
-    The features keep their 7 x 7 places up to the last linear layer: in an aligned crop, where a thing is
-    says what it is.
+    The features keep their 7 x 7 places up to the last linear layer, since a place in an aligned crop is always the
+    same part of the face.
     """
 
     def __init__(self, embed_dim: int = 128, width: int = 24) -> None:

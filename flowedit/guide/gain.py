@@ -17,9 +17,9 @@ class Gain(NamedTuple):
     """How far an encoder sees a face go the way that the prompts ask for.
 
     Attributes:
-        share: of the prompts' whole change; 1 is all of it, 0 none, below 0 the contrary.
-        cosine: between what changed in the face's embedding and what the prompts ask for.
-        chance: the deviation of that cosine for a change in any direction.
+        share: of the prompts' whole change; 1 is all of it, 0 none, negative the contrary.
+        cosine: between the change of the face's embedding and the prompts' change.
+        chance: standard deviation of that cosine for a change in a random direction.
     """
 
     share: float
@@ -28,21 +28,27 @@ class Gain(NamedTuple):
 
 
 class GainMeter:
-    """Measures gains on pictures (1, 3, S, S) of one crop, whatever S, against the same one before; text -> weight."""
+    """Measures gains of one face over its unedited crop.
+
+    Args:
+        encoder: any.
+        prompts: text -> weight.
+        before: (1, 3, S, S) the unedited crop, RGB in [0, 1]; S may be any.
+    """
 
     @torch.no_grad()
     def __init__(self, encoder: Encoder, prompts: Mapping[str, float], before: Tensor) -> None:
-        self._encoder, self._asked = encoder, text_change(encoder, prompts)
+        self._encoder, self._change = encoder, text_change(encoder, prompts)
         self._before = encoder.image(before)
 
     @torch.no_grad()
     def __call__(self, after: Tensor) -> Gain:
-        """Measure one."""
-        return measure_gain(self._asked, self._before[0], self._encoder.image(after)[0])
+        """Compute the gain of the edited crop, (1, 3, S, S)."""
+        return measure_gain(self._change, self._before[0], self._encoder.image(after)[0])
 
 
-def measure_gain(asked: Tensor, before: Tensor, after: Tensor) -> Gain:
-    """Measure one on embeddings: what the prompts ask for, and a face before and after, (D) each."""
-    moved = (after - before).to(asked)
-    share = float(moved @ asked / asked.square().sum())
-    return Gain(share, float(F.cosine_similarity(moved, asked, dim=0)), len(asked) ** -0.5)
+def measure_gain(change: Tensor, before: Tensor, after: Tensor) -> Gain:
+    """Compute a gain from embeddings, (D) each: the prompts' change, and a face before and after."""
+    moved = (after - before).to(change)
+    share = float(moved @ change / change.square().sum())
+    return Gain(share, float(F.cosine_similarity(moved, change, dim=0)), len(change) ** -0.5)

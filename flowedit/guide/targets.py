@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import describe, require
+from flowedit.guide.clip import check_prompt
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
-from flowedit.guide.encoder import Encoder, check_prompt
+from flowedit.guide.encoder import Encoder
 
 MIN_SHARE = 0.05  # of the requested change, that must lie in the subspace of its corpus
 MIN_COEFFICIENT = 1e-3  # of the requested change: an axis that holds less is not about it

@@ -1,0 +1,146 @@
+"""Any open_clip model as an encoder: frozen, fed as it was trained, blind to the caller's torch state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.checks import check_image, describe, require
+from flowedit.isolation import isolated
+
+
+class ClipEncoder:
+    """Any open_clip model, frozen, in evaluation mode and float32.
+
+    Args:
+        model: an open_clip model.
+        tokenizer: its tokenizer.
+        name: shown to users and kept in edits and pictures; holds no folder.
+        foreign: direction (D,) of prompts outside its world and the cosine from which on one is, or None.
+        digest: SHA-256 of the weights' file, hexadecimal, or None.
+
+    Attributes:
+        size: pixels along one side of the model's input.
+        mean: (3, 1, 1) of the pictures that the model was trained on, by channel.
+        std: (3, 1, 1) their deviation.
+    """
+
+    @isolated()
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        foreign: tuple[Tensor, float] | None = None,
+        digest: str | None = None,
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.foreign = foreign
+        self.digest = digest
+        self.device = next(model.parameters()).device
+        process = model.visual.preprocess_cfg
+        size = process["size"]
+        sizes = {size} if isinstance(size, int) else set(size)
+        require(len(sizes) == 1, f"an encoder's input must be square; got {tuple(size) if sizes else size}")
+        self.size: int = sizes.pop()
+        self._mode = "bilinear" if process.get("interpolation") == "bilinear" else "bicubic"
+        self.mean = torch.tensor(process["mean"], device=self.device)[:, None, None]
+        self.std = torch.tensor(process["std"], device=self.device)[:, None, None]
+
+    @isolated(grad=False)
+    def image(self, image: Tensor) -> Tensor:
+        """Embed square images.
+
+        Resized to the model's size with antialiasing and normalized with its own mean and deviation.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+
+        Returns:
+            (B, D) float32 unit vectors, differentiable in the image.
+
+        Raises:
+            TypeError, ValueError: not a finite floating tensor of that shape.
+        """
+        check_image(image)
+        image = image.to(self.device, torch.float32)
+        if image.shape[-2:] != (self.size, self.size):
+            image = F.interpolate(image, (self.size, self.size), mode=self._mode, antialias=True, align_corners=False)
+        half = torch.autocast("cuda", torch.float16) if self.device.type == "cuda" else nullcontext()
+        with half:
+            features = self.model.encode_image((image - self.mean) / self.std)
+        return F.normalize(features.float(), dim=-1)
+
+    @isolated()
+    @torch.no_grad()
+    def text(self, prompts: Sequence[str]) -> Tensor:
+        """Embed prompts of any length.
+
+        What is longer than the model's context is split into sentences, and those into runs of words; the result is
+        the mean of the parts' embeddings. Nothing is cut.
+
+        Args:
+            prompts: at least one, none empty.
+
+        Returns:
+            (n, D) float32 unit vectors.
+
+        Raises:
+            ValueError: a prompt is empty or not text.
+        """
+        rows = []
+        for prompt in prompts:
+            check_prompt(prompt)
+            tokens = self.tokenizer(self._parts(prompt)).to(self.device)
+            parts = F.normalize(self.model.encode_text(tokens).float(), dim=-1)
+            rows.append(F.normalize(parts.mean(0), dim=-1))
+        return torch.stack(rows)
+
+    @isolated(grad=False)
+    def knows(self, prompt: str) -> bool:
+        """Return whether a prompt is about faces, if the encoder was trained to tell; else True."""
+        if self.foreign is None:
+            return True
+        direction, threshold = self.foreign
+        return float(self.text([prompt])[0].cpu() @ direction) < threshold
+
+    def _parts(self, prompt: str) -> list[str]:
+        room = self.tokenizer.context_length - 2  # the start and end marks
+        parts: list[str] = []
+        for sentence in re.split(r"(?<=[.!?;\n])\s+", prompt.strip()):
+            run: list[str] = []
+            for word in (piece for whole in sentence.split() for piece in self._pieces(whole, room)):
+                if run and self._count(" ".join([*run, word])) > room:
+                    parts.append(" ".join(run))
+                    run = []
+                run.append(word)
+            if run:
+                parts.append(" ".join(run))
+        whole = " ".join(prompt.split())
+        return [whole] if self._count(whole) <= room else parts
+
+    def _pieces(self, word: str, room: int) -> list[str]:
+        """Halve a word until it fits, as a sentence of a language without spaces may not."""
+        if self._count(word) <= room or len(word) == 1:
+            return [word]
+        half = len(word) // 2
+        return [*self._pieces(word[:half], room), *self._pieces(word[half:], room)]
+
+    def _count(self, text: str) -> int:
+        if hasattr(self.tokenizer, "encode"):
+            return len(self.tokenizer.encode(text))
+        return len(self.tokenizer.tokenizer.encode(text, add_special_tokens=False))
+
+
+def check_prompt(prompt: object) -> None:
+    """Validate that a prompt is text with at least one letter or digit."""
+    require(isinstance(prompt, str), f"prompt must be text; got {describe(prompt)}", TypeError)
+    require(any(c.isalnum() for c in str(prompt)), f"prompt must have at least one word; got {describe(prompt)}")
