@@ -172,12 +172,12 @@ def test_a_second_run_leaves_out_what_the_first_made(capsys):
     Path("in").mkdir()
     for name in ("a.png", "b.png", "bed_sheet.png"):
         Image.fromarray(picture()).save(f"in/{name}")
-    words = ["edit", "in", "red", *QUICK, "-o", "in", "--sheet", "in"]
+    words = ["edit", "in", "red", *QUICK, "-o", "in", "--sheet", "in", "--plot", "in"]
     assert main(words) == 0
     after = sorted(os.listdir("in"))
     assert main(words) == 0
     said = capsys.readouterr()
-    assert "in: skipped 6 entries: made by flowedit" in said.err
+    assert "in: skipped 9 entries: made by flowedit" in said.err
     assert said.out.count("3 of 3 photos edited") == 2 and sorted(os.listdir("in")) == after
 
 

@@ -125,7 +125,7 @@ class SweepCommand(Asked):
         from flowedit.report.strips import save_animation, save_strip
 
         (edit,) = edits
-        save_strip(edit.edited, files["--out"][0], self.strengths)
+        save_strip(edit.edited, files["--out"][0], self.strengths, edit.provenance())
         for path in files.get("--animation", ()):
             save_animation(edit.edited, path)
         return [describe_strength(", ".join(str(path) for paths in files.values() for path in paths), edit)]
@@ -168,7 +168,7 @@ class VaryCommand(Asked):
         for path, edit in zip(files.get("--save-edits", ()), edits, strict=False):
             edit.save_edit(path)
         for path in files.get("--sheet", ()):
-            save_variants([edit.edited for edit in edits], path)
+            save_variants([edit.edited for edit in edits], path, edits[0].provenance())
         if len(edits) < self.n:
             reason = "" if edits[-1].stopped == "interrupted" else ": others would do less than half as much"
             warn(f"{len(edits)} of {self.n} found{reason}")

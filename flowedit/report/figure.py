@@ -15,6 +15,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop
 from flowedit.field.offsets import pixel_centers
 from flowedit.photo import photo as images
+from flowedit.photo.codec import note_text
 from flowedit.report.describe import EYES
 from flowedit.report.explain import LATTICE, STILL_PX, VISIBLE_PX, CropSample, FaceReport, report_face, sample_crop
 from flowedit.transform.render import EditedPhoto
@@ -84,8 +85,10 @@ def plot(
         how = {"va": "top", "fontsize": 12, "color": "black", "linespacing": 1.35, "parse_math": False}
         for x, text in zip((0.02, 0.36, 0.70), words[i], strict=True):
             parts[2 * i + 1].text(x, 0.97, text, **how)
+    note = note_text({"tool": "flowedit", "prompts": dict(prompts), **facts})
+    record = {"metadata": {"flowedit": note}} if ending == ".png" else {}  # as in every picture that flowedit writes
     return images.write_atomically(
-        path, lambda file: figure.savefig(file, format=ending[1:], dpi=120, facecolor="white")
+        path, lambda file: figure.savefig(file, format=ending[1:], dpi=120, facecolor="white", **record)
     )
 
 

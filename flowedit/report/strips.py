@@ -39,13 +39,16 @@ def frames(edited: EditedPhoto, strengths: Sequence[float], side: int = SIDE_PX)
     return [quantize(edited.at(strength).crop_image(crop, side), np.uint8) for strength in strengths]
 
 
-def save_strip(edited: EditedPhoto, path: str | Path, strengths: Sequence[float]) -> Path:
+def save_strip(
+    edited: EditedPhoto, path: str | Path, strengths: Sequence[float], note: dict[str, Any] | None = None
+) -> Path:
     """Write a row of pictures, each under its strength; the one that the identity budget chose is named.
 
     Args:
         edited: has a photo.
         path: see `save_sheet`.
         strengths: see `frames`; the edit's own is put among them.
+        note: see `save_sheet`.
 
     Raises:
         ValueError: see `frames`, or another kind of file.
@@ -53,22 +56,23 @@ def save_strip(edited: EditedPhoto, path: str | Path, strengths: Sequence[float]
     """
     shown = sorted({*strengths, edited.strength})
     names = [f"strength {each:.3g}{' (its own)' if each == edited.strength else ''}" for each in shown]
-    return save_sheet(path, [frames(edited, shown)], names)
+    return save_sheet(path, [frames(edited, shown)], names, note=note)
 
 
-def save_variants(edits: Sequence[EditedPhoto], path: str | Path) -> Path:
+def save_variants(edits: Sequence[EditedPhoto], path: str | Path, note: dict[str, Any] | None = None) -> Path:
     """Write a row of pictures: the face, and what each edit of it makes at its own strength.
 
     Args:
         edits: of one photo, at least one.
         path: see `save_sheet`.
+        note: see `save_sheet`.
 
     Raises:
         ValueError, OSError: see `save_strip`.
     """
     names = ["photo", *(f"variant {i}" for i in range(1, len(edits) + 1))]
     pictures = [*frames(edits[0], [0.0]), *(frames(edited, [edited.strength])[0] for edited in edits)]
-    return save_sheet(path, [pictures], names)
+    return save_sheet(path, [pictures], names, note=note)
 
 
 def save_animation(edited: EditedPhoto, path: str | Path, most: float | None = None) -> Path:
