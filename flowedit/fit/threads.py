@@ -1,0 +1,69 @@
+"""How many threads an edit computes with: fewer where other processes keep the cores busy."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+LOAD = Path("/proc/loadavg")
+SAMPLES, PAUSE_S = 5, 0.002
+
+_lock = threading.Lock()
+_blocks = 0  # open ones, over all Python threads
+_most = 1  # torch's number outside of them
+_local = threading.local()  # has `inside` in a Python thread with an open block
+
+
+@contextmanager
+def spare_busy_cores() -> Iterator[None]:
+    """Let torch compute on no more threads than there are idle cores, at least one; afterwards on as many as before.
+
+    OpenMP's threads spin while they wait for each other: where another process keeps one of them off its core, the
+    rest burn theirs, and an edit takes many times as long. The number is chosen once, at the start; it stays as it is
+    where OMP_NUM_THREADS says what the user wants. Blocks may be nested and concurrent.
+
+    OpenMP keeps the number for each Python thread, and one that begins inside another's block starts from the smaller
+    number: it leaves with the larger.
+    """
+    global _blocks, _most
+    if "OMP_NUM_THREADS" in os.environ or getattr(_local, "inside", False):
+        yield
+        return
+    with _lock:
+        number = _most = max(torch.get_num_threads(), _most if _blocks else 1)
+        _blocks += 1
+    _local.inside = True
+    try:
+        torch.set_num_threads(max(1, min(number, count_idle_cores())))
+        yield
+    finally:
+        torch.set_num_threads(number)
+        _local.inside = False
+        with _lock:
+            _blocks -= 1
+
+
+def count_idle_cores() -> int:
+    """Return how many of the cores that this process may use no other process uses; 0 where all are taken."""
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return min(usable, cores - _count_busy())
+
+
+def _count_busy() -> int:
+    """Return how many threads of other processes run or wait for a core."""
+    try:
+        counts = []
+        for _ in range(SAMPLES):
+            time.sleep(PAUSE_S)  # in which threads of our own stop spinning
+            counts.append(int(LOAD.read_text().split()[3].partition("/")[0]) - 1)  # the reader runs as well
+        return int(statistics.median(counts))
+    except (OSError, ValueError, IndexError):  # no Linux: the last minute's mean, of our own threads too
+        return round(os.getloadavg()[0])
