@@ -19,7 +19,10 @@ import pytest
 import torch
 from open_clip import pretrained
 from safetensors.torch import save_file
+from stand_in import picture
 
+import flowedit
+from flowedit.config import Config, RasterConfig
 from flowedit.guide.checkpoint import guess_architectures, safe_checkpoint
 from flowedit.guide.encoder import _published_preprocess, load_encoder
 
@@ -145,6 +148,20 @@ def test_a_name_has_the_files_name_and_digest_and_no_folder(tiny, tmp_path, publ
     assert encoder.name == f"Tiny:vit.pt@{digest[:12]}" and encoder.digest == digest
     folder = write_folder(tiny, tmp_path / "secret" / "clip")
     assert load_encoder(folder).name.startswith("local-dir:clip@")
+
+
+def test_what_an_edit_saves_tells_nothing_of_the_folder(tiny, tmp_path, published):
+    path = tmp_path / "secret" / "vit.pt"
+    path.parent.mkdir()
+    torch.save(tiny.state_dict(), path)
+    config = Config(align=False, steps=1, raster=RasterConfig(4, 4))
+    edit = flowedit.optimize(picture(), "red", config=config, encoder=f"Tiny:{path}", judge=f"Tiny:{path}")
+    edit.save(tmp_path / "out.png")
+    edit.save_edit(tmp_path / "out.flowedit")
+    for name in ("out.png", "out.flowedit"):
+        assert b"secret" not in (tmp_path / name).read_bytes()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert edit.facts["encoder_sha256"] == digest and edit.facts["judge"]["name"] == f"Tiny:vit.pt@{digest[:12]}"
 
 
 def test_a_file_that_changes_is_loaded_anew(tiny, tmp_path, published):
@@ -279,6 +296,7 @@ def test_what_is_in_a_checkpoint_never_runs(tiny, writer, trip, folder, tmp_path
     with pytest.raises(ValueError, match="must be a checkpoint of") as caught:
         load_encoder(path.parent if folder else f"Tiny:{path}")
     assert not marker.exists() and len(str(caught.value).splitlines()) == 1
+    assert ("must not be a tar archive" in str(caught.value)) == (writer == "tar")  # torch refuses one since 2.6 only
 
 
 def test_the_marker_would_be_made(tmp_path):

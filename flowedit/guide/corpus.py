@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import describe, require, warn
 from flowedit.guide.encoder import Encoder
 
 LOG = logging.getLogger("flowedit")
@@ -141,10 +140,9 @@ def span_corpus(encoder: Encoder, corpus: Corpus, change: Tensor, components: in
     Raises:
         ValueError: fewer than 2 prompts that the encoder knows, or fewer components than requested.
     """
-    known = [encoder.knows(prompt) for prompt in corpus.prompts]
-    prompts = [prompt for prompt, is_known in zip(corpus.prompts, known, strict=True) if is_known]
+    prompts = [prompt for prompt in corpus.prompts if encoder.knows(prompt)]
     if len(prompts) < len(corpus.prompts):
-        unknown = [prompt for prompt, is_known in zip(corpus.prompts, known, strict=True) if not is_known]
+        unknown = [prompt for prompt in corpus.prompts if prompt not in prompts]
         _report_prompts(corpus, f"{encoder.name} does not know", unknown, "; left out")
     require(
         len(prompts) > 1, f"corpus must have 2 prompts that {encoder.name} knows; got {len(prompts)}: {corpus.name}"
@@ -155,10 +153,9 @@ def span_corpus(encoder: Encoder, corpus: Corpus, change: Tensor, components: in
         _report_prompts(corpus, "dropped, as others say the same:", basis.dropped)
     share = float((basis.vectors @ change).norm() / change.norm())
     if share < MIN_COVERED_SHARE:
-        warnings.warn(
+        warn(
             f"corpus {corpus.name} holds {100 * share:.0f} % of what is asked for, and no more can be done: "
-            "another, by corpus= (--corpus), or more components may hold more",
-            stacklevel=2,
+            "another, by corpus= (--corpus), or more components may hold more"
         )
     return basis
 
@@ -211,6 +208,6 @@ def _report_prompts(corpus: Corpus, what: str, prompts: Sequence[str], consequen
     rest = f" and {len(prompts) - len(shown)} more" if len(shown) < len(prompts) else ""
     message = f"corpus {corpus.name}: {what} {', '.join(map(repr, shown))}{rest}{consequence}"
     if corpus.custom:
-        warnings.warn(message, stacklevel=2)
+        warn(message)
     else:
         LOG.info(message)
