@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -345,3 +346,30 @@ def test_importing_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_in_a_turned_photo_is_found_where_it_is(quarters):
+    portrait = astronaut()[:280, 90:350]
+    height, width = portrait.shape[:2]
+    (face,) = find_faces(load(portrait))
+    turned = load(np.ascontiguousarray(np.rot90(portrait, -quarters)))
+    (found,) = find_faces(turned, turned=True)
+    x, y = found.landmarks.unbind(-1)
+    back = {1: (y, height - x), 2: (width - x, height - y), 3: (width - y, x)}[quarters]
+    torch.testing.assert_close(torch.stack(back, -1), face.landmarks, rtol=0, atol=1.5)
+    left, top, right, bottom = found.box
+    assert left < x.mean() < right and top < y.mean() < bottom
+    upright = extract(turned, choose(turned, "largest")[0], 64)
+    assert (upright - extract(load(portrait), choose(load(portrait), "largest")[0], 64)).abs().mean() < 0.02
+
+
+def test_faces_are_the_same_in_any_number_of_threads():
+    photos = [load(astronaut()[:size, :size].copy()) for size in (260, 300, 340, 380)]
+    serial = [find_faces(photo)[0].landmarks for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for landmarks, alone in zip(
+                pool.map(lambda photo: find_faces(photo)[0].landmarks, photos), serial, strict=True
+            ):
+                assert torch.equal(landmarks, alone)

@@ -41,7 +41,9 @@ def task_of(transform, pixels, weight, config, seed=0):
     """A task of one face, guided by the stand-in."""
     face = FaceTask(transform, pixels, weight)
     generator = torch.Generator().manual_seed(seed)
-    task = Task(load(picture()), (face,), {"red": 1.0}, TinyEncoder(), config, TargetSettings(config.intensity), generator)
+    task = Task(
+        load(picture()), (face,), {"red": 1.0}, TinyEncoder(), config, TargetSettings(config.intensity), generator
+    )
     return task, face
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,8 @@ from flowedit.photo.photo import Photo, quantize
 
 _DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
 _SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
+_SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
+_DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
 
 
@@ -34,29 +37,57 @@ class Face:
     score: float
 
 
-def find_faces(photo: Photo) -> list[Face]:
+def find_faces(photo: Photo, *, turned: bool = False) -> list[Face]:
     """Find the frontal faces of a photo, with 68 landmarks each, from left to right.
+
+    Args:
+        photo: where to look.
+        turned: where no upright face is sure, look at the quarter turns of the photo too, and return the faces of the
+            surest turn; their landmarks are in the photo as it is.
 
     Raises:
         RuntimeError: dlib or its models are not installed.
     """
-    detector = _models().detector
     height, width = photo.height, photo.width
     scale = min(1.0, _DETECT_PX / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     picture = _bytes(_shrunk(photo, size))
     doublings = 1 if max(size) < _SMALL_PX else 0
-    found, scores, _ = detector.run(picture, doublings, 0.0)
-    if not found and not doublings:
-        found, scores, _ = detector.run(picture, 1, 0.0)
-    x, y = width / size[1], height / size[0]
+    turn, boxes = 0, _detect(picture, doublings)
+    if turned and max((score for _, score in boxes), default=0.0) < _SURE:
+        for quarters in (1, 2, 3):
+            others = _detect(np.rot90(picture, quarters).copy(), doublings)
+            if max((score for _, score in others), default=0.0) > max((score for _, score in boxes), default=0.0):
+                turn, boxes = quarters, others
+    scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32)
+    upright = np.rot90(picture, turn).copy()
     faces = []
-    for rectangle, score in zip(found, scores, strict=True):
-        left, top = rectangle.left(), rectangle.top()
-        right, bottom = rectangle.right() + 1, rectangle.bottom() + 1  # dlib's last pixel is inside
-        points = _fit(picture, (left, top, right, bottom)) * torch.tensor([x, y])
-        faces.append(Face((left * x, top * y, right * x, bottom * y), points, float(score)))
+    for box, score in boxes:
+        corners = torch.tensor(box, dtype=torch.float32).reshape(2, 2)
+        points = _turn_back(_fit(upright, box), turn, size) * scale_xy
+        low, high = (_turn_back(corners, turn, size) * scale_xy).sort(0).values.tolist()
+        faces.append(Face((low[0], low[1], high[0], high[1]), points, score))
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+
+def _detect(picture: np.ndarray, doublings: int) -> list[tuple[tuple[float, float, float, float], float]]:
+    """Return (left, top, right, bottom) and score of each upright face in a (H, W, 3) uint8 picture."""
+    with _DLIB:
+        detector = _models().detector
+        rectangles, scores, _ = detector.run(picture, doublings, 0.0)
+        if not rectangles and not doublings:
+            rectangles, scores, _ = detector.run(picture, 1, 0.0)
+    # dlib's last pixel is inside.
+    boxes = [(float(r.left()), float(r.top()), r.right() + 1.0, r.bottom() + 1.0) for r in rectangles]
+    return list(zip(boxes, map(float, scores), strict=True))
+
+
+def _turn_back(points: Tensor, quarters: int, size: tuple[int, int]) -> Tensor:
+    """Carry (n, 2) points of a picture that numpy.rot90 has turned to the one before, of (height, width) `size`."""
+    height, width = size
+    x, y = points.unbind(-1)
+    turns = {0: (x, y), 1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    return torch.stack(turns[quarters], -1)
 
 
 def face_crop(face: Face) -> Crop:
@@ -89,7 +120,7 @@ def choose(photo: Photo, face: int | str) -> list[Crop]:
         face in ("largest", "all") or (number and int(face) >= 0),
         f'face must be "largest", "all" or an index from 0, left to right; got {describe(face)}',
     )
-    faces = find_faces(photo)
+    faces = find_faces(photo, turned=True)
     require(
         len(faces) > 0,
         f"no face found in the {photo.width} x {photo.height} photo; "
@@ -151,7 +182,9 @@ def descriptor(image: Tensor, landmarks: Tensor) -> Tensor:
     side = picture.shape[0]
     whole = ((landmarks.double() + 1) * (side / 2) - 0.5).round().long().tolist()
     shape = dlib.full_object_detection(dlib.rectangle(0, 0, side - 1, side - 1), [dlib.point(x, y) for x, y in whole])
-    return torch.tensor(list(_models().descriptor.compute_face_descriptor(picture, shape)), dtype=torch.float32)
+    with _DLIB:
+        numbers = list(_models().descriptor.compute_face_descriptor(picture, shape))
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
 class _Models(NamedTuple):
@@ -197,8 +230,10 @@ def _fit(picture: np.ndarray, box: tuple[float, float, float, float]) -> Tensor:
         near, left, top = picture, 0, 0
     edges = [round((value - start) * times) for value, start in zip(box, (left, top, left, top), strict=True)]
     rectangle = dlib.rectangle(edges[0], edges[1], edges[2] - 1, edges[3] - 1)
-    parts = _models().predictor(_enlarged(near, times), rectangle).parts()
-    points = torch.tensor([[part.x, part.y] for part in parts], dtype=torch.float64)
+    enlarged = _enlarged(near, times)
+    with _DLIB:
+        parts = [(part.x, part.y) for part in _models().predictor(enlarged, rectangle).parts()]
+    points = torch.tensor(parts, dtype=torch.float64)
     return ((points + 0.5) / times + torch.tensor([left, top])).float()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -112,7 +113,9 @@ def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[B
         return bound.describe(measured, relation)
 
     if held is not None:
-        reason = f"held back: {describe_bound(held, 'of at most')}"
+        lost = identity is not None and held is identity.bound and math.isinf(held.measure(min(1.0, low + LESS)))
+        beyond = "beyond it dlib finds no face, " if lost else ""
+        reason = f"held back: {beyond}{describe_bound(held, 'of at most')}"
     else:
         reason = "whole: " + ", ".join(describe_bound(bound, "within") for bound in bounds) if bounds else ""
     return Strength(low, None if identity is None else far, "; ".join(part for part in (reason, excuse) if part))
