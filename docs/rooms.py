@@ -17,7 +17,8 @@ WIDTH, HEIGHT, GAP_X, GAP_Y = 104, 34, 22, 34
 def rooms() -> dict[str, set[str]]:
     """Return each room, or file beside the rooms, and the rooms that it imports, type-checking imports too."""
     found: dict[str, set[str]] = {}
-    sources = [path for path in (ROOT / "flowedit").rglob("*.py") if "kernels" not in path.parts]
+    package = ROOT / "flowedit"
+    sources = [path for path in package.rglob("*.py") if "kernels" not in path.relative_to(package).parts]
     for path in [*sources, *(ROOT / "kernels").rglob("*.py")]:
         room = _room(path)
         found.setdefault(room, set())

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from flowedit.photo import codec, files
 from flowedit.photo.files import write_atomically
-from flowedit.photo.photo import Photo, load, quantize, read_note, save
+from flowedit.photo.photo import Photo, image_to_tensor, load, quantize, read_note, save
 
 ORIENTATION = 0x0112
 
@@ -611,3 +611,25 @@ def test_a_damaged_note_is_one_clear_line(tmp_path):
     with pytest.raises(ValueError, match="note is damaged") as error:
         read_note(path)
     one_line(error)
+
+
+# --- image_to_tensor
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 70)])
+def test_a_tensor_is_the_pixels_over_the_largest_of_their_dtype(size, dtype):
+    most = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    pixels = (np.random.default_rng(0).random((*size, 3)) * most).astype(dtype)
+    expected = pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(most)
+    found = image_to_tensor(pixels)
+    assert found.shape == (1, 3, *size) and found.is_contiguous() and np.array_equal(found[0].numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_value_and_any_part_of_a_picture_becomes_a_tensor(dtype):
+    whole = np.iinfo(dtype).max
+    pixels = np.linspace(0, whole, 300 * 300 * 3).astype(dtype).reshape(300, 300, 3)
+    for part in (pixels[3:200, 10:77], pixels[::-1, ::2], pixels[..., ::-1]):
+        expected = part.transpose(2, 0, 1).astype(np.float32) / np.float32(whole)
+        assert np.array_equal(image_to_tensor(part)[0].numpy(), expected)

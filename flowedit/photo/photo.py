@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import check_image, describe, require
-from flowedit.kernels import planes
 from flowedit.photo import codec
 from flowedit.photo.files import open_input, same_file, write_atomically
 
@@ -80,9 +79,17 @@ class Photo:
             0 <= top < bottom <= self.height and 0 <= left < right <= self.width,
             f"box (top, left, bottom, right) must lie in the {self.height} x {self.width} photo; got {box}",
         )
-        part = self.pixels[top:bottom, left:right]
-        plain = part.flags.writeable and min(part.strides) > 0  # what torch can read where it lies
-        return planes(torch.from_numpy(part if plain else part.copy()))
+        return image_to_tensor(self.pixels[top:bottom, left:right])
+
+
+def image_to_tensor(pixels: np.ndarray) -> Tensor:
+    """Return (h, w, 3) uint8, uint16 or float32 pixels as a new (1, 3, h, w) float32 tensor; a dtype's largest integer
+    is 1."""
+    whole = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    plain = pixels.flags.writeable and min(pixels.strides) > 0  # torch can read it where it lies
+    source = torch.from_numpy(pixels if plain else pixels.copy())
+    planes = torch.empty(3, *pixels.shape[:2], dtype=torch.float32, device="cpu")
+    return planes.copy_(source.permute(2, 0, 1)).div_(whole)[None]  # a product with 1 / whole would round otherwise
 
 
 def load(source: Source) -> Photo:
