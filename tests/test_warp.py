@@ -51,32 +51,107 @@ def test_one_field_serves_a_batch_and_one_image_many_fields():
 
 
 def test_warp_refuses_batches_that_do_not_agree():
-    with pytest.raises(ValueError, match=r"coord must have shape \(3, 2, h, w\); got \(2, 2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"must agree in batch, channels and size; got \(3, 3, 4, 4\), \(2, 2, 4, 4\)"):
         warp(torch.rand(3, 3, 4, 4), Offsets.zeros(2, 4, 4))
 
 
-@pytest.mark.parametrize("size", [(7, 5), (33, 48)])
-def test_warp_is_kornias_remap_with_normalized_coordinates(size):
-    kornia = pytest.importorskip("kornia")
-    height, width = size
-    image = torch.rand(2, 3, height, width, generator=generator(), dtype=torch.float64)
-    field = Offsets(
-        torch.randn(2, 2, height, width, generator=generator(1), dtype=torch.float64) * 0.4,
-        torch.randn(2, 3, height, width, generator=generator(2), dtype=torch.float64),
-    )
-    x = (2 * torch.arange(width, dtype=torch.float64) + 1) / width - 1
-    y = (2 * torch.arange(height, dtype=torch.float64) + 1) / height - 1
-    map_x, map_y = x + field.coord[:, 0], y[:, None] + field.coord[:, 1]
-    expected = kornia.geometry.remap(
-        image,
-        map_x,
-        map_y,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-        normalized_coordinates=True,
-    )
-    torch.testing.assert_close(warp(image, field), expected + field.color, rtol=0, atol=1e-9)
+def naive_warp(image, coord, color):
+    """Warp one image pixel by pixel, with plain numbers."""
+    channels, height, width = image.shape
+    out = color.clone()
+    for i in range(color.shape[1]):
+        for j in range(color.shape[2]):
+            x = (2 * j + 1) / color.shape[2] - 1 + float(coord[0, i, j])
+            y = (2 * i + 1) / color.shape[1] - 1 + float(coord[1, i, j])
+            px, py = ((x + 1) * width - 1) / 2, ((y + 1) * height - 1) / 2
+            px, py = min(max(px, 0), width - 1), min(max(py, 0), height - 1)
+            for c in range(channels):
+                for dy in (0, 1):
+                    for dx in (0, 1):
+                        weight = (px % 1 if dx else 1 - px % 1) * (py % 1 if dy else 1 - py % 1)
+                        row, column = min(int(py) + dy, height - 1), min(int(px) + dx, width - 1)
+                        out[c, i, j] += weight * image[c, row, column]
+    return out
+
+
+@pytest.mark.parametrize(("size", "out"), [((1, 1), (1, 1)), ((7, 5), (7, 5)), ((4, 9), (6, 3)), ((3, 3), (1, 8))])
+def test_warp_is_bilinear_with_a_repeated_border(size, out):
+    image = torch.rand(2, 3, *size, generator=generator(), dtype=torch.float64)
+    coord = torch.randn(2, 2, *out, generator=generator(1), dtype=torch.float64)
+    color = torch.randn(2, 3, *out, generator=generator(2), dtype=torch.float64)
+    expected = torch.stack([naive_warp(*x) for x in zip(image, coord, color, strict=True)])
+    torch.testing.assert_close(warp(image, Offsets(coord, color)), expected, rtol=0, atol=1e-9)
+
+
+def test_where_nothing_moves_the_bits_stay_and_elsewhere_they_do_not_matter():
+    image = torch.rand(1, 3, 200, 301, generator=generator())
+    offsets = Offsets.zeros(1, 200, 301)
+    offsets.coord[..., 50:] = 0.013
+    moved = warp(image, offsets)
+    assert torch.equal(moved[..., :50], image[..., :50]) and not torch.equal(moved[..., 50:], image[..., 50:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_half_image_is_warped_in_float32(dtype):
+    image = torch.rand(1, 3, 512, 512, generator=generator()).to(dtype)
+    zero = torch.zeros(1, 3, 512, 512)
+    assert torch.equal(warp(image, Offsets.zeros(1, 512, 512)), image)
+    coord = torch.full((1, 2, 512, 512), 0.3 * 2 / 512)
+    exact = warp(image.double(), Offsets(coord.double(), zero.double()))
+    got = warp(image, Offsets(coord, zero))
+    assert got.dtype == dtype
+    assert (got.double() - exact).abs().max() <= torch.finfo(dtype).eps
+
+
+def test_a_field_of_zero_has_the_gradient_of_the_interpolation():
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(7.0), indexing="ij")
+    image = (0.1 * x + 0.02 * y).expand(1, 3, 9, 7)
+    offsets = Offsets(torch.zeros(1, 2, 9, 7, requires_grad=True), torch.zeros(1, 3, 9, 7, requires_grad=True))
+    to_coord, to_color = torch.autograd.grad(warp(image, offsets).sum(), offsets)
+    inner = to_coord[..., 1:-1, 1:-1]
+    torch.testing.assert_close(inner[:, 0], torch.full_like(inner[:, 0], 3 * 0.1 * 7 / 2))
+    torch.testing.assert_close(inner[:, 1], torch.full_like(inner[:, 1], 3 * 0.02 * 9 / 2))
+    assert (to_color == 1).all()
+
+
+def test_the_image_gets_its_gradient_once_where_nothing_moves():
+    image = torch.rand(1, 3, 9, 7, generator=generator(), requires_grad=True)
+    cotangent = torch.randn(1, 3, 9, 7, generator=generator(1))
+    (gradient,) = torch.autograd.grad(warp(image, Offsets.zeros(1, 9, 7)), image, cotangent)
+    torch.testing.assert_close(gradient, cotangent, rtol=0, atol=1e-4)
+
+
+def test_warp_gradients():
+    image = torch.rand(1, 3, 5, 4, generator=generator(), dtype=torch.float64)
+    coord = torch.rand(1, 2, 5, 4, generator=generator(1), dtype=torch.float64) * 0.3 - 0.2
+    color = torch.rand(1, 3, 5, 4, generator=generator(2), dtype=torch.float64)
+    leaves = [x.requires_grad_() for x in (image, coord, color)]
+    assert torch.autograd.gradcheck(lambda image, *field: warp(image, Offsets(*field)), leaves)
+
+
+def test_warp_takes_an_empty_batch():
+    assert warp(torch.rand(0, 3, 4, 4), Offsets.zeros(0, 4, 4)).shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("image", "coord", "color", "message"),
+    [
+        ((3, 4, 4), (1, 2, 4, 4), (1, 3, 4, 4), r"image must have shape \(B, C, H, W\) with at least one pixel"),
+        ((1, 3, 0, 4), (1, 2, 4, 4), (1, 3, 4, 4), "image must have shape"),
+        ((1, 3, 4, 4), (1, 3, 4, 4), (1, 3, 4, 4), r"coord must have shape \(B, 2, h, w\)"),
+        ((1, 3, 4, 4), (1, 2, 4, 4), (1, 3, 4, 5), "image, coord and color must agree in batch, channels and size"),
+        ((1, 3, 4, 4), (1, 2, 4, 4), (1, 1, 4, 4), "image, coord and color must agree"),
+    ],
+)
+def test_warp_says_what_is_wrong(image, coord, color, message):
+    with pytest.raises(ValueError, match=message):
+        warp(torch.rand(image), Offsets(torch.rand(coord), torch.rand(color)))
+
+
+def test_composing_reads_as_warping_does():
+    first, second = (torch.randn(1, 2, 9, 7, generator=generator(k), dtype=torch.float64) / 9 for k in (0, 1))
+    by_kornia = warp(first, Offsets(second, second))
+    assert torch.equal(compose(first, second), by_kornia)
 
 
 # --- compose, invert

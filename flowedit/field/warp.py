@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import describe, require
 from flowedit.field.offsets import Offsets
-from flowedit.kernels import warp_color
 from flowedit.kernels.jacobian import determinant, difference
 
 
@@ -30,9 +32,51 @@ def warp(image: Tensor, offsets: Offsets) -> Tensor:
         ValueError: shapes do not agree.
     """
     coord, color = offsets
+    good = image.ndim == 4 and 0 not in image.shape[2:]
+    require(good, f"image must have shape (B, C, H, W) with at least one pixel; got {describe(image)}")
+    _check_coord(coord)
     batch = max(len(image), len(coord)) if len(image) and len(coord) else 0
     image, coord, color = (x.expand(batch, -1, -1, -1) if len(x) == 1 else x for x in (image, coord, color))
-    return warp_color(image, coord, color)
+    shape = (batch, *image.shape[1:2], *coord.shape[2:])
+    agree = len(image) == len(coord) == batch and color.shape == shape
+    require(
+        agree,
+        f"image, coord and color must agree in batch, channels and size; got {tuple(image.shape)}, "
+        f"{tuple(coord.shape)} and {tuple(color.shape)}",
+    )
+    return (_read(image, coord, _remap) + color).to(image.dtype)
+
+
+def _read(planes: Tensor, coord: Tensor, sampler: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Read planes (B, C, H, W) bilinearly at p + coord(p), in float32 at least; where coord is zero, their own bits."""
+    dtype = torch.promote_types(torch.promote_types(planes.dtype, coord.dtype), torch.float32)
+    source, coord = planes.to(dtype), coord.to(dtype)
+    batch, (h, w) = len(coord), coord.shape[2:]
+    if not batch:
+        return source.new_zeros(0, planes.shape[1], h, w)
+    centers = F.affine_grid(torch.eye(2, 3, dtype=dtype, device=coord.device)[None], [1, 1, h, w], align_corners=False)
+    read = sampler(source, centers + coord.permute(0, 2, 3, 1))
+    if source.shape[2:] == coord.shape[2:]:
+        # A center that is computed, and not counted, is off by the rounding of a coordinate, and what is read there by
+        # some 1e-5. The values are the planes' own; the gradients, to coord as well, are those of what was read.
+        still = (coord == 0).all(1, keepdim=True)
+        read = torch.where(still, source.detach() + (read - read.detach()), read)
+    return read
+
+
+def _remap(planes: Tensor, points: Tensor) -> Tensor:
+    from kornia.geometry.transform import remap  # takes seconds: not with the package
+
+    # The points are not of kornia's create_meshgrid, which knows pixel centers from 0.9 on, for Python 3.11 only. All
+    # settings are needed: by the defaults the result is off by up to 0.73.
+    return remap(
+        planes, points[..., 0], points[..., 1], mode="bilinear", padding_mode="border", align_corners=False,
+        normalized_coordinates=True,
+    )  # fmt: skip
+
+
+def _grid_sample(planes: Tensor, points: Tensor) -> Tensor:
+    return F.grid_sample(planes, points, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:
@@ -41,7 +85,8 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     Both (B, 2, h, w) of one size, in crop coordinates; `first` is read bilinearly, its border repeats.
     """
     _check_coord(first)
-    return warp_color(first, second, second)
+    # What remap calls, with the same bits: a diffeomorphic field does this seven times a step, and loads no kornia.
+    return (_read(first, second, _grid_sample) + second).to(first.dtype)
 
 
 def invert(coord: Tensor, iterations: int = 20) -> Tensor:
@@ -57,9 +102,9 @@ def invert(coord: Tensor, iterations: int = 20) -> Tensor:
     """
     _check_coord(coord)
     require(iterations >= 1, f"iterations must be at least 1; got {iterations}")
-    inverse, zero = -coord, torch.zeros_like(coord)
+    inverse = -coord
     for _ in range(iterations):
-        inverse = -warp_color(coord, inverse, zero)
+        inverse = -_read(coord, inverse, _grid_sample).to(coord.dtype)
     return inverse
 
 
@@ -87,7 +132,7 @@ def count_folds(coord: Tensor) -> int:
     """Count the pixels where p -> p + coord(p) turns the picture over.
 
     Stricter than the sign of `jacobian_determinant`, which central differences blind to what alternates from
-    pixel to pixel: a pixel counts when the triangle it forms with its right and lower neighbours, or with its
+    pixel to pixel: a pixel counts when the triangle it forms with its right and lower neighbors, or with its
     left and upper ones, has a determinant of zero or less.
     """
     _check_coord(coord)
