@@ -1,39 +1,35 @@
-"""The operations an edit spends its time in, each beside the plain torch that says what it means.
+"""Three operations that an edit spends its time in, each beside the plain torch that says what it means.
 
-Imports torch only. `hash_encode` reads a multiresolution hash grid, `upsample` a lattice on a finer grid and `sample`
-one at any points; `warp_color` moves and tints an image, `look` shows views of one that is moved, `paint` adds the
-parts' colors to a tint, `penalties` says what a field costs, `stage` is these three at once, `planes` reads a
-picture's pixels; `operator`, `bound`, `stencil` and `jacobian` are what they share.
+Imports torch only. `sample` reads planes at any points, `hash_encode` a multiresolution hash grid (`LatticeEncoding` at
+fixed points), and `fused_step` shows and regularizes a field; each is compiled C++ on the CPU, Triton on CUDA, and
+`reference` anywhere. `render_views`, `tint_parts` and `regularizers` are the parts of the last, in plain torch only;
+`upsample`, `soft_clamp` and `jacobian_determinant` are plain functions beside them.
 """
 
-from .bound import bounded
 from .dispatch import available, choose
 from .hash_encode import LatticeEncoding, hash_encode
+from .interpolation import Interpolation, upsample
 from .jacobian import jacobian_determinant
-from .look import look
-from .paint import mix, paint
-from .penalties import PENALTIES, penalties
-from .planes import planes
 from .sample import sample
-from .stage import stage
-from .upsample import upsample
-from .warp_color import warp_color
+from .step import REGULARIZERS, FusedStep, RegularizerConstants, fused_step
+from .step.reference import mix, regularizers, render_views, soft_clamp, tint_parts
 
 __all__ = [
-    "PENALTIES",
+    "REGULARIZERS",
+    "FusedStep",
+    "Interpolation",
     "LatticeEncoding",
+    "RegularizerConstants",
     "available",
-    "bounded",
     "choose",
+    "fused_step",
     "hash_encode",
     "jacobian_determinant",
-    "look",
     "mix",
-    "paint",
-    "penalties",
-    "planes",
+    "regularizers",
+    "render_views",
     "sample",
-    "stage",
+    "soft_clamp",
+    "tint_parts",
     "upsample",
-    "warp_color",
 ]

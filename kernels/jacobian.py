@@ -1,4 +1,4 @@
-"""How a map p -> p + coord(p) stretches areas."""
+"""How a map p -> p + coord(p) scales areas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def jacobian_determinant(coord: Tensor) -> Tensor:
-    """Return how the map p -> p + coord(p) scales areas at every pixel: (B, 1, h, w); zero or less is a fold.
+    """Return the factor by which p -> p + coord(p) scales areas at every pixel, (B, 1, h, w); at most zero is a fold.
 
     By central differences, one-sided at the border; along a side of one pixel the slope is zero.
 
@@ -24,15 +24,14 @@ def jacobian_determinant(coord: Tensor) -> Tensor:
 
 
 def difference(coord: Tensor, dim: int, *, before: int, after: int) -> Tensor:
-    """Return d coord / d position along dim from the neighbours so many pixels before and after, inside the
-    border."""
+    """Return d coord / d position along dim, from the neighbors so many pixels before and after inside the border."""
     n = coord.shape[dim]
     index = torch.arange(n, device=coord.device)
-    # At a border without a neighbour on the side asked for, the other side is taken.
+    # At a border without a neighbor on the side asked for, the other side is taken.
     high = (index + after).clamp(min(1, n - 1), n - 1)
     low = (index - before).clamp(0, max(n - 2, 0))
     shape = [-1 if d == dim else 1 for d in range(4)]
-    spacing = ((high - low).clamp(min=1) * (2 / n)).to(coord.dtype).reshape(shape)
+    spacing = ((high - low).clamp(min=1).to(coord.dtype) * (2 / n)).reshape(shape)
     return (coord.index_select(dim, high) - coord.index_select(dim, low)) / spacing
 
 

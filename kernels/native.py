@@ -1,4 +1,4 @@
-"""The compiled CPU kernels, where this installation has them: a plain C library, so that any torch will do."""
+"""The compiled CPU kernels, where this installation has them: a plain C library that serves every version of torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,27 @@ from torch import Tensor
 HERE = Path(__file__).parent
 RUNTIMES = ("libgomp*", "libomp*", "libiomp5*")
 
+# The arguments of every C function, but for the number of threads, which comes last: a tensor's dtype ("?": may be
+# None, which becomes a null pointer), an integer or a real number.
+SIGNATURES = {
+    "sample_forward": "f32 f32 f32 i64? i64? f32 int int int int int",
+    "hash_encode_forward": "f32 f32 i32 f64 f32 int int int int",
+    "hash_encode_backward": "f32 f32 i32 f64 f32 f32? f32? int int int int",
+    "render_views_forward": "f32 f32 f32 f32 f32 f32 int int int int int int",
+    "render_views_backward": "f32 f32 f32 f32 f32 f32 f32 f32 int int int int int int",
+    "tint_parts_forward": "f32 f32 f32 f32 f32 f32 f32 f32 int int real real",
+    "tint_parts_backward": "f32 f32 f32 f32 f32 f32 f32 f32 f32 f32 int int real real",
+    "regularizers_forward": "f32 f32 f32 f32 f32 f32 int int real real real",
+    "regularizers_backward": "f32 f32 f32 f32 f32 f32 f32 f32 int int real real real",
+}
+DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64}
+NUMBERS = {"int": ctypes.c_int64, "real": ctypes.c_float}
+PYTHON: dict[str, type | tuple[type, ...]] = {"int": int, "real": (int, float)}
+
 
 @functools.cache
 def _load() -> ctypes.CDLL | str:
-    """Load the kernels, or say why not."""
+    """Load the kernels, or return why that is not possible."""
     built = sorted(HERE.glob("_native*.so"))
     if not built:
         return "not built: no C++ compiler was found when flowedit was installed"
@@ -25,35 +42,51 @@ def _load() -> ctypes.CDLL | str:
         for runtime in sorted((Path(torch.__file__).parent / "lib").glob(name)):
             ctypes.CDLL(str(runtime), mode=ctypes.RTLD_GLOBAL)
     try:
-        return ctypes.CDLL(str(built[-1]))
-    except OSError as error:
+        library = ctypes.CDLL(str(built[-1]))
+        for name, signature in SIGNATURES.items():
+            function = getattr(library, name)
+            function.argtypes = [NUMBERS.get(kind, ctypes.c_void_p) for kind in signature.split()] + [ctypes.c_int]
+            function.restype = None
+    except (OSError, AttributeError) as error:  # AttributeError: the library of another version
         return f"cannot be loaded: {error}"
+    return library
 
 
 def problem() -> str | None:
-    """Say why the compiled kernels cannot be used here; None where they can."""
+    """Return why the compiled kernels cannot be used here; None where they can."""
     loaded = _load()
     return loaded if isinstance(loaded, str) else None
 
 
 def plain(x: Tensor) -> Tensor:
-    """As the kernels take it: float32 and contiguous."""
+    """Return a tensor as the kernels take it: float32 and contiguous."""
     return x if x.dtype is torch.float32 and x.is_contiguous() else x.to(torch.float32).contiguous()
 
 
 def call(name: str, *arguments: Tensor | int | float | None) -> None:
-    """Call a kernel: tensors become pointers to their first value, None a null pointer, numbers int64 or float.
+    """Call a kernel with as many threads as torch uses.
 
-    The number of torch's threads is added. Tensors must be contiguous and on the CPU, and are not checked.
+    Raises:
+        TypeError: an argument is not what `SIGNATURES` says; a tensor must be contiguous and on the CPU.
     """
     kernels = _load()
     assert isinstance(kernels, ctypes.CDLL), kernels  # the dispatcher asked before
-    getattr(kernels, name)(*map(_as_c, arguments), ctypes.c_int(torch.get_num_threads()))
+    values = [_as_c(name, *kind, value) for kind, value in zip(_kinds(name), arguments, strict=True)]
+    getattr(kernels, name)(*values, torch.get_num_threads())
 
 
-def _as_c(argument: Tensor | int | float | None) -> ctypes.c_int64 | ctypes.c_float | ctypes.c_void_p:
-    if isinstance(argument, int):
-        return ctypes.c_int64(argument)
-    if isinstance(argument, float):
-        return ctypes.c_float(argument)
-    return ctypes.c_void_p(None if argument is None else argument.data_ptr())
+@functools.cache
+def _kinds(name: str) -> tuple[tuple[str, torch.dtype | None], ...]:
+    """Return each argument's kind, and its dtype if it is a tensor."""
+    return tuple((kind, DTYPES.get(kind.rstrip("?"))) for kind in SIGNATURES[name].split())
+
+
+def _as_c(name: str, kind: str, dtype: torch.dtype | None, value: Tensor | int | float | None) -> int | float | None:
+    if isinstance(value, Tensor):
+        if value.dtype is dtype and value.is_cpu and value.is_contiguous():
+            return value.data_ptr()
+        value = f"{value.dtype} on {value.device} with strides {value.stride()}"  # type: ignore[assignment]
+    elif (value is None and kind.endswith("?")) or isinstance(value, PYTHON.get(kind, ())):
+        return value
+    wanted = f"a number ({kind})" if dtype is None else f"a contiguous {dtype} tensor on the CPU"
+    raise TypeError(f"an argument of {name} must be {wanted}; got {value}")

@@ -13,6 +13,7 @@ from flowedit.field.hashgrid import HashField
 from flowedit.field.make import make_field
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
+from flowedit.kernels import available
 
 
 def generator(seed=0):
@@ -250,3 +251,22 @@ def test_zero_offsets_have_their_shapes():
     coord, color = Offsets.zeros(2, 3, 5)
     assert coord.shape == (2, 2, 3, 5) and color.shape == (2, 3, 3, 5)
     assert not coord.any() and not color.any()
+
+
+@pytest.mark.parametrize("backend", ["torch", *(["native"] if "native" in available() else [])])
+def test_a_hash_field_is_computed_by_the_backend_that_is_named(backend):
+    field = shaken(HashField())
+    expected = field.on_grid(20), field.at_points(torch.zeros(3, 2))
+    field.backend = backend
+    for got, wanted in zip((field.on_grid(20), field.at_points(torch.zeros(3, 2))), expected, strict=True):
+        torch.testing.assert_close(got[0], wanted[0], rtol=1e-4, atol=1e-6)
+    assert "backend" not in field.settings()
+
+
+def test_a_hash_field_refuses_a_backend_that_cannot_be_used():
+    field = HashField()
+    field.backend = "abacus"
+    with pytest.raises(RuntimeError, match="for lattice of cpu tensors in float32; got 'abacus'"):
+        field.on_grid(20)
+    with pytest.raises(RuntimeError, match="for hash_encode of cpu tensors in float32; got 'abacus'"):
+        field.at_points(torch.zeros(3, 2))

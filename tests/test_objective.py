@@ -11,7 +11,7 @@ from flowedit.config import Augment
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.fit.terms import TERMS, movement_price
 from flowedit.fit.views import Views, soften
-from flowedit.kernels import look
+from flowedit.kernels import render_views
 
 SIDE = 16
 POINTS = pixel_centers(SIDE).reshape(SIDE, SIDE, 2).permute(2, 0, 1)[None]
@@ -27,7 +27,7 @@ def test_the_text_term_is_a_mean_of_one_minus_cosine():
 
 
 def seen_in(picture, offsets, views):
-    return look(picture, *offsets, views.theta, views.gain, SIDE)
+    return render_views(picture, *offsets, views.theta, views.gain, SIDE)
 
 
 def test_the_first_view_is_the_picture_itself():

@@ -10,7 +10,7 @@ from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import DARKEST, PARTS, PARTS_PX, PIGMENTS, mix_paints, part_masks
 from flowedit.field.offsets import pixel_centers
 from flowedit.fit.terms import tint_price
-from flowedit.kernels.penalties.reference import tint
+from flowedit.kernels.step.reference import tint
 
 LANDMARKS = drawn_landmarks()
 SKIN = torch.tensor([0.8, 0.6, 0.5])

@@ -25,7 +25,7 @@ from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import TERMS, FitState, evenness, movement_price, tint_price
 from flowedit.fit.views import Views, soften
 from flowedit.guide.targets import TargetSettings, make_targets
-from flowedit.kernels.look.reference import look as look_reference
+from flowedit.kernels import render_views
 from flowedit.photo.photo import load
 from flowedit.transform.transforms import FieldTransform
 
@@ -108,7 +108,7 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
     soft = soften(pixels, task.guide.size)
 
     def seen(coord, color):
-        return look_reference(soft, coord, color, views.theta, views.gain, task.guide.size)
+        return render_views(soft, coord, color, views.theta, views.gain, task.guide.size)
 
     raw = field.on_grid(64)
     painted = (parts.colors().T @ parts.masks_on(64).flatten(1)).reshape(1, 3, 64, 64)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowedit.checks import describe, require
-from flowedit.kernels import mix, sample
+from flowedit.kernels import Interpolation, mix, sample
 
 
 class PartTint(nn.Module):
@@ -56,7 +56,7 @@ class PartTint(nn.Module):
     def add(self, color: Tensor, points: Tensor) -> Tensor:
         """Add the parts' colors to a tint (N, 3) at (N, 2) crop coordinates, and cut the sum at the limit."""
         x, y = (points.T.to(color).clamp(-1, 1) + 1) * (self.masks.shape[-1] / 2) - 0.5
-        masks = sample(self.masks.to(color) / 255, x, y, "linear")
+        masks = sample(self.masks.to(color) / 255, x, y, Interpolation.LINEAR)
         for part_color, mask in zip(self.colors(), masks, strict=True):
             color = color + mask[:, None] * part_color  # part by part: the bits of a point are its own
         return color.clamp(-self.limit, self.limit)

@@ -24,9 +24,15 @@ class Field(nn.Module, ABC):
         max_tint: bound on each channel of the tint, in image units; reached smoothly.
         diffeomorphic: coord is a stationary velocity, to be integrated (`warp.integrate`), not the shift itself.
 
+    Attributes:
+        backend: what computes the field (`flowedit.kernels.available`), where its kind has a choice. Not a setting of
+            the field: its values are the same.
+
     Raises:
         ValueError: a bound is out of range.
     """
+
+    backend: str = "auto"
 
     def __init__(self, max_shift: float, max_tint: float, diffeomorphic: bool) -> None:
         super().__init__()

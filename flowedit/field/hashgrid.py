@@ -108,14 +108,15 @@ class HashField(Field):
         _count("size", size, 1, 1 << 16)
         n_levels, rows, _ = self.table.shape
         grid = (n_levels, rows, self.base_resolution, self.per_level_scale)
-        encoding = _lattice_encoding(size, self._reach, grid, self.table.dtype, self.table.device)
+        encoding = _lattice_encoding(size, self._reach, grid, self.table.dtype, self.table.device, self.backend)
         coord, color = self._read(encoding(self.table, self.level_mask))
         return Offsets(coord.T.reshape(1, 2, size, size), color.T.reshape(1, 3, size, size))
 
     def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
         # By looking up the four vertices of every level around each point.
         unit = _unit(points.to(self.table.dtype), self._reach)
-        return self._read(hash_encode(unit, self.table, self.base_resolution, self.per_level_scale, self.level_mask))
+        grid = self.base_resolution, self.per_level_scale
+        return self._read(hash_encode(unit, self.table, *grid, self.level_mask, self.backend))
 
     def settings(self) -> dict[str, Any]:
         """Return what `make_field` needs to build this field again."""
@@ -134,12 +135,17 @@ class HashField(Field):
         return coord, self.max_tint * torch.tanh(self.color(features))
 
 
-@lru_cache(maxsize=2)  # tens of megabytes each, but for compiled kernels
+@lru_cache(maxsize=2)  # at 256 points a side and 8 levels, 70 MB each
 def _lattice_encoding(
-    size: int, reach: float, grid: tuple[int, int, int, float], dtype: torch.dtype, device: torch.device
+    size: int,
+    reach: float,
+    grid: tuple[int, int, int, float],
+    dtype: torch.dtype,
+    device: torch.device,
+    backend: str,
 ) -> LatticeEncoding:
     line = _unit(pixel_centers(size, dtype=torch.float64, device=device)[0, :, 0], reach)
-    return LatticeEncoding(line, line, *grid, dtype=dtype)
+    return LatticeEncoding(line, line, *grid, dtype=dtype, backend=backend)
 
 
 def _unit(points: Tensor, reach: float) -> Tensor:

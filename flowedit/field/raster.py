@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from flowedit.field.base import Field, _count
 from flowedit.field.offsets import Offsets
-from flowedit.kernels import bounded, sample, upsample
+from flowedit.kernels import Interpolation, sample, soft_clamp, upsample
 
 
 @final
@@ -69,12 +69,12 @@ class RasterField(Field):
     def on_grid(self, size: int) -> Offsets:
         """See `Field`; both lattices are read on the finer grid."""
         _count("size", size, 1, 1 << 16)
-        coord, color = (upsample(control[None], size, size, "b_spline", limit) for control, limit in self._control())
+        coord, color = (upsample(x[None], size, size, Interpolation.B_SPLINE) for x in self._control())
         return Offsets(coord, color)
 
     def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
         # From the sixteen control points around each point.
-        coord, color = (_spline(bounded(x, limit), points.to(x.dtype)) for x, limit in self._control())
+        coord, color = (_spline(x, points.to(x.dtype)) for x in self._control())
         return coord, color
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -90,15 +90,15 @@ class RasterField(Field):
             **self._common_settings(),
         }
 
-    def _control(self) -> tuple[tuple[Tensor, float], ...]:
+    def _control(self) -> tuple[Tensor, Tensor]:
         # Bounding the control points bounds the spline, a weighted mean of them, at a fraction of the cost.
-        return (self.coord, 2 * self.max_shift), (self.color, self.max_tint)
+        return soft_clamp(self.coord, 2 * self.max_shift), soft_clamp(self.color, self.max_tint)
 
 
 def _spline(control: Tensor, points: Tensor) -> Tensor:
     """Evaluate a (C, n, n) lattice of control points at (N, 2) crop coordinates: (N, C)."""
     x, y = (points.T.contiguous().clamp(-1, 1) + 1) * (control.shape[-1] / 2) - 0.5
-    return sample(control, x, y, "b_spline").T
+    return sample(control, x, y, Interpolation.B_SPLINE).T
 
 
 def control_points(values: Tensor) -> Tensor:

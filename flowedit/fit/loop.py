@@ -168,7 +168,9 @@ def fit(
         bar.close()
     _modules(transform).load_state_dict(kept)
     part_tint = None if transform.part_tint is None else transform.part_tint.cpu()
-    return Fit(replace(transform, field=transform.field.cpu(), part_tint=part_tint), history, stopped)
+    field = transform.field.cpu()
+    field.backend = "auto"  # one that was named may not run here
+    return Fit(replace(transform, field=field, part_tint=part_tint), history, stopped)
 
 
 def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> Edit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +17,7 @@ from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
 from flowedit.fit.views import Views, soften
 from flowedit.guide.targets import make_targets
-from flowedit.kernels import look, stage
-
-FUSED = ("bending", "shift", "tint", "tint_smoothness", "fold", "part_colors")  # in the order of `stage`
+from flowedit.kernels import REGULARIZERS, fused_step, render_views
 
 
 class Objective:
@@ -42,7 +41,7 @@ class Objective:
         self._views = Views.draw(config.augment, task.generator, crop.device)
         with torch.no_grad():
             still = crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1)
-            unedited = look(self._pixels, *still, self._views.theta, self._views.gain, guide.size)
+            unedited = render_views(self._pixels, *still, self._views.theta, self._views.gain, guide.size)
             embeddings = guide.image(unedited)
         self._targets = make_targets(config.target, guide, task.prompts, embeddings, task.settings)
         self._size = size = grid_size(self._field, crop.shape[-1])
@@ -62,11 +61,17 @@ class Objective:
             tinted = tint_price(self._part_tint.masks, landmarks, size, covered)
         self._evenness = evenness(F.interpolate(crop, (size, size), mode="area"))
         self._prices = torch.cat([moved, tinted])
-        self._fixed = self._weight, paints, masks, self._prices, *self._evenness
+        even_x, even_y = self._evenness
+        self._fused_step = partial(
+            fused_step, weight=self._weight, paints=paints, masks=masks, price=self._prices, even_x=even_x,
+            even_y=even_y, limit=self._field.max_tint,
+        )  # fmt: skip
         self._terms = {name: term for name, (term, _) in terms.items()}
-        self.weights = {name: float(getattr(config.weights, name)) for name in FUSED}
+        self.weights = {name: float(getattr(config.weights, name)) for name in REGULARIZERS}
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
-        self._seeds = [torch.tensor([self.weights[name] for name in FUSED], dtype=crop.dtype, device=crop.device)]
+        self._seeds = [
+            torch.tensor([self.weights[name] for name in REGULARIZERS], dtype=crop.dtype, device=crop.device)
+        ]
         self._seeds += [torch.tensor(self.weights[name], dtype=crop.dtype, device=crop.device) for name in self._terms]
         self.weights["text"] = 1.0
         self._parameters = list(self._field.parameters())
@@ -91,10 +96,11 @@ class Objective:
         if self._field.diffeomorphic:
             coord = integrate(coord)
         views = self._views.choose(chosen)
-        inputs = (self._pixels, coord, color, self._amounts, *self._fixed, views.theta, views.gain)
-        shown, tinted, own_color, costs = stage(*inputs, self._field.max_tint, self._encoder.size)
+        shown, tinted, own_color, costs = self._fused_step(
+            self._pixels, coord, color, self._amounts, theta=views.theta, gain=views.gain, size=self._encoder.size
+        )
         if self._early:
-            check_finite(dict(zip(FUSED, costs.tolist(), strict=True)), number)
+            check_finite(dict(zip(REGULARIZERS, costs.tolist(), strict=True)), number)
         embeddings = self._encoder.image(shown)
         targets = self._targets.index_select(0, chosen)
         losses = [costs]
@@ -122,8 +128,11 @@ class Objective:
         if self._field.diffeomorphic:
             coord = integrate(coord)
         theta = torch.eye(2, 3, dtype=coord.dtype, device=coord.device)[None]
-        inputs = (self._pixels, coord, color, self._amounts, *self._fixed, theta, theta.new_ones(1))
-        return stage(*inputs, self._field.max_tint, size or self._pixels.shape[-1])[0].clamp(0, 1)
+        size = size or self._pixels.shape[-1]
+        step = self._fused_step(
+            self._pixels, coord, color, self._amounts, theta=theta, gain=theta.new_ones(1), size=size
+        )
+        return step.views.clamp(0, 1)
 
 
 def _evaluate(name: str, term: Term, state: FitState) -> Tensor:

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from flowedit.face.regions import face_distance, region_mask, smoothstep
 from flowedit.field.offsets import Offsets, pixel_centers
-from flowedit.kernels.paint.reference import amount
-from flowedit.kernels.penalties import reference
+from flowedit.kernels.step import reference
 
 NEAR_FACE = (0.05, 0.4)  # interocular distances from a face's outline: still on it, and off it
 EDGE = 0.03  # color difference between neighbors, image units, that counts as an edge
@@ -59,12 +58,12 @@ Term = Callable[[FitState], Tensor]
 
 def bending(state: FitState) -> Tensor:
     """Bending energy of the movement (Bookstein 1989), crop units."""
-    return reference.smooth(state.offsets.coord)
+    return reference.bending(state.offsets.coord)
 
 
 def shift(state: FitState) -> Tensor:
     """Mean length of the movement times its price, rounded off near 0."""
-    return reference.small(state.offsets.coord, state.prices[:1])
+    return reference.shift(state.offsets.coord, state.prices[:1])
 
 
 def tint(state: FitState) -> Tensor:
@@ -74,7 +73,7 @@ def tint(state: FitState) -> Tensor:
 
 def tint_smoothness(state: FitState) -> Tensor:
     """Gradient energy of each pixel's own tint where the photo itself is even, crop units."""
-    return reference.even(state.own_color, *state.evenness)
+    return reference.tint_smoothness(state.own_color, *state.evenness)
 
 
 def fold(state: FitState) -> Tensor:
@@ -84,7 +83,7 @@ def fold(state: FitState) -> Tensor:
 
 def part_colors(state: FitState) -> Tensor:
     """Summed length of the parts' amounts of paint, rounded off near 0."""
-    return amount(state.part_amounts)
+    return reference.part_colors(state.part_amounts)
 
 
 def text(state: FitState) -> Tensor:

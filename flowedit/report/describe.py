@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from flowedit.face.crop import Crop
-from flowedit.kernels import sample
+from flowedit.kernels import Interpolation, sample
 
 LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
 EYES = "the distance between the eyes"
@@ -86,5 +86,5 @@ def _follow(moved: Tensor, points: Tensor, side_px: float) -> Tensor:
     n, shift = moved.shape[-1], torch.zeros(2, len(points))
     for _ in range(8):
         x, y = ((points.T + shift * (2 / side_px)) + 1) * (n / 2) - 0.5
-        shift = sample(moved, x, y, "linear")
+        shift = sample(moved, x, y, Interpolation.LINEAR)
     return shift

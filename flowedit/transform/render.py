@@ -14,7 +14,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, reach
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp
-from flowedit.kernels import sample
+from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize
 from flowedit.transform.transforms import Box, Evaluator, Transform, bind, bounding_box, crop_key, find_crops, leaves
 
@@ -250,11 +250,11 @@ def _sample(source: Tensor, still: Tensor, shift: Tensor, row: int, column: int)
     value = still.flatten(1)
     if everything:
         dx, dy = shift.flatten(1)
-        read = sample(source, dx, dy, "catmull_rom", origin=origin)
+        read = sample(source, dx, dy, Interpolation.CATMULL_ROM, origin=origin)
         value = read.where(moved.flatten(), value)
     else:
         dx, dy = shift.flatten(1)[:, kept]
-        read = sample(source, dx, dy, "catmull_rom", origin=origin)
+        read = sample(source, dx, dy, Interpolation.CATMULL_ROM, origin=origin)
         value = value.index_copy(1, kept, read)
     return value.reshape(still.shape)
 

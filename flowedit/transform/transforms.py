@@ -15,7 +15,7 @@ from flowedit.checks import describe, require
 from flowedit.field.base import Field
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import integrate, window
-from flowedit.kernels import sample
+from flowedit.kernels import Interpolation, sample
 
 if TYPE_CHECKING:
     from flowedit.face.crop import Crop
@@ -218,7 +218,7 @@ class _FieldEvaluator:
             dx, dy = coord * (weight * self.shape)
         else:
             half = LATTICE / 2
-            dx, dy = sample(self.coord, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "catmull_rom")
+            dx, dy = sample(self.coord, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.CATMULL_ROM)
         found = torch.cat(
             [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
         )
@@ -235,9 +235,9 @@ class _FieldEvaluator:
         if self.mask is not None:
             half = self.mask.shape[-1] / 2
             mask = self.mask[0].to("cpu", torch.float32)
-            weight = weight * sample(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, "linear")[0]
+            weight = weight * sample(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)[0]
         if self.hard is not None:
-            weight = weight * sample(self.hard[None], (px - 0.5).float(), (py - 0.5).float(), "linear")[0]
+            weight = weight * sample(self.hard[None], (px - 0.5).float(), (py - 0.5).float(), Interpolation.LINEAR)[0]
         return weight
 
     def _evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

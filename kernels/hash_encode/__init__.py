@@ -8,7 +8,7 @@ from torch import Tensor
 from ..dispatch import choose
 from . import reference
 from .lattice import LatticeEncoding
-from .operator import hash_encode as operator
+from .operator import encode
 
 __all__ = ["LatticeEncoding", "hash_encode"]
 
@@ -19,7 +19,7 @@ def hash_encode(
     base_resolution: int,
     per_level_scale: float,
     level_mask: Tensor | None = None,
-    backend: str | None = None,
+    backend: str = "auto",
 ) -> Tensor:
     """Encode points by interpolated features of every level; see `reference.hash_encode` for the meaning.
 
@@ -29,14 +29,14 @@ def hash_encode(
         base_resolution: vertices per side of the coarsest level, at least 2.
         per_level_scale: growth of the resolution from one level to the next, at least 1.
         level_mask: (n_levels,) factors on the levels' features, or None for all ones.
-        backend: a name out of `available()`, or None for the best one here.
+        backend: "auto", or a name out of `available()`: it is used, or refused.
 
     Returns:
         (N, n_levels * n_features), level by level, in the table's dtype. Differentiable in coords, table and
         mask.
 
     Raises:
-        ValueError: a shape or number is not as above.
+        ValueError: a shape or number is not as above, or a table of a size that tinycudann does not take.
         RuntimeError: the named backend is not usable here.
     """
     if coords.ndim != 2 or coords.shape[1] != 2:
@@ -47,11 +47,5 @@ def hash_encode(
     chosen = choose(backend, "hash_encode", table.device, torch.promote_types(coords.dtype, table.dtype))
     if chosen == "torch":
         return reference.hash_encode(coords, table, base_resolution, per_level_scale, level_mask)
-    weighed = table if level_mask is None else table * level_mask.to(table.dtype)[:, None, None]
-    # float32 inside, whatever the outside
-    given = coords.float().clamp(0, 1), weighed.float(), base_resolution, float(per_level_scale)
-    if chosen == "tinycudann":
-        from . import tinycudann_backend
-
-        return tinycudann_backend.hash_encode(*given).to(table.dtype)
-    return operator(*given).to(table.dtype)
+    weighted = table if level_mask is None else table * level_mask.to(table.dtype)[:, None, None]
+    return encode(chosen, coords, weighted, base_resolution, per_level_scale)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .. import native
 from ..dispatch import choose
-from ..stencil import STENCILS
+from ..interpolation import Interpolation
 from . import reference
 
 __all__ = ["sample"]
@@ -17,9 +17,9 @@ def sample(
     values: Tensor,
     x: Tensor,
     y: Tensor,
-    stencil: str,
+    interpolation: Interpolation,
     origin: tuple[Tensor, Tensor] | None = None,
-    backend: str | None = None,
+    backend: str = "auto",
 ) -> Tensor:
     """Interpolate planes at N points; beyond the border the outermost node repeats.
 
@@ -29,29 +29,33 @@ def sample(
         values: (C, H, W) floating.
         x: (N,) positions along a row, in which node i is at i.
         y: (N,) positions along a column.
-        stencil: "linear", "catmull_rom" (an interpolating cubic) or "b_spline" (the cubic that the nodes control).
+        interpolation: between the nodes.
         origin: columns and rows (N,) int64 that x and y are counted from; None is 0. So a fraction is as exact at
             column 6000 as at column 0.
-        backend: a name out of `available()`, or None for the best one here; "native" has no gradient, and where one
-            is wanted the best one is "torch".
+        backend: "auto", or a name out of `available()`. Only "torch" has a gradient: "auto" is "torch" where one is
+            wanted.
 
     Returns:
         (C, N), as `values`.
 
     Raises:
-        ValueError: the stencil is unknown.
+        ValueError: the interpolation is unknown.
         RuntimeError: the named backend is not usable here.
     """
-    if stencil not in STENCILS:
-        raise ValueError(f"stencil must be one of {sorted(STENCILS)}; got {stencil!r}")
-    wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (values, x, y))
-    if backend is None and wanted:
+    interpolation = Interpolation(interpolation)
+    if backend == "auto" and torch.is_grad_enabled() and any(t.requires_grad for t in (values, x, y)):
         backend = "torch"
     dtype = torch.promote_types(values.dtype, torch.promote_types(x.dtype, y.dtype))
-    if choose(backend, "sample", values.device, dtype) != "native" or not x.numel():
-        return reference.sample(values, x, y, stencil, origin)
-    out = torch.empty(len(values), len(x))
-    planes, *places = (t.float().contiguous() for t in (values, x, y))
-    starts = [None, None] if origin is None else [t.contiguous() for t in origin]
-    native.call("sample_forward", planes, *places, *starts, out, *planes.shape, len(x), list(STENCILS).index(stencil))
+    backend = choose(backend, "sample", values.device, dtype)
+    if backend == "torch" or not x.numel():
+        return reference.sample(values, x, y, interpolation, origin).to(values.dtype)
+    planes, x, y = (native.plain(t.detach()) for t in (values, x, y))
+    if backend == "triton":
+        from . import triton_kernel
+
+        points = reference.nodes_and_weights(x, y, interpolation, origin)
+        return triton_kernel.gather(planes, *points).to(values.dtype)
+    origins = [None, None] if origin is None else [t.contiguous() for t in origin]
+    out = planes.new_empty(len(planes), len(x))
+    native.call("sample_forward", planes, x, y, *origins, out, *planes.shape, len(x), int(interpolation))
     return out.to(values.dtype)
