@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,7 @@ from benchmarks.common import ROOT, PeakMemory, environment, tell_peak, time_cal
 from flowedit.face.crop import Crop
 from flowedit.field.hashgrid import HashField
 from flowedit.field.raster import RasterField
-from flowedit.kernels import (
-    LatticeEncoding,
-    available,
-    hash_encode,
-    look,
-    paint,
-    penalties,
-    stage,
-    upsample,
-    warp_color,
-)
+from flowedit.kernels import Interpolation, LatticeEncoding, available, fused_step, hash_encode, sample
 from flowedit.kernels.hash_encode import reference as naive
 from flowedit.photo.photo import Photo
 from flowedit.transform.render import render
@@ -36,13 +26,10 @@ from flowedit.transform.transforms import FieldTransform
 
 GRID = {"n_levels": 16, "table_size": 2**15, "base_resolution": 16, "per_level_scale": 1.38}
 TESTS = {
-    "hash_encode": ("tests/test_kernels.py", "hash or lattice or bits"),
-    "warp_color": ("tests/test_kernels.py", "warp or bits"),
-    "upsample": ("tests/test_stencils.py", "upsampl"),
-    "penalties": ("tests/test_penalties.py", ""),
-    "paint": ("tests/test_paint.py", ""),
-    "look": ("tests/test_look.py", ""),
-    "stage": ("tests/test_stage.py", ""),
+    "sample": ("tests/test_sample.py", "sampl or cubic"),
+    "hash_encode": ("tests/test_hash_encode.py", "not lattice"),
+    "lattice": ("tests/test_hash_encode.py", "lattice"),
+    "fused_step": ("tests/test_step.py", ""),
     "render": ("tests/test_render.py", ""),
 }
 Case = tuple[str, str, Callable[[], object]]  # size, method, what is timed
@@ -63,61 +50,58 @@ def there_and_back(forward: Callable[..., Tensor], *leaves: Tensor) -> Callable[
     return lambda: torch.autograd.grad(forward(*leaves), leaves, cotangent)
 
 
+def sample_cases(device: str) -> Iterator[Case]:
+    """Points near the pixels of a picture, as rendering reads it: cubic, three planes, no gradient."""
+    for side in (256, 1024):
+        picture = torch.rand(3, side, side, device=device)
+        offsets = 4 * torch.randn(2, side * side, device=device)
+        index = torch.arange(side * side, device=device)
+        origin = index % side, index // side
+        for backend in available(device, "sample"):
+            name = "plain torch" if backend == "torch" else backend
+            yield f"{side}²", name, partial(sample, picture, *offsets, Interpolation.CATMULL_ROM, origin, backend)
+        points = torch.stack(
+            [2 * (axis + offset + 0.5) / side - 1 for axis, offset in zip(origin, offsets, strict=True)], -1
+        )
+        read = partial(F.grid_sample, picture[None], points[None, None], padding_mode="border", align_corners=False)
+        yield f"{side}²", "grid_sample bicubic", partial(read, mode="bicubic")
+
+
 def hash_cases(device: str) -> Iterator[Case]:
-    """A lattice of points and any points, each level of 2 features; the naive way is the plain-torch meaning."""
-    grid = (GRID["base_resolution"], GRID["per_level_scale"])
+    """Any points, each level of 2 features; the naive way is the plain-torch reference."""
     for side in (224, 512):
+        points = torch.rand(side * side, 2, device=device)
+        table = torch.randn(GRID["n_levels"], GRID["table_size"], 2, device=device)
+        for backend in available(device, "hash_encode"):
+            name = "naive torch" if backend == "torch" else backend
+            call = partial(
+                hash_encode, points, base_resolution=GRID["base_resolution"], per_level_scale=GRID["per_level_scale"],
+                backend=backend,
+            )  # fmt: skip
+            yield f"{side}²", name, there_and_back(lambda t, c=call: c(table=t), table)
+
+
+def lattice_cases(device: str) -> Iterator[Case]:
+    """Points on a grid that do not change: as the loop evaluates a `HashField`, and finer."""
+    field = HashField()
+    loop = {
+        "n_levels": field.n_levels, "table_size": field.table.shape[1], "base_resolution": field.base_resolution,
+        "per_level_scale": field.per_level_scale,
+    }  # fmt: skip
+    for side, grid in ((LATTICE, loop), (224, GRID)):
         line = ((torch.arange(side, device=device, dtype=torch.float64) + 0.5) / side) * 0.97
         points = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).float()
-        table = torch.randn(GRID["n_levels"], GRID["table_size"], 2, device=device)
+        table = torch.randn(grid["n_levels"], grid["table_size"], 2, device=device)
+        size = f"{side}², {grid['n_levels']} levels"
         for backend in available(device, "lattice"):
-            name = "lattice, constant CSR matrix" if backend == "torch" else f"lattice, {backend}"
-            encoding = LatticeEncoding(line, line, *GRID.values(), backend=backend)
-            yield f"{side}²", name, there_and_back(encoding, table)
-        yield f"{side}²", "naive torch", there_and_back(lambda t, p=points: naive.hash_encode(p, t, *grid), table)
-        for backend in available(device, "hash_encode"):
-            if backend != "torch":
-                call = partial(hash_encode, points, base_resolution=grid[0], per_level_scale=grid[1], backend=backend)
-                yield f"{side}²", f"any points, {backend}", there_and_back(lambda t, c=call: c(table=t), table)
-
-
-def warp_cases(device: str) -> Iterator[Case]:
-    """One RGB image; gradients to coord and color."""
-    from kornia.geometry import remap
-
-    def by_kornia(image: Tensor, at: Tensor, coord: Tensor, color: Tensor) -> Tensor:
-        x, y = (at + coord).unbind(1)
-        settings = {"padding_mode": "border", "align_corners": False, "normalized_coordinates": True}
-        return remap(image, x, y, **settings) + color
-
-    def by_torch(image: Tensor, at: Tensor, coord: Tensor, color: Tensor) -> Tensor:
-        grid = (at + coord).permute(0, 2, 3, 1)
-        return F.grid_sample(image, grid, padding_mode="border", align_corners=False) + color
-
-    for side in (224, 512, 1024):
-        image, color = torch.rand(2, 1, 3, side, side, device=device)
-        coord = torch.randn(1, 2, side, side, device=device) * 0.02
-        at = F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 3, side, side], align_corners=False)
-        at = at.permute(0, 3, 1, 2).contiguous()
-        for backend in available(device, "warp_color"):
-            name = "plain torch" if backend == "torch" else backend
-            yield f"{side}²", name, there_and_back(partial(warp_color, image, backend=backend), coord, color)
-        yield f"{side}²", "kornia's remap, +", there_and_back(partial(by_kornia, image, at), coord, color)
-        yield f"{side}²", "grid_sample, +", there_and_back(partial(by_torch, image, at), coord, color)
-
-
-def upsample_cases(device: str) -> Iterator[Case]:
-    """Five planes: the offsets and the tint."""
-    for size, side, stencil in ((32, 256, "b_spline"), (128, 256, "linear")):
-        values = torch.randn(1, 5, size, size, device=device)
-        shape = f"{size}² to {side}², {stencil}"
-        for backend in available(device, "upsample"):
-            name = "matrix products" if backend == "torch" else backend
-            call = partial(upsample, height=side, width=side, stencil=stencil, backend=backend)
-            yield shape, name, there_and_back(call, values)
-        if stencil == "linear":
-            call = partial(F.interpolate, size=(side, side), mode="bilinear", align_corners=False)
-            yield shape, "interpolate", there_and_back(call, values)
+            name = "constant CSR matrix" if backend == "torch" else f"any points, {backend}"
+            yield size, name, there_and_back(LatticeEncoding(line, line, *grid.values(), backend=backend), table)
+        call = partial(naive.hash_encode, points, base_resolution=grid["base_resolution"])
+        yield (
+            size,
+            "naive torch",
+            there_and_back(lambda t, c=call, g=grid: c(t, per_level_scale=g["per_level_scale"]), table),
+        )
 
 
 LATTICE, PARTS = 64, 5  # what a field is evaluated on in the loop
@@ -137,28 +121,19 @@ def face(device: str) -> dict[str, Tensor]:
     return {name: value.to(device) for name, value in given.items()}
 
 
-def face_cases(operation: Callable[..., Any], leaves: Sequence[str], fixed: Sequence[str], **numbers: float) -> Cases:
-    """An operation on that face, by each backend, and the gradients of all that it returns."""
+def step_cases(device: str) -> Iterator[Case]:
+    """The loop's step on that face, and the gradients of all that it returns."""
+    inputs = face(device)
+    leaves = [inputs.pop(name) for name in ("coord", "color", "palette")]
 
-    def cases(device: str) -> Iterator[Case]:
-        given = face(device)
+    def forward(*values: Tensor, backend: str) -> Tensor:
+        named = dict(zip(("coord", "color", "palette"), values, strict=True))
+        step = fused_step(**named, **inputs, limit=0.15, size=128, backend=backend)
+        return torch.cat([x.flatten() for x in step])
 
-        def forward(*values: Tensor, backend: str) -> Tensor:
-            found = operation(
-                **dict(zip(leaves, values, strict=True)), **{name: given[name] for name in fixed}, **numbers,
-                backend=backend,
-            )  # fmt: skip
-            return found if isinstance(found, Tensor) else torch.cat([x.flatten() for x in found])
-
-        for backend in available(device, operation.__name__):
-            name = "plain torch" if backend == "torch" else backend
-            values = [given[leaf] for leaf in leaves]
-            yield f"{LATTICE}²", name, there_and_back(partial(forward, backend=backend), *values)
-
-    return cases
-
-
-PRICED, PAINTED, SEEN = ("price", "even_x", "even_y"), ("weight", "paints", "masks"), ("image", "theta", "gain")
+    for backend in available(device, "fused_step"):
+        name = "plain torch" if backend == "torch" else backend
+        yield f"{LATTICE}²", name, there_and_back(partial(forward, backend=backend), *leaves)
 
 
 def render_cases(device: str) -> Iterator[Case]:
@@ -181,14 +156,11 @@ def render_cases(device: str) -> Iterator[Case]:
     yield "24 MP", "whole photo, grid_sample bilinear", partial(whole, "bilinear")
 
 
-CASES = {
+CASES: dict[str, Cases] = {
+    "sample": sample_cases,
     "hash_encode": hash_cases,
-    "warp_color": warp_cases,
-    "upsample": upsample_cases,
-    "penalties": face_cases(penalties, ("coord", "color"), PRICED),
-    "paint": face_cases(paint, ("color", "palette"), PAINTED, limit=0.15),
-    "look": face_cases(look, ("coord", "color"), SEEN, size=128),
-    "stage": face_cases(stage, ("coord", "color", "palette"), (*PAINTED, *PRICED, *SEEN), limit=0.15, size=128),
+    "lattice": lattice_cases,
+    "fused_step": step_cases,
     "render": render_cases,
 }
 
@@ -204,20 +176,6 @@ def measure(operation: str, device: str) -> list[dict[str, Any]]:
         told = {"ratio": round(ratio, 2), "peak_mib": peak.mib}
         rows.append({"operation": operation, "size": size, "method": method, **spread.row(), **told})
     return rows
-
-
-def stored_bytes() -> Iterator[str]:
-    """Say what the constant encoding keeps beside table and output, for 224² points."""
-    line = (torch.arange(224, dtype=torch.float64) + 0.5) / 224
-    given = 4 * 2 * GRID["n_levels"] * (GRID["table_size"] + 224**2)
-    for backend in available("cpu", "lattice"):
-        kept = vars(LatticeEncoding(line, line, *GRID.values(), backend=backend)._encode).values()
-        total = 0
-        for tensor in (t for t in kept if isinstance(t, Tensor)):
-            sparse = tensor.layout == torch.sparse_csr
-            parts = (tensor.values(), tensor.col_indices(), tensor.crow_indices()) if sparse else (tensor,)
-            total += sum(part.numel() * part.element_size() for part in parts)
-        yield f"hash_encode 224², {backend}: {1 + total / given:.2f} times table plus output"
 
 
 def main() -> None:
@@ -238,8 +196,6 @@ def main() -> None:
             quarters = f"{row['low']:.2f} to {row['high']:.2f}"
             name = f"{row['operation']:12s} {row['size']:24s} {row['method']:34s}"
             print(f"{name} {row['ms']:9.2f} {quarters:>17s} {row['ratio']:7.2f}{tell_peak(row)}", flush=True)
-    for line in stored_bytes():
-        print(line)
     if options.json:
         write_report(options.json, {**environment(), "rows": rows})
     if failed:
