@@ -151,5 +151,5 @@ def check_finite(values: Mapping[str, float], step: int) -> None:
 
 
 def grid_size(field: Field, side: int) -> int:
-    """Return the points along a side that a field is evaluated at: four for three of its finest cells, or every pixel."""
+    """Return the points along a side that a field is evaluated at: 4 for 3 of its finest cells, or every pixel."""
     return min(side, max(64, 8 * math.ceil(field.detail / 6)))
