@@ -15,6 +15,9 @@ from flowedit.face.landmarks import check_landmarks
 from flowedit.photo.photo import Photo
 
 
+BAND_PX = 1 << 21  # pixels of a photo that are averaged at a time
+
+
 @dataclass(frozen=True, eq=False)
 class Crop:
     """A similarity transform between a square face frame and the photo.
@@ -132,12 +135,12 @@ def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
 
 
 def _reduced(photo: Photo, box: tuple[int, int, int, int], step: int) -> Tensor:
-    """Average step x step cells of a part of a photo, in bands that keep memory low; the last cells may be
-    partial."""
+    """Average step x step cells of a part of a photo, in bands that keep memory low; the last cells may be partial."""
     top, left, bottom, right = box
+    rows = step * max(1, BAND_PX // (step * (right - left)))
     bands = []
-    for start in range(top, bottom, 64 * step):
-        band = photo.tensor((start, left, min(start + 64 * step, bottom), right))
+    for start in range(top, bottom, rows):
+        band = photo.tensor((start, left, min(start + rows, bottom), right))
         if step > 1:
             pad = (0, -band.shape[3] % step, 0, -band.shape[2] % step)
             band = F.pad(band, pad, mode="replicate")
