@@ -51,6 +51,8 @@ class Weights(Group):
     """Gradient energy of the tint where the photo itself is even."""
     part_colors: float = number(0.18, least=0)
     """Colors of the face's parts: lips, skin, cheeks, brows and irises may each take one."""
+    unnamed_color: float = number(20.0, least=0)
+    """How many times as much the parts' colors count where no prompt is about color: a smile needs no lipstick."""
     fold: float = number(10.0, least=0)
     """Areas squeezed below a fifth."""
     likeness: float = number(0.06, least=0)

@@ -323,3 +323,27 @@ def test_the_page_says_what_was_done(tmp_path):
     assert "lips redder" in colored and "bend by" in kept and "nothing is folded over" in kept
     made.plot(tmp_path / "page.png")
     assert Image.open(tmp_path / "page.png").size[0] > 1500
+
+
+def in_light(image, share):
+    """The picture as in so much of its light."""
+    x = image / 255
+    linear = np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92) * share
+    return np.round(255 * np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)).astype(
+        np.uint8
+    )
+
+
+@pytest.mark.parametrize("light", [1.0, 0.3, 0.08])
+def test_a_prompt_about_shape_leaves_hues_alone_in_any_light(light):
+    (face,) = edit("a smiling face", in_light(PORTRAIT, light)).explain()["faces"].values()
+    assert max(np.hypot(*region["lab"][1:]) for region in face["regions"].values()) < 1
+    assert max((abs(value) for color in face["parts"].values() for value in color), default=0) < 0.02
+
+
+@pytest.mark.parametrize("prompt", ["big eyes", "red lipstick"])
+def test_a_gray_photo_stays_gray(prompt, recwarn):
+    gray = np.repeat(PORTRAIT.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    made = np.asarray(edit(prompt, gray).to_pil())
+    assert (made.max(-1) == made.min(-1)).all() and (made != gray).any()
+    assert any("stays gray" in str(each.message) for each in recwarn) == (prompt == "red lipstick")

@@ -6,6 +6,8 @@ import torch
 
 from flowedit.face.crop import Crop
 from flowedit.field.offsets import pixel_centers
+from flowedit.guide.color_words import names_color
+from flowedit.guide.encoder import load_encoder
 from flowedit.report.describe import describe_colors, describe_points
 from tests.test_benchmark import upright_face
 
@@ -54,3 +56,11 @@ def test_what_hardly_moves_is_not_told():
 def test_colors_are_told_by_what_changes_most():
     told = describe_colors({"skin": (0.2, 0.1, 0.0), "brows": (-3.0, 0.5, -1.2), "lips": (-5.1, 12.0, 3.0)})
     assert told == ["lips redder by 12.0 and darker by 5.1", "brows darker by 3.0 and bluer by 1.2"]
+
+
+def test_prompts_about_color_are_told_from_those_about_shape():
+    guide = load_encoder(None)
+    colors = ("a tan", "sunburnt", "lipstick", "wearing rouge", "bright blue eyes", "darker brows", "ghostly white")
+    shapes = ("grinning", "sorrowful", "full lips", "large round eyes", "a square jaw", "a double chin", "a frown")
+    assert [prompt for prompt in (*colors, *shapes) if names_color(guide, {prompt: 1.0})] == list(colors)
+    assert names_color(guide, {"grinning": 1.0, "a tan": -0.5})

@@ -35,7 +35,7 @@ class Objective:
     def __init__(self, task: Task, face: FaceTask, terms: Mapping[str, tuple[Term, float]]) -> None:
         config, guide, crop, landmarks = task.config, task.guide, face.pixels, face.start.crop.landmarks
         self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
-        self._landmarks, self._pixels = landmarks, soften(crop, guide.size)
+        self._landmarks, self._crop, self._pixels = landmarks, crop, soften(crop, guide.size)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
         self._early = not crop.is_cuda
         self._views = Views.draw(config.augment, task.generator, crop.device)
@@ -64,10 +64,12 @@ class Objective:
         even_x, even_y = self._evenness
         self._fused_step = partial(
             fused_step, weight=self._weight, paints=paints, masks=masks, price=self._prices, even_x=even_x,
-            even_y=even_y, limit=self._field.max_tint,
+            even_y=even_y, limit=self._field.max_tint if self._part_tint is None else self._part_tint.limit,
         )  # fmt: skip
         self._terms = {name: term for name, (term, _) in terms.items()}
         self.weights = {name: float(getattr(config.weights, name)) for name in REGULARIZERS}
+        if not task.names_color:
+            self.weights["part_colors"] *= config.weights.unnamed_color
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
         self._seeds = [
             torch.tensor([self.weights[name] for name in REGULARIZERS], dtype=crop.dtype, device=crop.device)
@@ -128,10 +130,8 @@ class Objective:
         if self._field.diffeomorphic:
             coord = integrate(coord)
         theta = torch.eye(2, 3, dtype=coord.dtype, device=coord.device)[None]
-        size = size or self._pixels.shape[-1]
-        step = self._fused_step(
-            self._pixels, coord, color, self._amounts, theta=theta, gain=theta.new_ones(1), size=size
-        )
+        size = size or self._crop.shape[-1]
+        step = self._fused_step(self._crop, coord, color, self._amounts, theta=theta, gain=theta.new_ones(1), size=size)
         return step.views.clamp(0, 1)
 
 

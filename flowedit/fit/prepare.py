@@ -21,6 +21,7 @@ from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
 from flowedit.field.raster import RasterField
 from flowedit.fit.views import crop_side
+from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import ROBUST, Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
@@ -28,6 +29,7 @@ from flowedit.photo.photo import Photo, Source
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
 
+BRIGHT = 0.6  # image units: bright places of a crop in full light are at least this bright
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
@@ -58,6 +60,7 @@ class Task:
         config: the corpus of a projected target is named in it.
         settings: of the target, with its corpus.
         generator: source of everything random.
+        names_color: whether a prompt is about color.
     """
 
     photo: Photo
@@ -67,6 +70,7 @@ class Task:
     config: Config
     settings: TargetSettings
     generator: torch.Generator
+    names_color: bool = True
 
 
 def prepare(
@@ -98,7 +102,10 @@ def prepare(
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")
     faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
-    return Task(photo, faces, prompts, guide, config, settings, generator)
+    colored = names_color(guide, prompts)
+    if colored and all(is_gray(face.pixels) for face in faces):
+        warn("the photo is gray and stays gray: a color can only make it lighter or darker")
+    return Task(photo, faces, prompts, guide, config, settings, generator, colored)
 
 
 def prepare_face(
@@ -128,14 +135,21 @@ def prepare_face(
         max_shift = min(max_shift, config.displacement / 100 * crop.eye_distance / 2)
     sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
     backend = sizes.pop("backend", None)
-    bounds = {"max_shift": max_shift, "max_tint": config.max_tint, "diffeomorphic": config.diffeomorphic}
+    # A tint takes a share of the light there, and a gray photo none: in the dark a whole one would be a glow.
+    gray, max_tint = is_gray(pixels), config.max_tint * light_of(pixels)
+    bounds = {
+        "max_shift": max_shift,
+        "max_tint": 0.0 if gray else max_tint,
+        "diffeomorphic": config.diffeomorphic,
+    }
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
     part_tint = None
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks)
-        part_tint = PartTint(masks, mix_paints(pixels, masks), config.max_tint)
+        paints = mix_paints(pixels, masks) * light_of(pixels)
+        part_tint = PartTint(masks, paints.mean(-1, keepdim=True).expand_as(paints) if gray else paints, max_tint)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
     transform = FieldTransform(field, crop, mask, hard_mask, region=region, protect=protect, part_tint=part_tint)
@@ -146,6 +160,16 @@ def prepare_face(
     return FaceTask(
         replace(transform, field=transform.field.to(device), part_tint=part_tint), pixels.to(device), weight
     )
+
+
+def light_of(pixels: Tensor) -> float:
+    """Return how much light a crop (1, 3, S, S) is in, up to 1: its bright places against BRIGHT."""
+    return min(1.0, max(0.02, float(pixels.mean(1).flatten().quantile(0.95)) / BRIGHT))
+
+
+def is_gray(pixels: Tensor) -> bool:
+    """Return whether a crop (1, 3, S, S) has no color beyond the rounding of 8 bits."""
+    return bool((pixels.amax(1) - pixels.amin(1)).max() <= 1.5 / 255)
 
 
 @torch.no_grad()
