@@ -156,6 +156,7 @@ class Edit:
             "history": {name: list(values) for name, values in self.history.items()},
             "facts": dict(self.facts),
             "photo_sha256": self.origin,
+            "config": None if self.config is None else self.config.to_dict(),
         }
         return write_edit(path, head, self.transforms)
 
@@ -432,7 +433,17 @@ def load(path: str | Path) -> Edit:
     head, transforms = read_edit(path)
     facts = {**head["facts"], "photo_sha256": head["photo_sha256"]}
     names = ("prompts", "strength", "strength_reason", "stopped", "history")
-    return Edit(None, transforms, facts=facts, **{name: head[name] for name in names})
+    return Edit(None, transforms, facts=facts, config=_read_config(head), **{name: head[name] for name in names})
+
+
+def _read_config(head: Mapping[str, Any]) -> Config | None:
+    """Return the settings in an edit file; None where another version wrote none, or others."""
+    from flowedit.config import Config
+
+    try:
+        return Config.from_dict(head["config"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _check_edit(value: object) -> None:

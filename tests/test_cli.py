@@ -215,7 +215,7 @@ def test_wrong_usage_is_one_line_and_does_nothing(calls, capsys, command, tmp_pa
     assert main([word.format(here=tmp_path.name) for word in command]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("flowedit: ") and len(said.err.splitlines()) == 1
-    assert not any(mark in said.err for mark in ("│", "╭", "──", "tyro"))
+    assert not any(mark in said.err for mark in ("│", "╭", "──", "tyro", "---"))
     assert calls == [] and sorted(Path().iterdir()) == before
 
 

@@ -110,7 +110,9 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     assert main(["vary", "face.png", "red", "--no-align", "--steps", "4"]) == 1
-    assert "interrupted: 1 of 4 found" in capsys.readouterr().err and (tmp_path / "face_variant.png").is_file()
+    said = capsys.readouterr().err
+    assert "warning: 1 of 4 found" in said and "interrupted: face_variant.png has the best edit so far" in said
+    assert (tmp_path / "face_variant.png").is_file()
 
 
 def test_unlike_must_be_edits_of_the_photo(found):
@@ -122,7 +124,7 @@ def test_unlike_must_be_edits_of_the_photo(found):
 
 
 def test_variants_say_what_is_wrong():
-    with pytest.raises(ValueError, match="n must be a whole number from 1; got 0"):
+    with pytest.raises(ValueError, match="n must be a whole number from 1 to 16; got 0"):
         flowedit.variants(picture(), "red", 0)
     with pytest.raises(ValueError, match="variants must be of one face; got face='all'"):
         flowedit.variants(picture(), "red", config=Config(face="all"))
@@ -142,6 +144,6 @@ def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
     assert "face.png -> red_2.png: strength" in capsys.readouterr().out
     one, two = (np.asarray(Image.open(name)) for name in ("red.png", "red_2.png"))
     assert (one != two).any() and (one != picture()).any()
-    assert main([*command, "-o", "face.png"]) == 2 and "must not replace the photo" in capsys.readouterr().err
+    assert main([*command, "-o", "face.png"]) == 2 and "must not replace a file that is read" in capsys.readouterr().err
     assert main([*command, "-o", "red.png", "--sheet", "red_2.png"]) == 2 and "different" in capsys.readouterr().err
-    assert main([*command, "-o", "red.doc"]) == 1 and "OUT must end in one of" in capsys.readouterr().err
+    assert main([*command, "-o", "red.doc"]) == 1 and "--out must end in one of" in capsys.readouterr().err

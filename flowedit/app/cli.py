@@ -24,6 +24,7 @@ from flowedit.app import commands, options
 from flowedit.app.console import complain, complain_of, log_in_one_line, say, warnings_in_one_line
 from flowedit.app.interrupts import sigterm_as_ctrl_c
 from flowedit.app.paths import WrongUsage
+from flowedit.app.remake import RemakeCommand
 from flowedit.config import Config
 
 Command = (
@@ -31,10 +32,10 @@ Command = (
     | Annotated[commands.SweepCommand, subcommand("sweep", prefix_name=False)]
     | Annotated[commands.VaryCommand, subcommand("vary", prefix_name=False)]
     | Annotated[commands.ApplyCommand, subcommand("apply", prefix_name=False)]
+    | Annotated[RemakeCommand, subcommand("remake", prefix_name=False)]
     | Annotated[commands.ExplainCommand, subcommand("explain", prefix_name=False)]
     | Annotated[commands.InfoCommand, subcommand("info", prefix_name=False)]
 )
-BOX = dict.fromkeys(range(0x2500, 0x2580), " ")  # the lines that tyro draws around a complaint
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,9 +86,9 @@ def parse(arguments: Sequence[str]) -> Command:
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        # tyro has no plain form of its complaints: below the title, and above a ruler that hints follow.
-        lines = (line.translate(BOX).strip() for line in complaint.getvalue().splitlines()[1:])
-        words = " ".join(itertools.takewhile(bool, lines))
+        # tyro has no plain form of its complaints: a title, the complaint, a ruler, hints; with or without a box.
+        lines = (line.strip("│ ") for line in complaint.getvalue().splitlines()[1:])
+        words = " ".join(itertools.takewhile(_has_words, itertools.dropwhile(lambda line: not _has_words(line), lines)))
         error, _, reason = words.partition(": ")
         place = error.removeprefix("Error parsing ")
         if place != error and not place.startswith("-") and not place.isupper():  # a check of ours, in tyro's terms
@@ -97,6 +98,10 @@ def parse(arguments: Sequence[str]) -> Command:
         raise WrongUsage(str(error)) from error
     finally:
         options.base_config.reset(token)
+
+
+def _has_words(line: str) -> bool:
+    return any(character.isalnum() for character in line)
 
 
 def _read_settings(arguments: Sequence[str]) -> Config | None:

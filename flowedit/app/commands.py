@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 Words = Positional[tuple[str, ...]]
-MOST_VARIANTS = 16
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,9 @@ class VaryCommand(Asked):
     """Also put the face and its variants side by side."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.n <= MOST_VARIANTS, f"n must be from 1 to {MOST_VARIANTS}; got {self.n}")
+        from flowedit.fit.variants import MOST
+
+        require(1 <= self.n <= MOST, f"n must be from 1 to {MOST}; got {self.n}")
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""

@@ -89,29 +89,38 @@ class Search:
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
     """One more prompt, as --also "big eyes=0.5"; weight 1 if not given, negative to avoid it."""
     encoder: Annotated[str | None, arg(metavar="NAME")] = None
-    """open_clip's MODEL:PRETRAINED or MODEL:PATH, a folder in its layout, or faceclip: shipped, the default."""
+    """faceclip, the default, or open_clip's MODEL:PRETRAINED, MODEL:FILE, local-dir:FOLDER or hf-hub:ORG/REPO."""
     settings: Annotated[Path | None, arg(name="config", metavar="FILE")] = None
     """TOML file of settings that differ from the defaults; a flag beside it counts more."""
     config: Annotated[Config, arg(name="")] = field(default_factory=lambda: base_config.get() or Config())
 
     def arguments(self, quiet: bool) -> dict[str, Any]:
         """Return the arguments that `optimize` and `variants` share."""
-        progress = None if is_terminal(sys.stderr) and not quiet else False
-        return {"config": self.config, "encoder": self.encoder, "progress": progress}
+        return {"config": self.config, "encoder": self.encoder, "progress": show_progress(quiet)}
 
     def inputs(self, judge: str | None = None) -> list[Path]:
-        """Return the files that are read beside the photos.
+        """Return the files that are read beside the photos; see `config_files`."""
+        settings = [] if self.settings is None else [self.settings]
+        return [*settings, *config_files(self.config, self.encoder, judge)]
 
-        Raises:
-            ValueError: a mask is no regular file, or not there.
-        """
-        config = self.config
-        files = [path for path in (self.settings, config.mask, *config.protected_files) if path is not None]
-        for path in files:
-            require(path.is_file(), f"{path} must be a file; got {'another kind' if path.exists() else 'none there'}")
-        names = [config.corpus or "", *(config.corpus or "").split(",")]
-        names += [(name or "").partition(":")[2] for name in (self.encoder, judge)]
-        return [*files, *(Path(name) for name in names if name and Path(name).is_file())]
+
+def config_files(config: Config, *encoders: str | None) -> list[Path]:
+    """Return the files that settings and encoders by name lead to: masks, corpora, checkpoints.
+
+    Raises:
+        ValueError: a mask is no regular file, or not there.
+    """
+    masks = [*([] if config.mask is None else [config.mask]), *config.protected_files]
+    for path in masks:
+        require(path.is_file(), f"{path} must be a file; got {'another kind' if path.exists() else 'none there'}")
+    names = [config.corpus or "", *(config.corpus or "").split(",")]
+    names += [(name or "").partition(":")[2] for name in encoders]
+    return [*masks, *(Path(name) for name in names if name and Path(name).is_file())]
+
+
+def show_progress(quiet: bool) -> bool | None:
+    """Return `optimize`'s argument: a bar on a terminal, None, or none at all."""
+    return None if is_terminal(sys.stderr) and not quiet else False
 
 
 def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:

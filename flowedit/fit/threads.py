@@ -22,7 +22,7 @@ _local = threading.local()  # has `inside` in a Python thread with an open block
 
 
 @contextmanager
-def spare_busy_cores() -> Iterator[None]:
+def spare_busy_cores(exactly: int | None = None) -> Iterator[None]:
     """Let torch compute on no more threads than there are idle cores, at least one; afterwards on as many as before.
 
     OpenMP's threads spin while they wait for each other: where another process keeps one of them off its core, the
@@ -31,9 +31,12 @@ def spare_busy_cores() -> Iterator[None]:
 
     OpenMP keeps the number for each Python thread, and one that begins inside another's block starts from the smaller
     number: it leaves with the larger.
+
+    Args:
+        exactly: compute on so many, whatever the load: a sum of other parts may round to other bits.
     """
     global _blocks, _most
-    if "OMP_NUM_THREADS" in os.environ or getattr(_local, "inside", False):
+    if exactly is None and ("OMP_NUM_THREADS" in os.environ or getattr(_local, "inside", False)):
         yield
         return
     with _lock:
@@ -41,7 +44,7 @@ def spare_busy_cores() -> Iterator[None]:
         _blocks += 1
     _local.inside = True
     try:
-        torch.set_num_threads(max(1, min(number, count_idle_cores())))
+        torch.set_num_threads(exactly or max(1, min(number, count_idle_cores())))
         yield
     finally:
         torch.set_num_threads(number)

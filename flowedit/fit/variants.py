@@ -22,6 +22,7 @@ from flowedit.photo.photo import Source
 from flowedit.transform.bounds import Bound, choose_strength
 
 LEAST_SHARE = 0.5  # of what the first gains: a variant that does less is tried anew
+MOST = 16  # each takes as long as an edit, and finds less that is new
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
@@ -43,7 +44,7 @@ def variants(
     Args:
         image: as for `optimize`.
         prompt: as for `optimize`.
-        n: how many, at least 1.
+        n: how many, from 1 to 16.
         config: as for `optimize`; `face="all"` is not allowed.
         encoder: as for `optimize`.
         progress: as for `optimize`.
@@ -53,10 +54,10 @@ def variants(
         found so far, and the last one's `stopped` says so.
 
     Raises:
-        TypeError, ValueError: as `optimize`, or n is less than 1.
+        TypeError, ValueError: as `optimize`, or n is out of its range.
     """
     config = config or Config()
-    require(isinstance(n, int) and n >= 1, f"n must be a whole number from 1; got {n!r}")
+    require(isinstance(n, int) and 1 <= n <= MOST, f"n must be a whole number from 1 to {MOST}; got {n!r}")
     require(config.face != "all", "variants must be of one face; got face='all'")
     prompts, photo = check_prompts(prompt), images.load(image)
     guide = resolve_encoder(encoder, config)
