@@ -127,3 +127,11 @@ def test_a_pictures_record_cannot_steer_the_terminal(tmp_path, capsys):
 def test_a_file_name_cannot_either(capsys):
     assert main(["edit", "\x1b7.png", "red", *QUICK]) == 1
     assert capsys.readouterr().err == "flowedit: cannot read \\u001b7.png: no such file\n"
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('no driver')", "SystemError"])
+def test_info_goes_on_when_tinycudann_is_broken(error, tmp_path):
+    (tmp_path / "tinycudann.py").write_text(f"raise {error}")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-m", "flowedit", "info"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "") and "tinycudann: cannot be imported" in done.stdout
