@@ -78,7 +78,8 @@ def as_svg(uses: dict[str, set[str]]) -> str:
         place |= {room: (left + i * (WIDTH + GAP_X), GAP_Y + k * (HEIGHT + GAP_Y)) for i, room in enumerate(row)}
     tall = GAP_Y + len(rows) * (HEIGHT + GAP_Y)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {broad} {tall}" font-family="sans-serif" font-size="14">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {broad} {tall}" font-family="sans-serif"'
+        ' font-size="14">',
         '<defs><marker id="a" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#667"/></marker></defs>',
         f'<rect width="{broad}" height="{tall}" fill="#fff"/>',

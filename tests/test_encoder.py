@@ -159,7 +159,7 @@ def test_a_folder_in_open_clips_layout(faceclip, copied):
 
 def test_a_folder_that_holds_no_model_is_refused(copied):
     (copied / "open_clip_model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="must be a checkpoint of the model in its open_clip_config.json") as caught:
+    with pytest.raises(ValueError, match=r"must be a checkpoint of the model in its open_clip_config\.json") as caught:
         load_encoder(str(copied))
     assert len(str(caught.value).splitlines()) == 1
     (copied / "open_clip_model.safetensors").unlink()

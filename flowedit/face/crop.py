@@ -14,7 +14,6 @@ from flowedit.checks import describe, require
 from flowedit.face.landmarks import check_landmarks
 from flowedit.photo.photo import Photo
 
-
 BAND_PX = 1 << 21  # pixels of a photo that are averaged at a time
 
 

@@ -23,7 +23,13 @@ SHAPED = (
 
 
 def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
-    """Return whether any prompt is more like one of COLORED than like any of SHAPED, by the cosine of the changes."""
-    changes = F.normalize(embed_changes(encoder, [*prompts, *COLORED, *SHAPED]), dim=1)
-    asked, colored, shaped = changes.split([len(prompts), len(COLORED), len(SHAPED)])
+    """Return whether any prompt is more like one of COLORED than like any of SHAPED, by the cosine of the changes.
+
+    True for an encoder that does not know any of one list.
+    """
+    known = [[text for text in texts if encoder.knows(text)] for texts in (COLORED, SHAPED)]
+    if not all(known):
+        return True
+    changes = F.normalize(embed_changes(encoder, [*prompts, *known[0], *known[1]]), dim=1)
+    asked, colored, shaped = changes.split([len(prompts), *map(len, known)])
     return bool(((asked @ colored.T).amax(1) > (asked @ shaped.T).amax(1)).any())

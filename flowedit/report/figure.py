@@ -86,7 +86,9 @@ def plot(
         for x, text in zip((0.02, 0.36, 0.70), words[i], strict=True):
             parts[2 * i + 1].text(x, 0.97, text, **how)
     note = note_text({"tool": "flowedit", "prompts": dict(prompts), **facts})
-    record = {"metadata": {"flowedit": note}} if ending == ".png" else {}  # as in every picture that flowedit writes
+    record: dict[str, Any] = (
+        {"metadata": {"flowedit": note}} if ending == ".png" else {}
+    )  # as in every picture that flowedit writes
     return images.write_atomically(
         path, lambda file: figure.savefig(file, format=ending[1:], dpi=120, facecolor="white", **record)
     )
