@@ -86,9 +86,8 @@ def plot(
         for x, text in zip((0.02, 0.36, 0.70), words[i], strict=True):
             parts[2 * i + 1].text(x, 0.97, text, **how)
     note = note_text({"tool": "flowedit", "prompts": dict(prompts), **facts})
-    record: dict[str, Any] = (
-        {"metadata": {"flowedit": note}} if ending == ".png" else {}
-    )  # as in every picture that flowedit writes
+    # A record as in every picture that flowedit writes.
+    record: dict[str, Any] = {"metadata": {"flowedit": note}} if ending == ".png" else {}
     return images.write_atomically(
         path, lambda file: figure.savefig(file, format=ending[1:], dpi=120, facecolor="white", **record)
     )
