@@ -6,9 +6,11 @@ import threading
 
 import pytest
 import torch
+from skimage.data import astronaut
 from stand_in import TinyEncoder, picture
 
 import flowedit
+from flowedit.config import Config
 from flowedit.fit import threads
 from flowedit.fit.threads import count_idle_cores, spare_busy_cores
 
@@ -81,3 +83,16 @@ def test_optimize_spares_busy_cores_and_records_its_threads(monkeypatch):
     config = flowedit.Config(align=False, steps=1)
     edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
     assert edit.facts["threads"] == 1 and torch.get_num_threads() == 4
+
+
+def test_an_edit_under_a_small_encoder_is_the_same_bits_in_any_number_of_threads():
+    before, edits = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            edits.append(flowedit.optimize(astronaut()[:256, 90:346], "a smiling face", config=Config(steps=6)))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(before)
+    one, two = edits
+    assert one.history == two.history and torch.equal(one.render(), two.render())

@@ -20,7 +20,7 @@ from flowedit.fit.judge import judge_edit, measure_similarity
 from flowedit.fit.objective import grid_size
 from flowedit.fit.prepare import FaceTask, Task, prepare, resolve_encoder
 from flowedit.fit.terms import TERMS, Likeness, Term, flatten
-from flowedit.fit.threads import spare_busy_cores
+from flowedit.fit.threads import steady
 from flowedit.fit.views import crop_side
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 
 @isolated()
-@spare_busy_cores()
+@steady
 def optimize(
     image: Source,
     prompt: str | Mapping[str, float],

@@ -14,6 +14,7 @@ from flowedit.fit.judge import measure_similarity
 from flowedit.fit.loop import bound_effect, optimize
 from flowedit.fit.prepare import resolve_encoder
 from flowedit.fit.terms import flatten
+from flowedit.fit.threads import steady
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
@@ -27,6 +28,7 @@ SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
 @isolated()
+@steady
 def variants(
     image: Source,
     prompt: str | Mapping[str, float],
