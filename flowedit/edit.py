@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from torch import Tensor
 
 from flowedit.checks import require
@@ -105,6 +104,7 @@ class Edit:
         shape: float = 1.0,
         color: float = 1.0,
         overwrite: bool = False,
+        strip_location: bool = False,
     ) -> Path:
         """Render and write a picture with the photo's alpha, profile and metadata, and a provenance record.
 
@@ -112,30 +112,38 @@ class Edit:
             path: ends in .png, .jpg, .webp or .tif.
             strength: see `render`; shape and color too.
             overwrite: allow the photo's own file to be replaced.
+            strip_location: leave out where the photo was taken, and serial numbers of camera and lens.
 
         Raises:
             FileExistsError: path is the photo's own file and overwrite is False.
             OSError, ValueError: it cannot be written there, or not in that format.
         """
-        used = self.strength if strength is None else strength
-        facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self._unmeasured()
-        note = {**replace(self, facts=facts).provenance(), "strength": used, "shape": shape, "color": color}
-        edited = self.edited.at(used, shape=shape, color=color)
-        return images.save(
-            path, lambda dtype: edited.pixels(dtype=dtype), photo=edited.original, overwrite=overwrite, note=note
-        )
+        edited = self.edited.at(strength, shape=shape, color=color)
+        note = self._note(strength, shape, color)
+        how: dict[str, Any] = {"overwrite": overwrite, "note": note, "strip_location": strip_location}
+        return images.save(path, edited.rgba, photo=edited.original, **how)
 
     def to_pil(self, strength: float | None = None) -> Image:
-        """Render to a Pillow image: RGB, or RGBA where the photo has alpha."""
+        """Render to a Pillow image: RGB, or RGBA where the photo has alpha; its `info` has profile, EXIF and record."""
         from PIL import Image
 
         edited = self.edited.at(strength)
-        photo, pixels = edited.original, edited.pixels()
-        if photo.alpha is not None:
-            top = np.iinfo(photo.alpha.dtype).max if photo.alpha.dtype.kind == "u" else 1
-            alpha = np.round(photo.alpha.astype(np.float64) * (255 / top)).astype(np.uint8)
-            pixels = np.dstack([pixels, alpha])
-        return Image.fromarray(pixels)
+        image = Image.fromarray(edited.rgba())
+        metadata = edited.original.metadata
+        facts = {
+            "icc_profile": metadata.icc,
+            "exif": metadata.exif,
+            "dpi": metadata.dpi,
+            "xmp": metadata.xmp(self._note(strength)),
+        }
+        image.info.update({name: value for name, value in facts.items() if value})
+        return image
+
+    def _note(self, strength: float | None = None, shape: float = 1.0, color: float = 1.0) -> dict[str, Any]:
+        """Return the provenance of a picture rendered so."""
+        used = self.strength if strength is None else strength
+        facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self._unmeasured()
+        return {**replace(self, facts=facts).provenance(), "strength": used, "shape": shape, "color": color}
 
     def provenance(self) -> dict[str, Any]:
         """Say that and how a picture was edited; JSON-able, written into every saved picture."""
@@ -351,7 +359,7 @@ class Edit:
         """Draw before, after, arrows, a heat map of the movement and the tint, and say it in words, on one page."""
         from flowedit.report.figure import plot
 
-        return plot(self.edited, path, self.prompts, self.strength_reason, self.facts)
+        return plot(self.edited, path, self.prompts, self.strength_reason, self.facts, self._note())
 
     @property
     def edited(self) -> EditedPhoto:

@@ -15,7 +15,7 @@ from flowedit.face.crop import Crop, whole_crop
 from flowedit.field.hashgrid import HashField
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load, quantize
-from flowedit.transform.render import render
+from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import FieldTransform
 
 
@@ -263,7 +263,7 @@ def test_a_24_megapixel_photo_renders_within_one_and_a_half_gigabytes(tmp_path):
         from flowedit.field.hashgrid import HashField
         from flowedit.photo.photo import load, quantize
         from flowedit.transform.transforms import FieldTransform
-        from flowedit.transform.render import render
+        from flowedit.transform.render import EditedPhoto, render
 
         pixels = np.arange(4000 * 6000 * 3, dtype=np.uint32).astype(np.uint8).reshape(4000, 6000, 3)
         photo = load(pixels)
@@ -330,3 +330,59 @@ def test_wrong_masks_are_refused():
         FieldTransform(field, crop, mask=torch.full((1, 1, 3, 3), 1.5))
     with pytest.raises(ValueError, match="strength must be finite"):
         FieldTransform(field, crop, strength=math.inf)
+
+
+# --- alpha
+
+
+def cut_out(alpha):
+    """A gray disc's left half, visible as `alpha` says; what it hides is black."""
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[:, :32] = 180
+    pixels[..., 3] = alpha
+    return load(pixels)
+
+
+def moved_right(pixels=6.0, **rest):
+    """A field that reads some pixels to the right in the middle of a 64-pixel photo."""
+    field = RasterField(4, 4, max_shift=0.4)
+    with torch.no_grad():
+        field.coord[0] = 2 * pixels / 64
+    return FieldTransform(field, crop_at(32, 32, 64), **rest)
+
+
+def test_nothing_hidden_is_moved_into_view():
+    alpha = np.zeros((64, 64), np.uint8)
+    alpha[:, :32] = 255
+    photo = cut_out(alpha)
+    mask = np.ones((64, 64), np.float32)
+    mask[:16] = 0
+    edited = EditedPhoto(photo, [moved_right(hard_mask=mask)])
+    out = edited.rgba()
+    assert (out[out[..., 3] > 0][:, :3] >= 179).all()  # nothing black
+    assert (out[28:36, :, 3] > 127).sum(1).max() < 30  # the edge has moved with the colors
+    assert np.array_equal(out[:16], np.dstack([photo.pixels, photo.alpha])[:16])
+    assert np.array_equal(edited.pixels(), out[..., :3])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_opaque_alpha_changes_no_bit(dtype):
+    color = photo_of(64, 64, dtype).pixels
+    top = np.iinfo(dtype).max
+    plain = EditedPhoto(load(color), [moved_right()]).rgba(dtype)
+    opaque = EditedPhoto(load(np.dstack([color, np.full((64, 64), top, dtype)])), [moved_right()]).rgba(dtype)
+    assert np.array_equal(opaque[..., :3], plain) and (opaque[..., 3] == top).all()
+    one_hole = np.full((64, 64), top, dtype)
+    one_hole[0, 0] = 0  # far away, in the same tile
+    partly = EditedPhoto(load(np.dstack([color, one_hole])), [moved_right()]).rgba(dtype)
+    assert np.array_equal(partly[8:, 8:, :3], plain[8:, 8:]) and (partly[8:, 8:, 3] == top).all()
+
+
+def test_strength_zero_and_a_tint_keep_alpha():
+    photo = cut_out(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    assert np.array_equal(EditedPhoto(photo, [moved_right()], 0.0).rgba()[..., 3], photo.alpha)
+    field = RasterField(4, 4)
+    with torch.no_grad():
+        field.color.fill_(0.3)
+    tinted = EditedPhoto(photo, [FieldTransform(field, crop_at(32, 32, 64))]).rgba()
+    assert np.array_equal(tinted[..., 3], photo.alpha) and not np.array_equal(tinted[..., :3], photo.pixels)

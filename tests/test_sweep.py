@@ -16,7 +16,6 @@ from flowedit.app.cli import main
 from flowedit.face.crop import whole_crop
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
-from flowedit.report import strips as sweep
 from flowedit.report.strips import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
@@ -73,23 +72,13 @@ def test_a_gif_comes_and_goes_and_loops(tmp_path):
 
 
 def test_a_video_needs_its_library_and_says_so_before_any_work(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
-    with pytest.raises(RuntimeError, match=r"pip install 'imageio\[ffmpeg\]'; a .gif needs neither"):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(RuntimeError, match=r"must have PyAV: pip install av"):
         save_animation(tinted(), tmp_path / "a.mp4")
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     assert main(["sweep", "face.png", "red", "--no-align", "--animation", "a.mp4"]) == 1
-    assert "imageio" in capsys.readouterr().err and sorted(p.name for p in Path().iterdir()) == ["face.png"]
-
-
-def test_a_video_is_handed_to_imageio(monkeypatch, tmp_path):
-    class Writer:
-        def imwrite(self, uri, pictures, extension, fps):
-            assert (uri, extension) == ("<bytes>", ".mp4") and pictures.shape[1:] == (SIDE_PX, SIDE_PX, 3) and fps > 0
-            return b"a movie"
-
-    monkeypatch.setattr(sweep, "_imageio", Writer)
-    assert save_animation(tinted(), tmp_path / "a.mp4").read_bytes() == b"a movie"
+    assert "PyAV" in capsys.readouterr().err and sorted(p.name for p in Path().iterdir()) == ["face.png"]
 
 
 def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, capsys):

@@ -98,7 +98,7 @@ class SweepCommand(Asked):
     strengths: tuple[float, ...] = STRENGTHS
     """0 is the photo, 1 the edit as optimized; the strength that the edit chose is shown among them."""
     animation: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Also write the edit coming and going: a .gif, or an .mp4 if imageio with ffmpeg is installed."""
+    """Also write the edit coming and going: a .gif, .webp or .apng, or an .mp4 if PyAV is installed."""
 
     def __post_init__(self) -> None:
         good = 0 < len(self.strengths) <= 64 and all(map(math.isfinite, self.strengths))
@@ -106,7 +106,7 @@ class SweepCommand(Asked):
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
-        from flowedit.report.strips import ANIMATIONS, check_animation
+        from flowedit.photo.animation import ANIMATIONS, check_animation
 
         if self.animation is not None and not self.animation.is_dir():
             check_animation(self.animation)
@@ -124,9 +124,9 @@ class SweepCommand(Asked):
         from flowedit.report.strips import save_animation, save_strip
 
         (edit,) = edits
-        save_strip(edit.edited, files["--out"][0], self.strengths, edit.provenance())
+        save_strip(edit.edited, files["--out"][0], self.strengths, note=edit.provenance())
         for path in files.get("--animation", ()):
-            save_animation(edit.edited, path)
+            save_animation(edit.edited, path, note=edit.provenance())
         return [describe_strength(", ".join(str(path) for paths in files.values() for path in paths), edit)]
 
 
@@ -169,7 +169,7 @@ class VaryCommand(Asked):
         for path, edit in zip(files.get("--save-edits", ()), edits, strict=False):
             edit.save_edit(path)
         for path in files.get("--sheet", ()):
-            save_variants([edit.edited for edit in edits], path, edits[0].provenance())
+            save_variants([edit.edited for edit in edits], path, note=edits[0].provenance())
         if len(edits) < self.n:
             reason = "" if edits[-1].stopped == "interrupted" else ": others would do less than half as much"
             warn(f"{len(edits)} of {self.n} found{reason}")

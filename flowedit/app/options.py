@@ -19,7 +19,8 @@ from flowedit.app.console import is_terminal
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import number, require
 from flowedit.config import Config, Group
-from flowedit.photo.codec import FORMATS, MAX_NOTE_BYTES
+from flowedit.photo.codec import FORMATS
+from flowedit.photo.metadata import MAX_NOTE_BYTES
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -75,8 +76,9 @@ class Output(Group):
         for path in files.get("--plot", ()):
             edit.plot(path)
         for path in files.get("--sheet", ()):
-            pair = [each.pixels() for each in (edit.edited.at(0.0), edit.edited.at(**scales))]
-            save_sheet(path, [pair], note=edit.provenance())
+            shown = edit.edited.over_white()
+            pair = [each.pixels() for each in (shown.at(0.0), shown.at(**scales))]
+            save_sheet(path, [pair], icc=shown.original.metadata.icc, note=edit.provenance())
         if self.strength is None:
             return [describe_strength(out, edit)]
         return [f"{out}: strength {self.strength:.2f} (as asked)"]

@@ -118,7 +118,7 @@ def open_input(path: str | Path) -> BinaryIO:
                 f"it must have at most {MAX_FILE_BYTES:,} bytes; got {state.st_size:,}",
                 OSError,
             )
-            return os.fdopen(handle, "rb")
+            return open(path, "rb", opener=lambda *_: handle)
         except BaseException:
             os.close(handle)
             raise

@@ -1,5 +1,4 @@
-"""Photos in and out: the one way from a file, a picture or an array to pixels, and the one way back to a
-file."""
+"""Photos in and out: the one way from a file, a picture or an array to pixels, and the one way back to a file."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowedit.checks import check_image, describe, require
+from flowedit.checks import as_number, describe, require
 from flowedit.photo import codec
 from flowedit.photo.files import open_input, same_file, write_atomically
+from flowedit.photo.metadata import Metadata, note_text
+from flowedit.photo.raster import Raster, strips
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -31,23 +32,21 @@ _ROUNDING = 1e-6  # how far outside [0, 1] a float picture may lie, as float32 r
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo as it came, upright, and what its file said about it.
+    """A photo as it came, upright, and what its file says about it.
 
     Attributes:
         pixels: (H, W, 3) RGB; uint8, uint16, or float32 in [0, 1].
         alpha: (H, W) of the same dtype, or None.
         path: the absolute path it was read from, or None.
         format: "PNG", "JPEG", ... as read, or None.
-        icc: its RGB color profile, or None.
-        exif: its EXIF block; the orientation is applied to the pixels and is 1 in here.
+        metadata: color profile, EXIF, rights and resolution.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     path: Path | None = None
     format: str | None = None
-    icc: bytes | None = None
-    exif: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def height(self) -> int:
@@ -61,11 +60,10 @@ class Photo:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of dtype, shape and color pixels: the same picture has the same digest in any lossless
-        file."""
-        little_endian = self.pixels.astype(self.pixels.dtype.newbyteorder("<"), copy=False)
+        """Hex digest of dtype, shape and color pixels: the same picture has the same digest in any lossless file."""
         digest = hashlib.sha256(f"{self.pixels.dtype.name} {self.pixels.shape}".encode())
-        digest.update(np.ascontiguousarray(little_endian).data)
+        for rows in strips(self.height):
+            digest.update(np.ascontiguousarray(self.pixels[rows], self.pixels.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
     def tensor(self, box: tuple[int, int, int, int] | None = None) -> Tensor:
@@ -81,15 +79,33 @@ class Photo:
         )
         return image_to_tensor(self.pixels[top:bottom, left:right])
 
+    def opacity(self, box: tuple[int, int, int, int]) -> Tensor | None:
+        """Return alpha in a box, see `tensor`, as a new (1, h, w) tensor in [0, 1]; None where all is opaque."""
+        top, left, bottom, right = box
+        if self.alpha is None or self.alpha[top:bottom, left:right].min() == _SCALE[self.alpha.dtype]:
+            return None
+        return image_to_tensor(self.alpha[top:bottom, left:right, None])[0]
+
+    def over_white(self) -> Photo:
+        """Return the photo as it looks on a white page: without alpha. One without alpha is returned as it is."""
+        if self.alpha is None:
+            return self
+        white = np.float32(_SCALE[self.pixels.dtype])
+        pixels = np.empty_like(self.pixels)
+        for rows in strips(self.height):
+            opacity = self.alpha[rows, :, None] / white
+            part = self.pixels[rows] * opacity + white * (1 - opacity)
+            pixels[rows] = part if self.pixels.dtype == np.float32 else np.rint(part)
+        return replace(self, pixels=pixels, alpha=None)
+
 
 def image_to_tensor(pixels: np.ndarray) -> Tensor:
-    """Return (h, w, 3) uint8, uint16 or float32 pixels as a new (1, 3, h, w) float32 tensor; a dtype's largest integer
-    is 1."""
-    whole = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-    plain = pixels.flags.writeable and min(pixels.strides) > 0  # torch can read it where it lies
-    source = torch.from_numpy(pixels if plain else pixels.copy())
-    planes = torch.empty(3, *pixels.shape[:2], dtype=torch.float32, device="cpu")
-    return planes.copy_(source.permute(2, 0, 1)).div_(whole)[None]  # a product with 1 / whole would round otherwise
+    """Return (h, w, C) uint8, uint16 or float32 pixels as a new (1, C, h, w) float32 tensor in [0, 1]."""
+    planes = torch.empty(1, pixels.shape[2], *pixels.shape[:2], dtype=torch.float32, device="cpu")
+    whole = np.float32(1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
+    for channel, plane in enumerate(planes[0].numpy()):  # divided as float32, without a float copy
+        np.divide(pixels[..., channel], whole, out=plane, dtype=np.float32, casting="unsafe")
+    return planes
 
 
 def load(source: Source) -> Photo:
@@ -98,7 +114,7 @@ def load(source: Source) -> Photo:
     Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, or floating in [0, 1]. Tensors are
     (3, H, W) or (1, 3, H, W): uint8 or floating in [0, 1]. Both are copied. A file gives its first frame,
     with its EXIF orientation applied; gray, palette, CMYK and 1-bit become RGB, 16-bit gray and RGB PNG and
-    TIFF stay 16-bit.
+    TIFF stay 16-bit. Byte order and layout in memory do not matter.
 
     Raises:
         FileNotFoundError, IsADirectoryError, PermissionError, OSError: the path cannot be read.
@@ -122,29 +138,29 @@ def load(source: Source) -> Photo:
             raise ValueError(f"cannot use the Pillow image: {error}") from error
         name = getattr(source, "filename", "")
         path = Path(os.fsdecode(name)).absolute() if isinstance(name, (str, bytes)) and name else None
-        return Photo(raster.pixels, raster.alpha, path, raster.format, raster.icc, raster.exif)
+        return Photo(raster.pixels, raster.alpha, path, raster.format, raster.metadata)
     raise TypeError(f"image must be a path, a Pillow image, an array or a tensor; got {describe(source)}")
 
 
 def quantize(image: Tensor, dtype: np.dtype | type) -> np.ndarray:
-    """Turn a (1, 3, H, W) or (3, H, W) image in [0, 1] into (H, W, 3), clamped and rounded to uint8 or
-    uint16.
+    """Return a (1, 3, H, W) or (3, H, W) image in [0, 1] as (H, W, 3) pixels, clamped and rounded to uint8 or uint16.
 
-    The exact inverse of `Photo.tensor`; float32 is clamped only.
+    Four planes, with alpha, become (H, W, 4). The exact inverse of `Photo.tensor`; float32 is clamped only.
     """
     dtype = np.dtype(dtype)
     require(dtype in _SCALE, f"dtype must be uint8, uint16 or float32; got {dtype}", TypeError)
-    image = image[None] if isinstance(image, Tensor) and image.ndim == 3 else image
-    check_image(image)
-    require(
-        image.shape[0] == 1,
-        f"image must have shape (1, 3, H, W), one photo at a time; got {tuple(image.shape)}",
-    )
-    planes = image[0].detach().cpu().permute(1, 2, 0).float().numpy()
-    out = np.empty(planes.shape, dtype)
-    for top in range(0, len(out), 256):  # in strips: a large photo's float copy would cost more than the photo
-        strip = np.clip(planes[top : top + 256], 0, 1)
-        out[top : top + 256] = strip if dtype == np.float32 else np.rint(strip * np.float32(_SCALE[dtype]))
+    require(isinstance(image, Tensor), f"image must be a tensor; got {describe(image)}", TypeError)
+    shape = tuple(image.shape)
+    good = image.ndim in (3, 4) and shape[-3] in (3, 4) and shape[:-3] in ((), (1,))
+    require(good, f"image must have shape (1, 3, H, W), one photo at a time; got {shape}")
+    require(image.is_floating_point(), f"image must be floating point in [0, 1]; got {image.dtype}", TypeError)
+    planes = image.detach().reshape(shape[-3:])
+    out = np.empty((*shape[-2:], shape[-3]), dtype)
+    for rows in strips(len(out)):
+        strip = planes[:, rows].permute(1, 2, 0).float().cpu().numpy()
+        require(bool(np.isfinite(strip).all()), "image must be finite; got NaN or infinity")
+        strip = np.clip(strip, 0, 1)
+        out[rows] = strip if dtype == np.float32 else np.rint(strip * np.float32(_SCALE[dtype]))
     return out
 
 
@@ -153,24 +169,28 @@ def save(
     image: Tensor | Callable[[np.dtype], np.ndarray],
     *,
     photo: Photo | None = None,
+    metadata: Metadata | None = None,
     overwrite: bool = False,
     note: dict | None = None,
     quality: int = 95,
+    strip_location: bool = False,
 ) -> Path:
     """Write an image as PNG, JPEG, WebP or TIFF (by the extension), whole or not at all, and return the path.
 
-    Alpha, color profile, EXIF and bit depth come from `photo` where the format can hold them: PNG and TIFF
-    keep 16 bits, JPEG and WebP have 8. JPEG has no alpha: the colors are kept as they are, transparency is
-    dropped with a warning. A float photo is written in 8 bits.
+    Alpha, metadata and bit depth come from `photo` where the format can hold them: PNG and TIFF keep 16 bits, JPEG and
+    WebP have 8. JPEG has no alpha: the colors are kept as they are, transparency is dropped with a warning. A float
+    photo is written in 8 bits.
 
     Args:
         path: output; an existing file is replaced, unless it is the photo's own file and `overwrite` is False.
-        image: (1, 3, H, W) or (3, H, W), clamped to [0, 1], of the photo's size where a photo is given; or a function
-            that makes (H, W, 3) pixels of the dtype it is called with, uint8 or uint16.
+        image: (1, 3, H, W) or (3, H, W), clamped to [0, 1]; or a function that makes (H, W, 3) pixels, or (H, W, 4)
+            with alpha, of the dtype it is called with, uint8 or uint16. Of the photo's size where one is given.
         photo: the photo that the image is an edit of.
+        metadata: goes into the file instead of the photo's.
         overwrite: allow replacing the photo's own file.
         note: provenance, written as JSON into the file's metadata, see `read_note`.
         quality: 1 to 100, JPEG and WebP only.
+        strip_location: leave out where the photo was taken, and serial numbers of camera and lens.
 
     Raises:
         FileExistsError: the output is the photo's own file.
@@ -178,59 +198,80 @@ def save(
         OSError: the file cannot be written; an existing one stays as it was.
     """
     path = Path(path)
-    require(
-        path.suffix.lower() in codec.FORMATS,
-        f"output must end in one of {', '.join(codec.FORMATS)}; got {str(path)!r}",
-    )
-    format = codec.FORMATS[path.suffix.lower()]
-    require(isinstance(quality, int) and 1 <= quality <= 100, f"quality must be 1 to 100; got {describe(quality)}")
+    format = codec.FORMATS.get(path.suffix.lower(), "")
+    require(bool(format), f"output must end in one of {', '.join(codec.FORMATS)}; got {str(path)!r}")
+    require(not isinstance(image, Tensor) or image.ndim < 3 or image.shape[-3] == 3,
+            f"image must have shape (1, 3, H, W); got {tuple(getattr(image, 'shape', ()))}")  # fmt: skip
+    quality = _check_quality(quality)
     require(note is None or isinstance(note, dict), f"note must be a dict; got {describe(note)}", TypeError)
     if note is not None:
-        codec.note_text(note)  # refuses before any work
-    own = photo is not None and photo.path is not None and same_file(path, photo.path)
-    require(overwrite or not own, f"output must not be the photo itself unless overwrite is set; got {path}",
+        note_text(note)  # raises before any work
+    same = photo is not None and photo.path is not None and same_file(path, photo.path)
+    require(overwrite or not same, f"output must not be the photo itself unless overwrite is set; got {path}",
             FileExistsError)  # fmt: skip
     deep = photo is not None and photo.pixels.dtype == np.uint16 and format in ("PNG", "TIFF")
     dtype = np.dtype(np.uint16 if deep else np.uint8)
     pixels = image(dtype) if callable(image) else quantize(image, dtype)
-    height, width = pixels.shape[:2]
+    height, width, channels = pixels.shape
     limit = codec.MAX_SIDE_PX[format]
     require(max(height, width) <= limit, f"a {format} side must be at most {limit} pixels; got {width} x {height}")
-    alpha = icc = exif = None
+    alpha = pixels[..., 3] if channels == 4 else None
     if photo is not None:
         require(
             (height, width) == (photo.height, photo.width),
             f"image must have the photo's size {photo.height} x {photo.width}; got {height} x {width}",
         )
-        alpha = None if photo.alpha is None else _rescale(photo.alpha, dtype)
-        icc, exif = photo.icc, photo.exif
+        if alpha is None and photo.alpha is not None:
+            alpha = rescale(photo.alpha, dtype)
+        metadata = metadata or photo.metadata
+    metadata = metadata or Metadata()
+    if strip_location:
+        metadata = metadata.without_location()
     if alpha is not None and format == "JPEG":
         if alpha.min() < _SCALE[dtype]:
             warnings.warn(f"JPEG holds no transparency: {path} keeps the colors only; use PNG", stacklevel=2)
         alpha = None
-    raster = codec.Raster(pixels, alpha, format, icc, exif)
+    if format != "PNG" and metadata.png_color_matters:
+        warnings.warn(f"{path} loses what the photo's gAMA, cHRM or cICP say of its colors; use PNG", stacklevel=2)
+    raster = Raster(pixels[..., :3], alpha, format, metadata)
     return write_atomically(path, lambda file: codec.encode(file, raster, note, quality))
 
 
 def read_note(path: str | Path) -> dict | None:
-    """Return the provenance that `save` wrote into an image file, or None if it has none; errors as in
-    `load`."""
+    """Return the provenance that `save` wrote into an image file, or None if it has none; errors as in `load`."""
     with open_input(path) as file:
-        data = file.read()
-    try:
-        return codec.decode_note(data)
-    except ValueError as error:
-        raise ValueError(f"cannot read {path} as an image: {error}") from error
+        try:
+            return codec.decode_note(file)
+        except ValueError as error:
+            raise ValueError(f"cannot read {path} as an image: {error}") from error
+
+
+def rescale(alpha: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Return alpha (H, W) in another depth."""
+    dtype = np.dtype(dtype)
+    if alpha.dtype == dtype:
+        return alpha
+    out = np.empty(alpha.shape, dtype)
+    for rows in strips(len(alpha)):
+        out[rows] = np.rint(alpha[rows] / np.float64(_SCALE[alpha.dtype]) * _SCALE[dtype])
+    return out
+
+
+def _check_quality(quality: object) -> int:
+    """Return a whole number from 1 to 100, of any kind of number."""
+    value = as_number(quality)
+    good = value is not None and 1 <= value <= 100 and value == int(value)
+    require(good, f"quality must be a whole number from 1 to 100; got {describe(quality)}")
+    return int(value)  # type: ignore[arg-type]
 
 
 def _from_path(path: Path) -> Photo:
     with open_input(path) as file:
-        data = file.read()
-    try:
-        raster = codec.decode(data)
-    except ValueError as error:
-        raise ValueError(f"cannot read {path} as an image: {error}") from error
-    return Photo(raster.pixels, raster.alpha, path.absolute(), raster.format, raster.icc, raster.exif)
+        try:
+            raster = codec.decode(file)
+        except ValueError as error:
+            raise ValueError(f"cannot read {path} as an image: {error}") from error
+    return Photo(raster.pixels, raster.alpha, path.absolute(), raster.format, raster.metadata)
 
 
 def _from_tensor(image: Tensor) -> np.ndarray:
@@ -256,18 +297,16 @@ def _from_array(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
             low >= -_ROUNDING and high <= 1 + _ROUNDING,
             f"a float image must lie in [0, 1]; got {low:.6g} to {high:.6g}",
         )
-        array = np.clip(array, 0, 1).astype(np.float32)
+        dtype = np.dtype(np.float32)
     else:
-        known = array.dtype in (np.uint8, np.uint16)
-        require(known, f"image must be uint8, uint16 or floating in [0, 1]; got {array.dtype}", TypeError)
-        array = array.astype(array.dtype.newbyteorder("="))
+        dtype = array.dtype.newbyteorder("=")
+        require(dtype in _SCALE, f"image must be uint8, uint16 or floating in [0, 1]; got {array.dtype}", TypeError)
     array = array[..., None] if array.ndim == 2 else array
-    color = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else np.array(array[..., :3], order="C")
-    return color, (np.array(array[..., 3], order="C") if array.shape[2] == 4 else None)
-
-
-def _rescale(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Carry alpha from its own depth to another."""
-    if alpha.dtype == dtype:
-        return alpha
-    return np.rint(alpha / np.float64(_SCALE[alpha.dtype]) * _SCALE[dtype]).astype(dtype)
+    color = np.empty((*array.shape[:2], 3), dtype)
+    color[:] = array[..., :3]  # gray fills all three
+    alpha = array[..., 3].astype(dtype) if array.shape[2] == 4 else None
+    if dtype == np.float32:
+        for part in (color, alpha):
+            if part is not None:
+                np.clip(part, 0, 1, out=part)
+    return color, alpha

@@ -15,7 +15,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop
 from flowedit.field.offsets import pixel_centers
 from flowedit.photo import photo as images
-from flowedit.photo.codec import note_text
+from flowedit.photo.metadata import to_srgb
 from flowedit.report.describe import EYES
 from flowedit.report.explain import LATTICE, STILL_PX, VISIBLE_PX, CropSample, FaceReport, report_face, sample_crop
 from flowedit.transform.render import EditedPhoto
@@ -33,7 +33,12 @@ MOST_LINES = 6  # of points, and of colors
 
 
 def plot(
-    edited: EditedPhoto, path: str | Path, prompts: Mapping[str, float], reason: str, facts: Mapping[str, Any]
+    edited: EditedPhoto,
+    path: str | Path,
+    prompts: Mapping[str, float],
+    reason: str,
+    facts: Mapping[str, Any],
+    note: dict[str, Any] | None = None,
 ) -> Path:
     """Draw photo, result, arrows, a map of the movement and the tint side by side, and say it in words below.
 
@@ -45,6 +50,7 @@ def plot(
         prompts: text -> weight, for the title.
         reason: why the strength, likewise.
         facts: `encoder`, `gain`, `identity_distance` and `judge` of an edit, where known.
+        note: a record for the file, see `photo.save`.
 
     Raises:
         ValueError: there is no photo, or path has another ending.
@@ -85,12 +91,18 @@ def plot(
         how = {"va": "top", "fontsize": 12, "color": "black", "linespacing": 1.35, "parse_math": False}
         for x, text in zip((0.02, 0.36, 0.70), words[i], strict=True):
             parts[2 * i + 1].text(x, 0.97, text, **how)
-    note = note_text({"tool": "flowedit", "prompts": dict(prompts), **facts})
-    # A record as in every picture that flowedit writes.
-    record: dict[str, Any] = {"metadata": {"flowedit": note}} if ending == ".png" else {}
+    record = _record(ending, edited.original.metadata.xmp(note))
     return images.write_atomically(
         path, lambda file: figure.savefig(file, format=ending[1:], dpi=120, facecolor="white", **record)
     )
+
+
+def _record(ending: str, xmp: bytes) -> dict[str, Any]:
+    """Return the options by which matplotlib writes an XMP packet into a file, or its text where it has no place."""
+    if not xmp or ending in (".jpg", ".jpeg"):
+        return {"pil_kwargs": {"xmp": xmp}} if xmp else {}
+    name = {".png": "XML:com.adobe.xmp", ".pdf": "Subject", ".svg": "Description"}[ending]
+    return {"metadata": {name: xmp.decode()}}
 
 
 def _title(prompts: Mapping[str, float], strength: float, reason: str) -> str:
@@ -133,8 +145,10 @@ def _draw(
 ) -> None:
     """Fill one row of the figure."""
     size = int(min(max(crop.side_px, 64), PLOT_PX))
-    pictures = (edited.unedited(crop, size), edited.saved_crop(crop, size, np.float32))
-    before, after = (images.quantize(picture, np.float32) for picture in pictures)
+    shown = edited.over_white()
+    pictures = (shown.unedited(crop, size), shown.saved_crop(crop, size, np.float32))
+    icc = shown.original.metadata.icc  # matplotlib knows sRGB only
+    before, after = (to_srgb(images.quantize(picture, np.uint8), icc) / 255 for picture in pictures)
     _show(axes[0], "Photo", before)
     axes[0].set_ylabel(label, fontsize=12, color="black")
     most = max(report.regions, key=lambda name: report.regions[name].movement_px, default=None)

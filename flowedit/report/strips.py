@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from flowedit.checks import require
-from flowedit.photo.files import write_atomically
+from flowedit.photo import animation
+from flowedit.photo.metadata import Metadata
 from flowedit.photo.photo import quantize, save
 from flowedit.transform.render import EditedPhoto
 
 SIDE_PX = 384  # of one picture; even, as video asks for
 HEAD_PX = 30  # for a heading or a label
 FRAMES, RATE = 24, 16  # one way, and a second
-ANIMATIONS = (".gif", ".mp4")
 
 
 def frames(edited: EditedPhoto, strengths: Sequence[float], side: int = SIDE_PX) -> list[np.ndarray]:
@@ -35,7 +34,7 @@ def frames(edited: EditedPhoto, strengths: Sequence[float], side: int = SIDE_PX)
     """
     require(len(strengths) > 0, "strengths must be at least one number; got none")
     require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
-    crop = edited.crops()[0]
+    crop, edited = edited.crops()[0], edited.over_white()
     return [quantize(edited.at(strength).crop_image(crop, side), np.uint8) for strength in strengths]
 
 
@@ -48,7 +47,7 @@ def save_strip(
         edited: has a photo.
         path: see `save_sheet`.
         strengths: see `frames`; the edit's own is put among them.
-        note: see `save_sheet`.
+        note: a record for the file, see `photo.save`.
 
     Raises:
         ValueError: see `frames`, or another kind of file.
@@ -56,7 +55,7 @@ def save_strip(
     """
     shown = sorted({*strengths, edited.strength})
     names = [f"strength {each:.3g}{' (its own)' if each == edited.strength else ''}" for each in shown]
-    return save_sheet(path, [frames(edited, shown)], names, note=note)
+    return save_sheet(path, [frames(edited, shown)], names, icc=edited.original.metadata.icc, note=note)
 
 
 def save_variants(edits: Sequence[EditedPhoto], path: str | Path, note: dict[str, Any] | None = None) -> Path:
@@ -65,45 +64,34 @@ def save_variants(edits: Sequence[EditedPhoto], path: str | Path, note: dict[str
     Args:
         edits: of one photo, at least one.
         path: see `save_sheet`.
-        note: see `save_sheet`.
+        note: a record for the file, see `photo.save`.
 
     Raises:
         ValueError, OSError: see `save_strip`.
     """
     names = ["photo", *(f"variant {i}" for i in range(1, len(edits) + 1))]
     pictures = [*frames(edits[0], [0.0]), *(frames(edited, [edited.strength])[0] for edited in edits)]
-    return save_sheet(path, [pictures], names, note=note)
+    return save_sheet(path, [pictures], names, icc=edits[0].original.metadata.icc, note=note)
 
 
-def save_animation(edited: EditedPhoto, path: str | Path, most: float | None = None) -> Path:
+def save_animation(
+    edited: EditedPhoto, path: str | Path, most: float | None = None, note: dict[str, Any] | None = None
+) -> Path:
     """Write the edit coming and going, in a loop.
 
     Args:
         edited: has a photo.
-        path: ends in .gif or .mp4; .mp4 needs imageio with ffmpeg.
+        path: ends in .gif, .webp, .apng or .mp4.
         most: the largest strength; None is the edit's own.
+        note: a record for the file, see `photo.save`.
 
     Raises:
-        ValueError: another kind of file, or see `frames`.
-        RuntimeError: no imageio with ffmpeg for an .mp4.
-        OSError: it cannot be written.
+        ValueError, RuntimeError, OSError: see `frames` and `photo.animation.save_animation`.
     """
-    path = Path(path)
-    check_animation(path)
+    animation.check_animation(path)
     most = edited.strength if most is None else most
     there = frames(edited, [most * (1 - math.cos(math.pi * k / FRAMES)) / 2 for k in range(FRAMES + 1)])
-    pictures = [*there, *there[-2:0:-1]]
-    if path.suffix.lower() == ".mp4":
-        movie = _imageio().imwrite("<bytes>", np.stack(pictures), extension=".mp4", fps=RATE)
-        return write_atomically(path, lambda file: file.writelines([movie]))
-    from PIL import Image
-
-    # One palette for all, of the strongest: palettes of their own make still parts flicker.
-    colors = Image.fromarray(there[-1]).quantize(255)
-    images = [Image.fromarray(picture).quantize(palette=colors) for picture in pictures]
-    memory = io.BytesIO()
-    images[0].save(memory, "GIF", save_all=True, append_images=images[1:], duration=1000 // RATE, loop=0)
-    return write_atomically(path, lambda file: file.writelines([memory.getvalue()]))
+    return animation.save_animation(path, [*there, *there[-2:0:-1]], RATE, edited.original.metadata, note)
 
 
 def save_sheet(
@@ -111,6 +99,7 @@ def save_sheet(
     rows: Sequence[Sequence[np.ndarray]],
     headings: Sequence[str] = (),
     labels: Sequence[str] = (),
+    icc: bytes | None = None,
     note: dict[str, Any] | None = None,
 ) -> Path:
     """Write a contact sheet: pictures in rows and columns.
@@ -120,6 +109,7 @@ def save_sheet(
         rows: (h, w, 3) uint8 pictures, all of one size.
         headings: one for each column, written above it; none leaves no room for them.
         labels: one for each row, written small into its first picture.
+        icc: color profile of the pictures.
         note: a record for the file, see `photo.save`.
 
     Raises:
@@ -148,23 +138,4 @@ def save_sheet(
             write(canvas, (head + (i + 1) * height - HEAD_PX, 0), label, 11, **how)
         return canvas
 
-    return save(path, draw, note=note)
-
-
-def check_animation(path: Path) -> None:
-    """Refuse, before any work, a file that `save_animation` could not write."""
-    suffix = path.suffix.lower()
-    require(suffix in ANIMATIONS, f"an animation must be a {' or '.join(ANIMATIONS)} file; got {path}")
-    if suffix == ".mp4":
-        _imageio()
-
-
-def _imageio() -> Any:
-    try:
-        import imageio.v3
-        import imageio_ffmpeg  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError as error:
-        raise RuntimeError(
-            "an .mp4 file must have imageio with ffmpeg: pip install 'imageio[ffmpeg]'; a .gif needs neither"
-        ) from error
-    return imageio.v3
+    return save(path, draw, metadata=Metadata(icc), note=note)

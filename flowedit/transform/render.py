@@ -15,7 +15,7 @@ from flowedit.face.crop import Crop, extract, reach
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp
 from flowedit.kernels import Interpolation, sample
-from flowedit.photo.photo import Photo, quantize
+from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.transform.transforms import Box, Evaluator, Transform, bind, bounding_box, crop_key, find_crops, leaves
 
 _BLOCK = 1 << 16  # points handled at a time: what fits the processor's cache
@@ -60,6 +60,13 @@ class EditedPhoto:
         other = EditedPhoto(self.photo, self.transforms, strength, shape, color)
         object.__setattr__(other, "_unedited", self._unedited)
         return other
+
+    def over_white(self) -> EditedPhoto:
+        """Return the same of the photo as it looks on a white page; where the photo has no alpha, itself."""
+        white = self.original.over_white()
+        return (
+            self if white is self.photo else EditedPhoto(white, self.transforms, self.strength, self.shape, self.color)
+        )
 
     def crops(self) -> list[Crop]:
         """List the crops that the transforms lie over, each once, in the order in which they first come."""
@@ -108,32 +115,42 @@ class EditedPhoto:
         shape, color = self.shape * self.strength, self.color * self.strength
         return render(self.original, self.transforms, shape=shape, color=color, box=box)
 
-    @torch.no_grad()
     def pixels(self, box: Box | None = None, dtype: type | np.dtype = np.uint8) -> np.ndarray:
-        """Return `quantize` of `tensor`, without a float copy of more than a tile: what does not change is copied.
+        """Return the color of `rgba` in a part of the photo, None for all of it: (h, w, 3)."""
+        return self.rgba(dtype, box)[..., :3]
+
+    @torch.no_grad()
+    def rgba(self, dtype: type | np.dtype = np.uint8, box: Box | None = None) -> np.ndarray:
+        """Return `quantize` of `tensor`, and alpha where the photo has it, which moves with the colors.
+
+        No float copy of more than a tile is made: what does not change is copied.
 
         Args:
-            box: (top, left, bottom, right) in photo pixels; None is the whole photo.
             dtype: uint8, uint16 or float32.
+            box: (top, left, bottom, right) in photo pixels; None is the whole photo.
 
         Returns:
-            (h, w, 3).
+            (h, w, 3), or (h, w, 4) where the photo has alpha.
         """
         photo, dtype = self.original, np.dtype(dtype)
         area = top, left, bottom, right = _area(photo, box)
         shape, color = self.shape * self.strength, self.color * self.strength
         tiles = _touched_tiles(photo, self.transforms, shape, color, area)
+        out = np.empty((bottom - top, right - left, 3 if photo.alpha is None else 4), dtype)
+        if photo.alpha is not None:
+            out[..., 3] = rescale(photo.alpha[top:bottom, left:right], dtype)
         if dtype == photo.pixels.dtype:
-            out = photo.pixels[top:bottom, left:right].copy()
+            out[..., :3] = photo.pixels[top:bottom, left:right]
         else:
-            out = np.empty((bottom - top, right - left, 3), dtype)
             for row in range(top, bottom, _STRIP):
                 strip = (row, left, min(row + _STRIP, bottom), right)
-                out[row - top : strip[2] - top] = quantize(photo.tensor(strip), dtype)
+                out[row - top : strip[2] - top, :, :3] = quantize(photo.tensor(strip), dtype)
         for part, transforms in tiles:
-            tile = photo.tensor(part)
-            _edit_tile(tile[0], part, photo, transforms)
-            out[part[0] - top : part[2] - top, part[1] - left : part[3] - left] = quantize(tile, dtype)
+            opacity = photo.opacity(part)
+            tile = photo.tensor(part)[0] if opacity is None else torch.cat([photo.tensor(part)[0], opacity])
+            _edit_tile(tile, part, photo, transforms)
+            edited = quantize(tile, dtype)
+            out[part[0] - top : part[2] - top, part[1] - left : part[3] - left, : len(tile)] = edited
         return out
 
 
@@ -219,7 +236,7 @@ def _touched_tiles(
 
 
 def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[Evaluator, Box]]) -> None:
-    """Write the edited pixels of one tile into `out` (3, h, w), which holds the originals."""
+    """Write the edited pixels of one tile into `out` (3, h, w), or (4, h, w) with alpha, which holds the originals."""
     top, left, bottom, right = part
     offsets = torch.zeros(5, bottom - top, right - left)
     for evaluate, box in transforms:
@@ -231,32 +248,49 @@ def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[
     # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's reach.
     x_reach, y_reach = (math.ceil(float(axis.abs().max())) + 2 for axis in shift)
     row, column = max(top - y_reach, 0), max(left - x_reach, 0)
-    source = photo.tensor((row, column, min(bottom + y_reach, photo.height), min(right + x_reach, photo.width)))[0]
+    around = (row, column, min(bottom + y_reach, photo.height), min(right + x_reach, photo.width))
+    source, opacity = photo.tensor(around)[0], photo.opacity(around)
+    if opacity is not None:  # colors count by how much is seen of them, so that nothing hidden is moved into view
+        source = torch.cat([source.mul_(opacity), opacity])
     for y0, _, y1, _ in _bands(part):
         rows = slice(y0 - top, y1 - top)
-        out[:, rows] = (
-            _sample(source, out[:, rows], shift[:, rows], y0 - row, left - column).add_(tint[:, rows]).clamp_(0, 1)
-        )
+        value = _sample(source, out[:, rows], shift[:, rows], y0 - row, left - column)
+        value[:3] += tint[:, rows]
+        out[:, rows] = value.clamp_(0, 1)
 
 
 def _sample(source: Tensor, still: Tensor, shift: Tensor, row: int, column: int) -> Tensor:
-    """Read (3, h, w) from `source`, from `row` and `column` on and shifted; what does not move is `still`'s."""
+    """Read what `still` holds, (3 or 4, h, w), from `source`, from `row` and `column` on and shifted.
+
+    `source` has three planes, or four: colors times alpha, and alpha. What does not move is `still`'s, bit for bit, and
+    so is alpha where all around is opaque.
+    """
     moved = (shift != 0).any(0)
     kept = moved.flatten().nonzero()[:, 0]
     everything = 2 * len(kept) > moved.numel()
     at = torch.arange(moved.numel()) if everything else kept
     width = moved.shape[1]
     origin = at % width + column, at // width + row
-    value = still.flatten(1)
+    value = still.flatten(1).clone()
+    places = slice(None) if everything else kept
+    dx, dy = shift.flatten(1)[:, places]
+    read = sample(source, dx, dy, Interpolation.CATMULL_ROM, origin=origin)
+    if len(read) == 4:
+        read = _divide_by_alpha(read, value[:3, places])
+    planes = min(len(read), len(value))
     if everything:
-        dx, dy = shift.flatten(1)
-        read = sample(source, dx, dy, Interpolation.CATMULL_ROM, origin=origin)
-        value = read.where(moved.flatten(), value)
+        value[:planes] = read[:planes].where(moved.flatten(), value[:planes])
     else:
-        dx, dy = shift.flatten(1)[:, kept]
-        read = sample(source, dx, dy, Interpolation.CATMULL_ROM, origin=origin)
-        value = value.index_copy(1, kept, read)
+        value[:planes, kept] = read[:planes]
     return value.reshape(still.shape)
+
+
+def _divide_by_alpha(read: Tensor, hidden: Tensor) -> Tensor:
+    """Divide colors (4, N) by their alpha; where that is 0 they are those of `hidden` (3, N)."""
+    alpha = read[3:]
+    whole = torch.where((alpha - 1).abs() < 1e-5, 1, alpha)  # rounding must not change what is opaque
+    color = torch.where(alpha > 1 / 512, read[:3] / whole, hidden)
+    return torch.cat([color, alpha])
 
 
 def _bands(area: Box) -> Iterator[Box]:
