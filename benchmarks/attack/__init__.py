@@ -1,0 +1,1 @@
+"""Hostile files, settings and pictures, kills and interrupts; see `__main__`."""
