@@ -47,7 +47,7 @@ class StubEdit:
     facts: ClassVar[dict] = {}
     origin = "abc"
 
-    def save(self, path, *, strength=None, shape=1.0, color=1.0, overwrite=False):
+    def save(self, path, *, strength=None, shape=1.0, color=1.0, overwrite=False, strip_location=False):
         Path(path).write_text(json.dumps([strength, shape, color, overwrite]))
 
     def save_edit(self, path):

@@ -213,3 +213,15 @@ def test_a_report_counts_and_stops_at_an_interrupt(capsys):
     assert said.err == (
         "flowedit: c.png: no face\nflowedit: interrupted: e.png is complete; 2 of 9 photos edited, 1 failed\n"
     )
+
+
+@pytest.mark.parametrize("words", [["edit", "o.jpg", "red"], ["vary", "o.jpg", "red", "--n", "1"]], ids=" ".join)
+def test_where_a_photo_was_taken_is_left_out_if_asked(words):
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})  # GPS
+    exif[271] = "Maker"
+    Image.fromarray(picture()).save("o.jpg", exif=exif)
+    for options, places in ((["-o", "with.jpg"], 2), (["-o", "without.jpg", "--strip-location"], 0)):
+        assert main([*words, *QUICK, *options]) == 0
+        written = Image.open(options[1]).getexif()
+        assert len(written.get_ifd(0x8825)) == places and written[271] == "Maker"

@@ -142,6 +142,8 @@ class VaryCommand(Asked):
     """Also keep the edits themselves, for `flowedit apply`: file for the first, as OUT."""
     sheet: Annotated[Path | None, arg(metavar="PATH")] = None
     """Also put the face and its variants side by side."""
+    strip_location: Annotated[bool, FlagCreatePairsOff] = False
+    """As for `flowedit edit`."""
 
     def __post_init__(self) -> None:
         from flowedit.fit.variants import MOST
@@ -165,7 +167,7 @@ class VaryCommand(Asked):
         from flowedit.report.strips import save_variants
 
         for path, edit in zip(files["--out"], edits, strict=False):
-            edit.save(path)
+            edit.save(path, strip_location=self.strip_location)
         for path, edit in zip(files.get("--save-edits", ()), edits, strict=False):
             edit.save_edit(path)
         for path in files.get("--sheet", ()):

@@ -49,6 +49,8 @@ class Output(Group):
     """Also put before and after side by side: file for one photo, folder for several."""
     overwrite: Annotated[bool, FlagCreatePairsOff] = False
     """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
+    strip_location: Annotated[bool, FlagCreatePairsOff] = False
+    """Leave out of OUT where the photo was taken, and the serial numbers of camera and lens."""
     quiet: Annotated[bool, FlagCreatePairsOff] = False
     """Print errors and warnings only."""
 
@@ -70,7 +72,7 @@ class Output(Group):
         (edit,) = edits
         scales: dict[str, Any] = {"strength": self.strength, "shape": self.shape, "color": self.color}
         (out,) = files["--out"]
-        edit.save(out, **scales, overwrite=self.overwrite)
+        edit.save(out, **scales, overwrite=self.overwrite, strip_location=self.strip_location)
         for path in files.get("--save-edit", ()):
             edit.save_edit(path)
         for path in files.get("--plot", ()):
