@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -74,6 +75,11 @@ class Field(nn.Module, ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return what `make_field` needs to build this field again, as plain JSON values."""
+
+    @classmethod
+    def count_values(cls, settings: Mapping[str, Any]) -> int | None:
+        """Return how many numbers the parameters and buffers hold, without making them; None if that is not known."""
+        return None
 
     def _common_settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("max_shift", "max_tint", "diffeomorphic")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, final
 
@@ -69,11 +70,11 @@ class HashField(Field):
 
         self.first_levels, self.level_rate = float(first_levels), float(level_rate)
         generator = generator or torch.Generator().manual_seed(0)
-        finest = math.ceil(base_resolution * self.per_level_scale ** (n_levels - 1))
+        finest = _finest(base_resolution, self.per_level_scale, n_levels)
         require(finest <= 1 << 20, f"the finest level must have at most {1 << 20} vertices a side; got {finest}")
-        # Where even the finest level has a row for every vertex, no more rows are kept than it uses.
-        rows = min(2**log2_hashmap_size, -(-(finest**2) // 8) * 8)
-        table = torch.empty(n_levels, rows, n_features_per_level).uniform_(-0.1, 0.1, generator=generator)
+        table = torch.empty(n_levels, _rows(log2_hashmap_size, finest), n_features_per_level).uniform_(
+            -0.1, 0.1, generator=generator
+        )
         self.table = nn.Parameter(table)
         self.coord = _network(n_coord_levels * n_features_per_level, hidden, n_hidden, 2, generator)
         self.color = _network(n_levels * n_features_per_level, hidden, n_hidden, 3, generator)
@@ -101,7 +102,7 @@ class HashField(Field):
     @property
     def detail(self) -> int:
         """Cells along one side of the finest level."""
-        return math.ceil(self.base_resolution * self.per_level_scale ** (self.n_levels - 1))
+        return _finest(self.base_resolution, self.per_level_scale, self.n_levels)
 
     def on_grid(self, size: int) -> Offsets:
         """See `Field`; through a sparse operator made once for each size."""
@@ -123,6 +124,20 @@ class HashField(Field):
         names = ["n_levels", "n_coord_levels", "n_features_per_level", "log2_hashmap_size", "base_resolution"]
         names += ["per_level_scale", "hidden", "n_hidden", "first_levels", "level_rate"]
         return {"kind": "hash", **{name: getattr(self, name) for name in names}, **self._common_settings()}
+
+    @classmethod
+    def count_values(cls, settings: Mapping[str, Any]) -> int:
+        """See `Field`."""
+        names = ("n_levels", "n_coord_levels", "n_features_per_level", "hidden", "n_hidden")
+        n_levels, n_coord_levels, n_features, hidden, n_hidden = (settings[name] for name in names)
+        rows = _rows(
+            settings["log2_hashmap_size"], _finest(settings["base_resolution"], settings["per_level_scale"], n_levels)
+        )
+        networks = sum(
+            (levels * n_features + 1) * hidden + (n_hidden - 1) * (hidden + 1) * hidden + (hidden + 1) * outputs
+            for levels, outputs in ((n_coord_levels, 2), (n_levels, 3))
+        )
+        return n_levels * rows * n_features + n_levels + networks  # the table, the mask of levels, and the networks
 
     @property
     def _reach(self) -> float:
@@ -146,6 +161,16 @@ def _lattice_encoding(
 ) -> LatticeEncoding:
     line = _unit(pixel_centers(size, dtype=torch.float64, device=device)[0, :, 0], reach)
     return LatticeEncoding(line, line, *grid, dtype=dtype, backend=backend)
+
+
+def _finest(base_resolution: int, per_level_scale: float, n_levels: int) -> int:
+    """Return the cells along a side of the finest level."""
+    return math.ceil(base_resolution * per_level_scale ** (n_levels - 1))
+
+
+def _rows(log2_hashmap_size: int, finest: int) -> int:
+    """Return the rows of a level: no more than the finest uses, where it has one for every vertex."""
+    return min(2**log2_hashmap_size, -(-(finest**2) // 8) * 8)
 
 
 def _unit(points: Tensor, reach: float) -> Tensor:

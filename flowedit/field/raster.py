@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -89,6 +90,11 @@ class RasterField(Field):
             "color_size": self.color_size,
             **self._common_settings(),
         }
+
+    @classmethod
+    def count_values(cls, settings: Mapping[str, Any]) -> int:
+        """See `Field`."""
+        return 2 * settings["coord_size"] ** 2 + 3 * settings["color_size"] ** 2
 
     def _control(self) -> tuple[Tensor, Tensor]:
         # Bounding the control points bounds the spline, a weighted mean of them, at a fraction of the cost.

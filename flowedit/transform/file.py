@@ -1,160 +1,146 @@
-"""Moves <-> an edit file: safetensors, with a head of JSON and a digest over everything."""
+"""Transforms <-> an edit file: safetensors, with a head of JSON and a digest over everything."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from flowedit.checks import require
-from flowedit.face.crop import Crop
-from flowedit.face.part_tint import PartTint
-from flowedit.face.regions import mask_regions
-from flowedit.field.make import make_field
-from flowedit.photo import photo as images
-from flowedit.transform.transforms import Composition, FieldTransform, Inverse, Transform, leaves
+from flowedit.checks import describe, require
+from flowedit.photo.files import open_input, write_atomically
+from flowedit.transform.state import from_state, to_state
+from flowedit.transform.transforms import Transform
 
-FORMAT = 3  # of the edit file; 1 had layers only, 1 and 2 kept the parts' colors in the field
+# Of the edit file. 1 had leaves only, 1 and 2 kept the parts' colors in the field, and up to 3 the digest stood beside
+# the head, in an order that was another from time to time.
+FORMAT = 4
+MOST_HEAD_BYTES = 16 << 20
+DTYPES = {"F32": torch.float32, "U8": torch.uint8}  # all that is stored
 
 
 def write_edit(path: str | Path, head: Mapping[str, Any], transforms: Sequence[Transform]) -> Path:
-    """Write moves and what else is to be known about them, whole or not at all.
+    """Write transforms and what else is to be known about them, whole or not at all; the same bytes each time.
 
     Args:
         path: any; replaced.
         head: JSON-able.
-        moves: what is done.
+        transforms: what is done.
+
+    Raises:
+        OSError: it cannot be written there.
+        ValueError: the head or the transforms are such as `read_edit` does not take.
     """
     from safetensors.torch import save
 
-    tensors: dict[str, Tensor] = {}
-    for i, layer in enumerate(leaves(transforms)):
-        for name, value in layer.field.state_dict().items():
-            tensors[f"{i}.{name}"] = value.detach().cpu().contiguous().clone()
-        if layer.part_tint is not None:
-            for name, value in layer.part_tint.state_dict().items():
-                tensors[f"{i}.part_tint.{name}"] = value.detach().cpu().contiguous().clone()
-        if layer.hard_mask is not None:
-            packed = zlib.compress(np.round(layer.hard_mask * 255).astype(np.uint8).tobytes(), 9)
-            tensors[f"{i}.hard_mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
-    text = json.dumps({**head, "format": FORMAT, "moves": [_state(move) for move in transforms]})
-    metadata = {"flowedit": text, "sha256": _digest(text, tensors)}
+    states, tensors = to_state(transforms)
+    try:
+        text = json.dumps({**head, "format": FORMAT, "moves": states}, allow_nan=False)
+    except TypeError as error:
+        raise ValueError(f"an edit file must hold only what JSON holds; {error}") from error
+    require(len(text) <= MOST_HEAD_BYTES // 2, f"an edit file's head must have at most {MOST_HEAD_BYTES // 2} bytes")
+    content = save(tensors, {"flowedit": f"{_digest(text, tensors, tensors.__getitem__)} {text}"})
 
     def write(file: BinaryIO) -> None:
-        file.write(save(tensors, metadata))
+        file.write(content)
 
-    return images.write_atomically(path, write)
+    return write_atomically(path, write)
 
 
-def read_edit(path: str | Path) -> tuple[dict[str, Any], tuple[Transform, ...]]:
-    """Read what `write_edit` wrote: its head, and its moves.
+def read_edit(
+    path: str | Path, check: Callable[[Mapping[str, Any]], object] = lambda head: None
+) -> tuple[dict[str, Any], tuple[Transform, ...]]:
+    """Read what `write_edit` wrote: its head, and its transforms.
+
+    Nothing is believed: sizes are compared before anything is built, so that memory and time are bounded by the file's
+    own size and the limits of `transform.state`.
+
+    Args:
+        path: the file.
+        check: validates the head, before the transforms.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an edit file, damaged, or tampered with.
+        OSError: it cannot be read.
+        ValueError: not an edit file, damaged, tampered with, or out of bounds; one line that names the file.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+    from safetensors import safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"cannot read {path}: {'a folder' if path.is_dir() else 'no such file'}")
-    data = path.read_bytes()
+    with open_input(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+    with _naming(path):
+        require(length <= MOST_HEAD_BYTES, f"its head must have at most {MOST_HEAD_BYTES} bytes; got {length}")
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            text, digest = _split(metadata)
+            shapes = {name: (_dtype(part), tuple(part.get_shape())) for name, part in _slices(file)}
+            intact = _digest(text, shapes, file.get_tensor) == digest
+            require(intact, "it must be as save_edit wrote it; got changed content (SHA-256 differs)")
+            head = json.loads(text, parse_constant=_no_constant)
+            require(isinstance(head, dict), f"its head must be a table; got {describe(head)}")
+            version = head.get("format")
+            require(version in range(1, FORMAT + 1) and type(version) is int,
+                    f"it must have format 1 to {FORMAT}; got {version!r:.80}: another version's")  # fmt: skip
+            if version == 1:
+                masked = {"region": head.get("region"), "protect": head.get("protect", [])}
+                head["moves"] = [
+                    {**leaf, **masked} for leaf in head.pop("layers", None) or [] if isinstance(leaf, dict)
+                ]
+            check(head)
+            transforms = from_state(head.pop("moves", None), shapes, file.get_tensor)
+    return head, transforms
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what a file of any content may raise into one line that names it."""
+    from safetensors import SafetensorError
+
     try:
-        tensors = load(data)
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-        text = metadata["flowedit"]
-        head = json.loads(text)
-        intact = _digest(text, tensors) == metadata["sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} must be a file made by save_edit; got something else, or a damaged one") from error
-    require(intact, f"{path} must be as save_edit wrote it; got changed content (SHA-256 differs)")
-    made = head["format"]
-    require(made in (1, 2, FORMAT), f"{path} must have format 1 to {FORMAT}; got {made}: another version's")
-    if made == 1:
-        masked = {"region": head["region"], "protect": head.get("protect", [])}
-        head["moves"] = [{**layer, **masked} for layer in head.pop("layers")]
-    parts = _by_layer(tensors)
-    return head, tuple(_move(state, parts) for state in head.pop("moves"))
+        yield
+    except (SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} must be a file made by save_edit: {reason:.300}") from error
 
 
-def _state(move: Transform) -> dict[str, Any]:
-    if isinstance(move, Composition):
-        return {"strength": move.strength, "chain": [[_state(each) for each in stage] for stage in move.stages]}
-    if isinstance(move, Inverse):
-        return {"strength": move.strength, "undo": [_state(each) for each in move.transforms]}
-    return {
-        "strength": move.strength,
-        "field": move.field.settings(),
-        "crop": move.crop.state(),
-        "hard_mask": None if move.hard_mask is None else list(move.hard_mask.shape),
-        "region": move.region,
-        "protect": list(move.protect),
-    }
+def _split(metadata: Mapping[str, str]) -> tuple[str, str]:
+    """Return the head's text and the digest in a file's metadata."""
+    text, digest = metadata.get("flowedit", ""), metadata.get("sha256")
+    if digest is None:
+        digest, _, text = text.partition(" ")
+    require(bool(text), "it must have a head; got none")
+    return text, digest
 
 
-def _move(state: Mapping[str, Any], parts: Iterator[dict[str, Tensor]]) -> Transform:
-    strength = state["strength"]
-    if "chain" in state:
-        stages = tuple(tuple(_move(each, parts) for each in stage) for stage in state["chain"])
-        return Composition(stages, strength)
-    if "undo" in state:
-        return Inverse(tuple(_move(each, parts) for each in state["undo"]), strength)
-    own = next(parts)
-    packed = own.pop("hard_mask", None)
-    settings = dict(state["field"])
-    settings.pop("n_parts", None)  # formats 1 and 2
-    part_tint = _part_tint(own, settings["max_tint"])
-    field = make_field(settings)
-    field.load_state_dict(own)
-    crop, region, protect = Crop.from_state(state["crop"]), state["region"], tuple(state["protect"])
-    hard = None
-    if packed is not None:
-        flat = np.frombuffer(zlib.decompress(packed.numpy().tobytes()), np.uint8)
-        hard = flat.reshape(state["hard_mask"]).astype(np.float32) / 255
-    mask = mask_regions(region, protect, crop.landmarks)
-    return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint)
+def _slices(file: Any) -> Iterator[tuple[str, Any]]:
+    for name in file.keys():  # noqa: SIM118, no mapping
+        yield name, file.get_slice(name)
 
 
-OLD_NAMES = {
-    "palette": "part_tint.amounts",
-    "parts": "part_tint.masks",
-    "paints": "part_tint.paints",
-}  # formats 1 and 2
+def _dtype(part: Any) -> torch.dtype:
+    name = part.get_dtype()
+    require(name in DTYPES, f"its tensors must be of {', '.join(DTYPES)}; got {name}")
+    return DTYPES[name]
 
 
-def _part_tint(tensors: dict[str, Tensor], limit: float) -> PartTint | None:
-    """Take the tensors of the parts' colors out of a leaf's; None where there are none."""
-    for old, new in OLD_NAMES.items():
-        if old in tensors:
-            tensors[new] = tensors.pop(old)
-    if "part_tint.masks" not in tensors:
-        return None
-    masks, paints, amounts = (tensors.pop(f"part_tint.{name}") for name in ("masks", "paints", "amounts"))
-    part_tint = PartTint(masks, paints, limit)
-    part_tint.load_state_dict({"amounts": amounts, "masks": masks, "paints": paints})
-    return part_tint
+def _are_tables(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
-def _by_layer(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Give each layer's tensors in turn, in the order of `leaves`."""
-    names = [name.split(".", 1) for name in tensors]
-    for i in range(1 + max((int(number) for number, _ in names), default=-1)):
-        yield {name: tensors[f"{i}.{name}"] for number, name in names if number == str(i)}
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"numbers must be finite; got {name}")
 
 
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+def _digest(text: str, names: Mapping[str, Any], read: Callable[[str], Tensor]) -> str:
     """SHA-256 over the head and every tensor's name, dtype, shape and bytes."""
     digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].cpu().contiguous().numpy().tobytes())
+    for name in sorted(names):
+        tensor = read(name)
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data if tensor.numel() else b"")
     return digest.hexdigest()

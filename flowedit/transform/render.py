@@ -243,6 +243,7 @@ def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[
         for y0, x0, y1, x1 in _bands(_intersection(part, box)):
             px, py = torch.arange(x0, x1).double() + 0.5, torch.arange(y0, y1).double()[:, None] + 0.5
             offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += evaluate(px, py)
+    require(bool(torch.isfinite(offsets).all()), "an edit must move and tint by finite amounts; got NaN or infinity")
     shift, tint = offsets[:2], offsets[2:]
 
     # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's reach.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]  # top, left, bottom, right in photo pixels; bottom and right exclusive
 LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
 UNDO_STEPS, UNDO_PX = 60, 1e-3  # most steps towards an inverse, and what is near enough, photo pixels
+UNDO_COST = UNDO_STEPS + 1  # evaluations of what is undone, at most
+MOST_COST = 10_000  # evaluations of fields for a pixel
+MOST_STRENGTH = 1e6
 LEAST_PACE = 0.25  # of a step, where whole ones lead nowhere: what is squeezed to a fifth
 
 
@@ -126,6 +129,24 @@ def map_leaves(
         return replace(move, transforms=map_leaves(move.transforms, change))
 
     return tuple(one(move) for move in transforms)
+
+
+def cost(transforms: Sequence[Transform]) -> int:
+    """Count the evaluations of fields that transforms take for a pixel, at most."""
+    total = 0
+    for transform in transforms:
+        if isinstance(transform, FieldTransform):
+            total += 1
+        elif isinstance(transform, Composition):
+            total += sum(map(cost, transform.stages))
+        else:
+            total += UNDO_COST * cost(transform.transforms)
+    return total
+
+
+def check_cost(total: int) -> None:
+    """Raise ValueError where transforms take so long that nobody would wait: undoing within undoing multiplies."""
+    require(total <= MOST_COST, f"an edit must take at most {MOST_COST} evaluations of fields for a pixel; got {total}")
 
 
 def scaled(transforms: Sequence[Transform], factor: float) -> tuple[Transform, ...]:
@@ -304,3 +325,4 @@ def _add(transforms: Sequence[Evaluator], px: Tensor, py: Tensor) -> Tensor:
 
 def _check_strength(strength: float) -> None:
     require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
+    require(abs(strength) <= MOST_STRENGTH, f"strength must be at most {MOST_STRENGTH:g}; got {strength:g}")

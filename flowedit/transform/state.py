@@ -1,0 +1,304 @@
+"""Transforms <-> plain JSON values and named tensors; what is read is checked before anything is built."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowedit.checks import as_number, describe, require
+from flowedit.face.crop import Crop
+from flowedit.face.part_tint import PartTint
+from flowedit.face.parts import PARTS
+from flowedit.face.regions import REGIONS, mask_regions
+from flowedit.field.make import FIELDS, make_field
+from flowedit.photo.codec import MAX_PIXELS
+from flowedit.transform.transforms import (
+    MOST_STRENGTH,
+    UNDO_COST,
+    Composition,
+    FieldTransform,
+    Inverse,
+    Transform,
+    check_cost,
+    leaves,
+)
+
+MOST_LEAVES = 1000
+MOST_DEPTH = 100  # of transforms within each other
+MOST_SIDE_PX = 1 << 18  # of a crop, and how far its middle may lie from the photo's corner
+MOST_VALUE = 1e6  # of a parameter
+OLD_NAMES = {"palette": "part_tint.amounts", "parts": "part_tint.masks", "paints": "part_tint.paints"}  # formats 1, 2
+PART_TINT = ("amounts", "masks", "paints")
+
+Shapes = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+
+
+def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Return JSON values and tensors that `from_state` turns back into the same transforms, bit for bit.
+
+    Raises:
+        ValueError: they are such as `from_state` does not take.
+    """
+    tensors: dict[str, Tensor] = {}
+    masks: dict[int, int] = {}  # id of a mask -> the first leaf that has it
+    numbers = iter(range(len(list(leaves(transforms)))))
+
+    def one(transform: Transform) -> dict[str, Any]:
+        if isinstance(transform, Composition):
+            stages = [[one(each) for each in stage] for stage in transform.stages]
+            return {"strength": transform.strength, "chain": stages}
+        if isinstance(transform, Inverse):
+            return {"strength": transform.strength, "undo": [one(each) for each in transform.transforms]}
+        number, hard = next(numbers), transform.hard_mask
+        values = dict(transform.field.state_dict())
+        if transform.part_tint is not None:
+            values |= {f"part_tint.{name}": value for name, value in transform.part_tint.state_dict().items()}
+        shared = masks.setdefault(id(hard), number) if hard is not None else number
+        if hard is not None and shared == number:
+            packed = zlib.compress(np.round(hard * 255).astype(np.uint8).tobytes(), 9)
+            values["hard_mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
+        for name, value in values.items():
+            _check_values(name, value.detach())
+            tensors[f"{number}.{name}"] = value.detach().cpu().contiguous()
+        return {
+            "strength": transform.strength,
+            "field": transform.field.settings(),
+            "crop": transform.crop.state(),
+            "hard_mask": None if hard is None else list(hard.shape),
+            "hard_mask_of": shared,
+            "region": transform.region,
+            "protect": list(transform.protect),
+        }
+
+    states = [one(transform) for transform in transforms]
+    check_state(states, {name: (value.dtype, tuple(value.shape)) for name, value in tensors.items()})
+    return states, tensors
+
+
+def from_state(states: object, shapes: Shapes, read: Callable[[str], Tensor]) -> tuple[Transform, ...]:
+    """Build transforms from what `to_state` returned.
+
+    Args:
+        states: the JSON values, from any source.
+        shapes: dtype and shape of each tensor there is.
+        read: returns a tensor by its name; called once all is checked.
+
+    Raises:
+        ValueError: anything is missing, of another kind, out of range, or takes too much to compute.
+    """
+    names = {_new_name(name): name for name in shapes}
+    renamed = {new: shapes[name] for new, name in names.items()}
+    check_state(states, renamed)
+    builder = _Builder(renamed, lambda name: read(names[name]))
+    return tuple(builder.build(state) for state in _items(states, "transforms"))
+
+
+def check_state(states: object, shapes: Shapes) -> None:
+    """Validate what `from_state` is given, as far as it can be without the tensors' values; raises as that does."""
+    checker = _Checker(shapes)
+    total = sum(checker.check(state, 1.0, MOST_DEPTH) for state in _items(states, "transforms"))
+    check_cost(total)
+    unused = shapes.keys() - checker.used
+    require(not unused, f"all tensors must be of fields; got {min(unused, default='')!r:.80} too")
+
+
+def _new_name(name: str) -> str:
+    """Return the name that a tensor has in this format."""
+    number, _, rest = name.partition(".")
+    return f"{number}.{OLD_NAMES.get(rest, rest)}"
+
+
+class _Checker:
+    def __init__(self, shapes: Shapes) -> None:
+        self.shapes, self.used = shapes, set[str]()
+        self.masks: list[tuple[int, int] | None] = []  # of each leaf that has one of its own
+        self.of: dict[str, list[str]] = {}
+        for name in shapes:
+            self.of.setdefault(name.split(".", 1)[0], []).append(name)
+
+    def check(self, state: Any, strength: float, depth: int) -> int:
+        """Validate a transform's state, and count the evaluations of leaves it takes at a pixel."""
+        require(isinstance(state, dict), f"a transform must be a table; got {describe(state)}")
+        require(depth > 0, f"transforms must be at most {MOST_DEPTH} deep in each other")
+        strength *= _number(state, "strength", MOST_STRENGTH)
+        require(abs(strength) <= MOST_STRENGTH, f"strengths must make at most {MOST_STRENGTH:g}; got {strength:g}")
+        if "chain" in state:
+            stages = _items(state["chain"], "the stages of a composition")
+            parts = [each for stage in stages for each in _items(stage, "a stage")]
+            return sum(self.check(each, strength, depth - 1) for each in parts)
+        if "undo" in state:
+            parts = _items(state["undo"], "what is undone")
+            return UNDO_COST * sum(self.check(each, strength, depth - 1) for each in parts)
+        self.check_leaf(state)
+        return 1
+
+    def check_leaf(self, state: Mapping[str, Any]) -> None:
+        number = len(self.masks)
+        require(number < MOST_LEAVES, f"an edit must have at most {MOST_LEAVES} fields")
+        names = self.of.get(str(number), [])
+        self.used.update(names)
+        kinds = {name.split(".", 1)[1]: self.shapes[name] for name in names}
+        self.masks.append(self._check_hard_mask(state, number, kinds.pop("hard_mask", None)))
+        landmarks = _check_crop(state.get("crop"))
+        region, protect = state.get("region"), state.get("protect", [])
+        good = isinstance(protect, list) and len(protect) <= len(REGIONS) and all(one in REGIONS for one in protect)
+        require(good, f"protect must be of {', '.join(REGIONS)}; got {describe(protect)}")
+        require(region is None or region in REGIONS, f"region must be of {', '.join(REGIONS)}; got {describe(region)}")
+        require(landmarks or (region is None and not protect), "region and protect must go with landmarks; got none")
+
+        tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
+        if any(tint.values()):
+            n, side = len(PARTS), (tint["masks"] or (None, (0, 0)))[1][-1]
+            shapes = {"amounts": (n, 3), "masks": (n, side, side), "paints": (n, 3, 3)}
+            for name, shape in shapes.items():
+                dtype = torch.uint8 if name == "masks" else torch.float32
+                require(tint[name] == (dtype, shape) and side > 0,
+                        f"part_tint.{name} must be {dtype} of shape {shape}; got {tint[name]}")  # fmt: skip
+        others = [name for name, (dtype, _) in kinds.items() if dtype != torch.float32]
+        require(not others, f"a field's tensors must be float32; got {min(others, default='')} of another dtype")
+        settings = _field_settings(state)
+        stored = sum(math.prod(shape) for _, shape in kinds.values())
+        try:
+            wanted = FIELDS[settings["kind"]].count_values(settings)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a field's settings must be those of its kind; got {describe(settings)}") from error
+        require(wanted in (stored, None), f"a field's tensors must hold its {wanted} values; got {stored}")
+
+    def _check_hard_mask(
+        self, state: Mapping[str, Any], number: int, packed: tuple[torch.dtype, tuple[int, ...]] | None
+    ) -> tuple[int, int] | None:
+        shape, of = state.get("hard_mask"), state.get("hard_mask_of", number)
+        if shape is None:
+            require(packed is None, "a mask must have a shape; got none")
+            return None
+        sides = [as_number(side) for side in shape] if isinstance(shape, list) and len(shape) == 2 else []
+        good = bool(sides) and all(isinstance(side, int) and 0 < side <= MAX_PIXELS for side in sides)
+        require(good, f"hard_mask must be height and width in pixels; got {describe(shape)}")
+        height, width = shape
+        if of != number:
+            others = self.masks[of] if isinstance(of, int) and 0 <= of < number else None
+            require(
+                packed is None and others == (height, width), f"hard_mask_of must be a leaf that has one; got {of!r}"
+            )
+            return None
+        require(packed is not None and packed[0] == torch.uint8 and len(packed[1]) == 1, "a hard mask must be bytes")
+        total = height * width + sum(math.prod(one) for one in self.masks if one is not None)
+        require(total <= MAX_PIXELS, f"hard masks must have at most {MAX_PIXELS:,} pixels together; got {total:,}")
+        return height, width
+
+
+class _Builder:
+    def __init__(self, shapes: Shapes, read: Callable[[str], Tensor]) -> None:
+        self.shapes, self.read = shapes, read
+        self.masks: list[np.ndarray | None] = []
+
+    def build(self, state: Mapping[str, Any]) -> Transform:
+        strength = float(state["strength"])
+        if "chain" in state:
+            return Composition(tuple(tuple(map(self.build, stage)) for stage in state["chain"]), strength)
+        if "undo" in state:
+            return Inverse(tuple(map(self.build, state["undo"])), strength)
+        number = len(self.masks)
+        tensors = dict(self._tensors(number))
+        of, packed = state.get("hard_mask_of", number), tensors.pop("hard_mask", None)
+        hard = self.masks[of] if of < number else None
+        if packed is not None:
+            hard = _unpack(packed.numpy().tobytes(), *state["hard_mask"])
+        self.masks.append(hard)
+        settings = _field_settings(state)
+        tint = {name: tensors.pop(f"part_tint.{name}") for name in PART_TINT if f"part_tint.{name}" in tensors}
+        part_tint = None
+        if tint:
+            part_tint = PartTint(tint["masks"], tint["paints"], settings["max_tint"])
+            part_tint.load_state_dict(tint)
+        field = make_field(settings)
+        wanted = {name: tuple(value.shape) for name, value in field.state_dict().items()}
+        stored = {name: tuple(value.shape) for name, value in tensors.items()}
+        require(stored == wanted, f"a field's tensors must be {_short(wanted)}; got {_short(stored)}")
+        field.load_state_dict(tensors)
+        crop, region, protect = Crop.from_state(state["crop"]), state.get("region"), tuple(state.get("protect", ()))
+        mask = mask_regions(region, protect, crop.landmarks)
+        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint)
+
+    def _tensors(self, number: int) -> Iterator[tuple[str, Tensor]]:
+        for name in self.shapes:
+            leaf, _, rest = name.partition(".")
+            if leaf == str(number):
+                value = self.read(name)
+                _check_values(rest, value)
+                yield rest, value
+
+
+def _check_values(name: str, values: Tensor) -> None:
+    most = float(values.abs().max()) if values.is_floating_point() and values.numel() else 0.0
+    require(most <= MOST_VALUE, f"{name} must be finite and at most {MOST_VALUE:g}; got {most:g}")
+
+
+def _short(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return describe({name: shapes[name] for name in sorted(shapes)})
+
+
+def _items(value: object, name: str) -> list[Any]:
+    require(isinstance(value, list) and len(value) > 0, f"{name} must be a list of at least one; got {describe(value)}")
+    assert isinstance(value, list)  # for the type checker
+    return value
+
+
+def _number(table: Mapping[str, Any], name: str, most: float) -> float:
+    value = as_number(table.get(name))
+    good = value is not None and abs(value) <= most  # a NaN is not
+    require(good, f"{name} must be a number of at most {most:g}; got {describe(table.get(name))}")
+    assert value is not None  # for the type checker
+    return value
+
+
+def _field_settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a leaf's field; formats 1 and 2 counted the parts there."""
+    settings = state.get("field")
+    require(isinstance(settings, dict), f"field must be a table of settings; got {describe(settings)}")
+    assert isinstance(settings, dict)  # for the type checker
+    settings = {name: value for name, value in settings.items() if name != "n_parts"}
+    kind = settings.get("kind")
+    good = isinstance(kind, str) and kind in FIELDS
+    require(good, f"field kind must be one of {tuple(FIELDS)}; got {describe(kind)}")
+    for name, value in settings.items():
+        if not isinstance(value, (str, bool)):
+            _number(settings, name, MOST_VALUE)
+    require(0 <= _number(settings, "max_tint", 1) <= 1, "max_tint must be in [0, 1]")
+    return settings
+
+
+def _check_crop(state: Any) -> bool:
+    """Validate a crop's state; return whether it has landmarks."""
+    require(isinstance(state, dict), f"crop must be a table; got {describe(state)}")
+    for name, rows, columns, most in (("matrix", 2, 3, float(MOST_SIDE_PX)), ("landmarks", 68, 2, 100.0)):
+        values = state.get(name)
+        if name == "landmarks" and values is None:
+            continue
+        good = isinstance(values, list) and len(values) == rows
+        good = good and all(isinstance(row, list) and len(row) == columns for row in values)
+        good = good and all((x := as_number(one)) is not None and abs(x) <= most for row in values for one in row)
+        require(good, f"a crop's {name} must be {rows} x {columns} numbers of at most {most:g}; got {describe(values)}")
+    side = 2 * math.hypot(state["matrix"][0][0], state["matrix"][1][0])
+    require(0.1 <= side <= MOST_SIDE_PX, f"a crop's side must be 0.1 to {MOST_SIDE_PX} pixels; got {side:g}")
+    return state.get("landmarks") is not None
+
+
+def _unpack(packed: bytes, height: int, width: int) -> np.ndarray:
+    """Inflate a hard mask, at most to its size: (height, width) float32 in [0, 1]."""
+    size, inflater = height * width, zlib.decompressobj()
+    try:
+        flat = inflater.decompress(packed, size + 1)
+    except zlib.error as error:
+        raise ValueError("a hard mask must be deflated bytes; got others") from error
+    whole = len(flat) == size and inflater.eof and not inflater.unused_data
+    require(whole, f"a hard mask must hold {height} x {width} bytes; got {'more' if len(flat) > size else 'others'}")
+    mask = np.frombuffer(flat, np.uint8).reshape(height, width).astype(np.float32)
+    mask /= 255
+    return mask
