@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from flowedit.checks import require
-from flowedit.face.crop import Crop, whole_crop
-from flowedit.face.detect import choose
 from flowedit.face.regions import mask_regions
+from flowedit.isolation import isolated
 from flowedit.photo import photo as images
+from flowedit.provenance import Provenance, StopReason, read_record
 from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transfer import carry_transform, scale_transform
+from flowedit.transform.transfer import carry, resize
 from flowedit.transform.transforms import (
     Composition,
     FieldTransform,
     Transform,
-    crop_key,
-    find_crops,
+    check_cost,
+    cost,
     inverse,
     leaves,
     map_leaves,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
     from flowedit.config import Config
     from flowedit.photo.photo import Photo, Source
-
-
-MEASURED = ("similarity", "gain", "identity_distance", "judge", "seconds")  # facts about one photo
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,12 +50,16 @@ class Edit:
         prompts: text -> weight; what is undone has the contrary weight.
         strength: what `render` and `save` use if not told otherwise; 0 is the photo, 1 the edit as optimized.
         strength_reason: why that strength.
-        stopped: why the loop stopped: `steps`, `converged`, `budget` (a bound was reached) or `interrupted`.
+        stopped: why the loop stopped; compares as its text: `steps`, `converged`, `budget` (a bound was reached),
+            `callback` or `interrupted`.
         history: every term of the objective by step, `text` and so on; several faces follow each other.
-        facts: JSON-able provenance: encoder, similarity before and after, identity distance, seed, versions.
+        facts: provenance: encoder, similarity before and after, identity distance, seed, versions; a mapping too.
         config: what it was found with; None where it is made of other edits.
         messages: what was warned of while it was found.
         before: of an edit that undoes, the photo that it leads back to, where that is known.
+
+    Raises:
+        TypeError, ValueError: a value is of another kind than here, or the edit would take too long at each pixel.
     """
 
     photo: Photo | None
@@ -66,12 +67,17 @@ class Edit:
     prompts: Mapping[str, float]
     strength: float = 1.0
     strength_reason: str = "as optimized"
-    stopped: str = "steps"
+    stopped: StopReason | str = StopReason.STEPS
     history: Mapping[str, list[float]] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Provenance = field(default_factory=Provenance)
     before: Photo | None = None
     config: Config | None = None
     messages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_cost(cost(self.transforms))
+        object.__setattr__(self, "stopped", StopReason(self.stopped))
+        object.__setattr__(self, "facts", Provenance.of(self.facts))
 
     def __repr__(self) -> str:
         prompts = " + ".join(
@@ -80,6 +86,7 @@ class Edit:
         size = "no photo" if self.photo is None else f"{self.photo.width} x {self.photo.height} photo"
         return f"<Edit {prompts}: strength {self.strength:.2f} ({self.strength_reason}), {size}>"
 
+    @isolated()
     def render(self, strength: float | None = None, *, shape: float = 1.0, color: float = 1.0) -> Tensor:
         """Render at the photo's own size.
 
@@ -96,6 +103,7 @@ class Edit:
         """
         return self.edited.at(strength, shape=shape, color=color).tensor()
 
+    @isolated()
     def save(
         self,
         path: str | Path,
@@ -123,6 +131,7 @@ class Edit:
         how: dict[str, Any] = {"overwrite": overwrite, "note": note, "strip_location": strip_location}
         return images.save(path, edited.rgba, photo=edited.original, **how)
 
+    @isolated()
     def to_pil(self, strength: float | None = None) -> Image:
         """Render to a Pillow image: RGB, or RGBA where the photo has alpha; its `info` has profile, EXIF and record."""
         from PIL import Image
@@ -142,7 +151,7 @@ class Edit:
     def _note(self, strength: float | None = None, shape: float = 1.0, color: float = 1.0) -> dict[str, Any]:
         """Return the provenance of a picture rendered so."""
         used = self.strength if strength is None else strength
-        facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self._unmeasured()
+        facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self.facts.unmeasured()
         return {**replace(self, facts=facts).provenance(), "strength": used, "shape": shape, "color": color}
 
     def provenance(self) -> dict[str, Any]:
@@ -154,13 +163,14 @@ class Edit:
             **self.facts,
         }
 
+    @isolated()
     def save_edit(self, path: str | Path) -> Path:
         """Write the edit itself, without the photo: fields, crops, prompts, provenance (safetensors)."""
         head = {
             "prompts": dict(self.prompts),
             "strength": self.strength,
             "strength_reason": self.strength_reason,
-            "stopped": self.stopped,
+            "stopped": str(self.stopped),
             "history": {name: list(values) for name, values in self.history.items()},
             "facts": dict(self.facts),
             "photo_sha256": self.origin,
@@ -168,6 +178,7 @@ class Edit:
         }
         return write_edit(path, head, self.transforms)
 
+    @isolated()
     def apply(
         self, image: Source, *, face: int | str = "largest", by: Literal["landmarks", "frame"] = "landmarks"
     ) -> Edit:
@@ -188,28 +199,18 @@ class Edit:
         """
         require(by in ("landmarks", "frame"), f'by must be "landmarks" or "frame"; got {by!r}')
         photo = images.load(image)
-        if self.facts.get("in_place"):
-            size = {"photo_size": [photo.width, photo.height]}
-            return replace(self, photo=photo, transforms=self._resized(photo), facts={**self.facts, **size})
-        if self.facts.get("photo_sha256") == photo.sha256:
+        size = [photo.width, photo.height]
+        if self.facts.in_place:
+            transforms = resize(self.transforms, self.facts.photo_size, photo)
+            return replace(self, photo=photo, transforms=transforms, facts=replace(self.facts, photo_size=size))
+        if self.facts.photo_sha256 == photo.sha256:
             return replace(self, photo=photo)
-        crops = sorted(find_crops(self.transforms), key=lambda crop: float(crop.matrix[0, 2]))  # as `choose` has them
-        faces = [crop for crop in crops if crop.landmarks is not None]
-        found = choose(photo, face if len(faces) == 1 else "all") if faces else []
-        require(
-            len(found) >= len(faces),
-            f"the photo must have the {len(faces)} faces of the edit; got {len(found)}",
-        )
-        turns = [[crop] for crop in found] if len(faces) == 1 else [found]
-        transforms: tuple[Transform, ...] = ()
-        for turn in turns:
-            targets = iter(turn)
-            places = {crop_key(crop): whole_crop(photo) if crop.landmarks is None else next(targets) for crop in crops}
-            transforms += self._carried(photo, places, by)
+        transforms = carry(self.transforms, photo, face, by)
         reason = f"{self.strength_reason} on the photo it was made for"
-        facts = self._unmeasured() | {"photo_sha256": photo.sha256, "photo_size": [photo.width, photo.height]}
+        facts = replace(self.facts.unmeasured(), photo_sha256=photo.sha256, photo_size=size)
         return replace(self, photo=photo, transforms=transforms, strength_reason=reason, facts=facts)
 
+    @isolated()
     def within(self, *, identity: float | None = 0.35, displacement: float | None = None) -> Edit:
         """Return the edit at the largest strength that keeps these bounds on its photo.
 
@@ -233,9 +234,9 @@ class Edit:
         bounds = [] if displacement is None else [bound_displacement(whole, displacement)]
         chosen = choose_strength(whole, identity, bounds)
         strength = most * chosen.strength
-        facts = dict(self.facts) if strength == self.strength else self._unmeasured()
+        facts = self.facts if strength == self.strength else self.facts.unmeasured()
         if chosen.distance is not None:
-            facts["identity_distance"] = round(chosen.distance, 4)
+            facts = replace(facts, identity_distance=round(chosen.distance, 4))
         return replace(self, strength=strength, strength_reason=chosen.reason, facts=facts)
 
     def __mul__(self, factor: float) -> Edit:
@@ -243,7 +244,7 @@ class Edit:
         number = isinstance(factor, (int, float)) and math.isfinite(factor)
         require(number, f"an edit must be multiplied by a finite number; got {factor!r}", TypeError)
         reason = f"{factor:g} times {self.strength:.2f}"
-        facts = self.facts if factor == 1 else self._unmeasured()
+        facts = self.facts if factor == 1 else self.facts.unmeasured()
         return replace(self, strength=factor * self.strength, strength_reason=reason, facts=facts)
 
     __rmul__ = __mul__
@@ -254,7 +255,7 @@ class Edit:
     def __add__(self, other: Edit) -> Edit:
         """Do both at once, each at its own strength: their offsets add."""
         _check_edit(other)
-        same = bool(self.facts.get("in_place")) == bool(other.facts.get("in_place"))
+        same = self.facts.in_place == other.facts.in_place
         require(same, "edits must be of one picture to be added; got one of the photo, and one that undoes")
         transforms = self._own_transforms() + other._own_transforms()
         return self._combined(other, transforms, "the sum of two edits at their own strengths")
@@ -280,15 +281,12 @@ class Edit:
         What it gives is near the original and not the same: the edited picture has been interpolated, rounded to its
         bits and cut to its range.
         """
-        facts = {**self._shared_facts(), "made_of": [self._told()]}
-        if not (again := bool(self.facts.get("in_place"))):
-            facts["in_place"] = True
+        again = self.facts.in_place
+        facts = replace(self._derived([self]), in_place=not again)
         prompts = {text: -weight for text, weight in self.prompts.items()}
-        transforms, reason = (
-            inverse(self._own_transforms()),
-            "does again what was undone" if again else "undoes an edit",
-        )
+        reason = "does again what was undone" if again else "undoes an edit"
         photo, before = (self.before, None) if again else (None, self.photo)
+        transforms = inverse(self._own_transforms())
         return Edit(photo, transforms, prompts, 1.0, reason, self.stopped, facts=facts, before=before)
 
     def blend(self, other: Edit, share: float) -> Edit:
@@ -308,7 +306,7 @@ class Edit:
             mask = mask_regions(region, layer.protect, layer.crop.landmarks)
             return replace(layer, mask=mask, region=region)
 
-        return replace(self, transforms=map_leaves(self.transforms, change), facts=self._unmeasured())
+        return replace(self, transforms=map_leaves(self.transforms, change), facts=self.facts.unmeasured())
 
     def without(self, *regions: str) -> Edit:
         """Return what the edit does elsewhere: parts of the face that keep their bits; see `Config.protect`.
@@ -321,8 +319,9 @@ class Edit:
             protect = tuple(dict.fromkeys((*layer.protect, *regions)))
             return replace(layer, mask=mask_regions(layer.region, protect, layer.crop.landmarks), protect=protect)
 
-        return replace(self, transforms=map_leaves(self.transforms, change), facts=self._unmeasured())
+        return replace(self, transforms=map_leaves(self.transforms, change), facts=self.facts.unmeasured())
 
+    @isolated()
     def explain(self) -> dict[str, Any]:
         """Measure what the edit does at its own strength; JSON-able.
 
@@ -347,7 +346,7 @@ class Edit:
             "region": ", ".join(sorted(regions)) or None,
             "strength": self.strength,
             "strength_reason": self.strength_reason,
-            "stopped": self.stopped,
+            "stopped": str(self.stopped),
             "similarity": {text: {"before": pair[0], "after": pair[1]} for text, pair in similarity.items()},
             "gain": facts.get("gain"),
             "identity_distance": facts.get("identity_distance"),
@@ -355,6 +354,7 @@ class Edit:
             "faces": {f"face {i}": report.to_dict() for i, report in enumerate(analyze(self.edited), 1)},
         }
 
+    @isolated()
     def plot(self, path: str | Path) -> Path:
         """Draw before, after, arrows, a heat map of the movement and the tint, and say it in words, on one page."""
         from flowedit.report.figure import plot
@@ -369,28 +369,18 @@ class Edit:
     @property
     def origin(self) -> str | None:
         """SHA-256 of the photo that the edit was made on; None where that is not known."""
-        undoes = self.photo is None or bool(self.facts.get("in_place"))
-        return self.facts.get("photo_sha256") if undoes or self.photo is None else self.photo.sha256
-
-    def _unmeasured(self) -> dict[str, Any]:
-        """The facts without what was measured on another picture than the edit now makes."""
-        return {name: value for name, value in self.facts.items() if name not in MEASURED}
+        return self.facts.photo_sha256 if self.photo is None or self.facts.in_place else self.photo.sha256
 
     def _own_transforms(self) -> tuple[Transform, ...]:
         """The moves with the edit's strength in their own."""
         return scaled(self.transforms, self.strength)
 
-    def _told(self) -> dict[str, Any]:
-        """What one of several edits leaves in the facts of what is made of them."""
-        known = ("encoder", "target", "field", "seed", "made_of")
-        facts = {name: self.facts[name] for name in known if name in self.facts}
-        return {"prompts": dict(self.prompts), "strength": self.strength, **facts}
-
-    def _shared_facts(self) -> dict[str, Any]:
-        known = ("encoder", "versions", "photo_size")
-        facts = {name: self.facts[name] for name in known if name in self.facts}
-        size = {} if self.photo is None else {"photo_size": [self.photo.width, self.photo.height]}
-        return {**facts, **size, "photo_sha256": self.origin}
+    def _derived(self, edits: Sequence[Edit]) -> Provenance:
+        """The facts of what is made of edits of this one's photo."""
+        size = None if self.photo is None else [self.photo.width, self.photo.height]
+        return self.facts.derived(
+            [edit.facts.summary(edit.prompts, edit.strength) for edit in edits], self.origin, size
+        )
 
     def _combined(self, other: Edit, transforms: tuple[Transform, ...], reason: str) -> Edit:
         """Make an edit of this one's photo out of both."""
@@ -399,59 +389,21 @@ class Edit:
         prompts = dict(self.prompts)
         for text, weight in other.prompts.items():
             prompts[text] = prompts.get(text, 0.0) + weight
-        facts = {**self._shared_facts(), "made_of": [self._told(), other._told()]}
-        if self.facts.get("in_place"):
-            facts["in_place"] = True
-        names = {str(edit.facts["encoder"]) for edit in (self, other) if edit.facts.get("encoder")}
-        facts["encoder"] = ", ".join(sorted(names))
-        photo = self.photo if self.photo is not None or self.facts.get("in_place") else other.photo
+        names = {edit.facts.encoder for edit in (self, other) if edit.facts.encoder}
+        facts = replace(self._derived([self, other]), encoder=", ".join(sorted(names)))
+        photo = self.photo if self.photo is not None or self.facts.in_place else other.photo
         return Edit(photo, transforms, prompts, 1.0, reason, self.stopped, facts=facts)
 
-    def _carried(
-        self, photo: Photo, places: Mapping[tuple[float, ...], Crop], by: Literal["landmarks", "frame"]
-    ) -> tuple[Transform, ...]:
-        return map_leaves(
-            self.transforms, lambda layer: carry_transform(layer, photo, places[crop_key(layer.crop)], by)
-        )
 
-    def _resized(self, photo: Photo) -> tuple[Transform, ...]:
-        """The moves on a picture that is the edit's own, but for its size."""
-        known = "photo_size" in self.facts
-        require(known, "an edit must know its photo's size to be undone, by apply(photo) first; got an older file's")
-        width, height = self.facts["photo_size"]
-        scale, got = photo.width / width, f"{photo.width} x {photo.height}"
-        require(
-            abs(photo.height - scale * height) <= 1,
-            f"what is undone must be the edited picture, {width} x {height} or scaled; got {got}",
-        )
-        return (
-            self.transforms
-            if scale == 1
-            else map_leaves(self.transforms, lambda layer: scale_transform(layer, scale, photo))
-        )
-
-
+@isolated()
 def load(path: str | Path) -> Edit:
     """Read an edit made by `save_edit`; it has no photo until `apply`.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an edit file, damaged, or tampered with.
+        OSError: no such file, or it cannot be read.
+        ValueError: not an edit file, damaged, tampered with, or out of bounds; one line that names the file.
     """
-    head, transforms = read_edit(path)
-    facts = {**head["facts"], "photo_sha256": head["photo_sha256"]}
-    names = ("prompts", "strength", "strength_reason", "stopped", "history")
-    return Edit(None, transforms, facts=facts, config=_read_config(head), **{name: head[name] for name in names})
-
-
-def _read_config(head: Mapping[str, Any]) -> Config | None:
-    """Return the settings in an edit file; None where another version wrote none, or others."""
-    from flowedit.config import Config
-
-    try:
-        return Config.from_dict(head["config"])
-    except (KeyError, TypeError, ValueError):
-        return None
+    return read_edit(path, lambda head, transforms: Edit(None, transforms, **read_record(head)))
 
 
 def _check_edit(value: object) -> None:

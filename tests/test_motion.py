@@ -14,13 +14,14 @@ from flowedit.field.hashgrid import HashField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
+from flowedit.transform import transforms
 from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import (
     Composition,
     FieldTransform,
     Inverse,
-    bind,
     bounding_box,
+    evaluate,
     find_crops,
     inverse,
     leaves,
@@ -52,6 +53,11 @@ def layer_of(seed, crop=None, kind=RasterField, size=0.02, **rest):
 
 A, B, C = layer_of(1), layer_of(2, crop_at(85, 55, 45, -10.0)), layer_of(3, kind=HashField, size=0.15)
 PHOTO = smooth_photo()
+
+
+def bind(transform):
+    bound = transforms.bind([transform])
+    return lambda x, y: evaluate(bound, x, y)
 
 
 def points(n=400):
@@ -93,15 +99,15 @@ def test_a_chain_renders_as_two_renderings_do():
 
 
 @pytest.mark.parametrize(
-    "transforms", [(A,), (A, B), (C,), (Composition(((A,), (B,))),)], ids=["one", "sum", "hash", "chain"]
+    "moves", [(A,), (A, B), (C,), (Composition(((A,), (B,))),)], ids=["one", "sum", "hash", "chain"]
 )
-def test_undoing_leads_back(transforms):
+def test_undoing_leads_back(moves):
     x, y = points()
-    there = sum(bind(move)(x, y) for move in transforms)
-    back = bind(Inverse(transforms))(x + there[0], y + there[1])
+    there = sum(bind(move)(x, y) for move in moves)
+    back = bind(Inverse(moves))(x + there[0], y + there[1])
     # The content at p + shift is seen at p, so at q = p + shift the way back is the contrary.
     assert torch.allclose(back, -there, atol=3e-3) and there[:2].abs().max() > 0.3
-    unmade = bind(Composition((transforms, (Inverse(transforms),))))(x, y)
+    unmade = bind(Composition((moves, (Inverse(moves),))))(x, y)
     assert unmade[:2].abs().max() < 5e-3 and unmade[2:].abs().max() < 1e-3
 
 
@@ -136,17 +142,17 @@ def test_where_nothing_may_change_nothing_does():
     mask[40:80, 40:100] = 1
     masked = [replace(layer, hard_mask=mask) for layer in (A, B)]
     kept = torch.from_numpy(mask == 0)
-    for transforms in ([Composition(((masked[0],), (masked[1],)))], [Inverse((masked[0],))], masked):
-        out = render(PHOTO, transforms)
+    for moves in ([Composition(((masked[0],), (masked[1],)))], [Inverse((masked[0],))], masked):
+        out = render(PHOTO, moves)
         assert torch.equal(out[..., kept], PHOTO.tensor()[..., kept])
         assert not torch.equal(out, PHOTO.tensor())
-        assert torch.equal(render(PHOTO, transforms, shape=0.0, color=0.0), PHOTO.tensor())
+        assert torch.equal(render(PHOTO, moves, shape=0.0, color=0.0), PHOTO.tensor())
 
 
 @pytest.mark.parametrize("tile", [17, 64])
 def test_tiles_change_no_bit(tile):
-    transforms = [Composition(((A,), (B,))), Inverse((C,), 0.5)]
-    assert torch.equal(render(PHOTO, transforms, tile=tile), render(PHOTO, transforms))
+    moves = [Composition(((A,), (B,))), Inverse((C,), 0.5)]
+    assert torch.equal(render(PHOTO, moves, tile=tile), render(PHOTO, moves))
 
 
 def test_what_is_done_over_a_crop_is_told_in_its_coordinates():
@@ -166,7 +172,7 @@ def test_layers_and_crops_are_found_and_changed():
     assert find_crops(tree) == [A.crop, B.crop]  # C lies over A's
     doubled = map_leaves(tree, lambda layer: replace(layer, strength=2.0))
     assert [layer.strength for layer in leaves(doubled)] == [2.0] * 4
-    assert bounding_box(tree[0], HEIGHT, WIDTH) == tuple(
+    assert bounding_box(find_crops(tree[:1]), HEIGHT, WIDTH) == tuple(
         f(a, b)
         for f, a, b in zip((min, min, max, max), A.crop.box(HEIGHT, WIDTH), B.crop.box(HEIGHT, WIDTH), strict=True)
     )
@@ -188,3 +194,49 @@ def test_a_strength_must_be_finite(make):
 def test_a_whole_crop_serves_too():
     layer = FieldTransform(A.field, whole_crop(PHOTO))
     assert render(PHOTO, [Composition(((layer,), (Inverse((layer,)),)))]).sub(PHOTO.tensor()).abs().max() < 2e-3
+
+
+FLOW = replace(A, field=RasterField(6, 6, max_tint=0.2, diffeomorphic=True))
+FLOW.field.load_state_dict({name: 2.5 * value for name, value in A.field.state_dict().items()})
+OTHER = replace(FLOW, field=RasterField(6, 6, diffeomorphic=True))
+OTHER.field.load_state_dict({name: 2.5 * value.flip(-1) for name, value in A.field.state_dict().items()})
+
+
+def scaled(transform, factor):
+    return replace(transform, strength=factor)
+
+
+def test_velocities_over_one_crop_add_as_velocities_do():
+    assert torch.equal(render(PHOTO, [FLOW, scaled(FLOW, -1.0)]), PHOTO.tensor())
+    one = render(PHOTO, [FLOW])
+    assert (one - PHOTO.tensor()).abs().max() > 0.1
+    assert (render(PHOTO, [FLOW, OTHER, scaled(OTHER, -1.0)]) - one).abs().max() < 1e-5
+    assert torch.equal(render(PHOTO, [FLOW, OTHER]), render(PHOTO, [OTHER, FLOW]))
+    assert torch.equal(render(PHOTO, [FLOW, scaled(OTHER, 0.0)]), one)
+    assert (render(PHOTO, [FLOW, FLOW], color=0.0) - render(PHOTO, [scaled(FLOW, 2.0)], color=0.0)).abs().max() < 1e-6
+    moved = replace(FLOW, field=RasterField(6, 6, max_tint=0.0, diffeomorphic=True))
+    moved.field.load_state_dict(FLOW.field.state_dict())
+    twice = render(PHOTO, [Composition(((moved,), (moved,)))])
+    assert (render(PHOTO, [moved, moved]) - twice).abs().max() < 2e-3
+
+
+def test_parts_of_a_velocity_make_the_whole():
+    half = torch.zeros(1, 1, 64, 64)
+    half[..., :32] = 1
+    parts = [replace(FLOW, mask=mask) for mask in (half, 1 - half)]
+    assert (render(PHOTO, parts) - render(PHOTO, [FLOW])).abs().max() < 1e-5
+    kept = render(PHOTO, parts[:1]) == PHOTO.tensor()
+    assert 0.3 < kept.float().mean() < 0.95
+
+
+@pytest.mark.parametrize("moves", [(A, B), (C,), (FLOW, OTHER), (Composition(((A,), (C,))),), (Inverse((FLOW, A)),)])
+def test_threads_change_no_bit(moves):
+    edited, before = EditedPhoto(PHOTO, moves, 0.8), torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append((edited.tensor(), *edited.offsets(A.crop, 256), edited.crop_image(A.crop, 256)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(map(torch.equal, *results))

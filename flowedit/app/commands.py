@@ -207,7 +207,7 @@ class ApplyCommand(Group, Verb):
                 warn(f"{photo} carries no record of having been made from this edit's photo")
             return [(~edit).apply(photo)]
         carried = edit.apply(photo, face=self.face, by=self.by)
-        asked = self.identity is None or self.output.strength is not None or "in_place" in carried.facts
+        asked = self.identity is None or self.output.strength is not None or carried.facts.in_place
         return [carried if asked else carried.within(identity=self.identity)]
 
     def targets(self) -> list[Target]:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from flowedit.guide.gain import GainMeter
 from flowedit.guide.targets import target_name
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
+from flowedit.provenance import Provenance
 from flowedit.transform.bounds import Bound, bound_displacement, bound_identity, choose_strength
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
@@ -93,7 +94,7 @@ def optimize(
                 break
         edit = finish(task, fits, judge=second)
     seconds = round(time.perf_counter() - begun, 2)
-    return replace(edit, messages=tuple(messages), facts={**edit.facts, "seconds": seconds})
+    return replace(edit, messages=tuple(messages), facts=replace(edit.facts, seconds=seconds))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,20 +187,20 @@ def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> 
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     steps = len(history["text"])
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
-    facts = {
-        "encoder": guide.name,
-        **({} if digest is None else {"encoder_sha256": digest}),
-        "target": target_name(config.target),
-        **({} if corpus is None else {"corpus": corpus.name}),  # never its folder: facts go into the picture
-        "field": config.field,
-        "seed": config.seed,
-        "steps": steps,
-        "encoder_calls": steps * config.views + config.augment.pool * len(fits),
-        "threads": torch.get_num_threads(),
-        "versions": {"flowedit": __version__, "torch": torch.__version__},
-        "photo_sha256": photo.sha256,
-        "photo_size": [photo.width, photo.height],
-    }
+    facts = Provenance(
+        encoder=guide.name,
+        encoder_sha256=digest,
+        target=target_name(config.target),
+        corpus=None if corpus is None else corpus.name,  # never its folder: facts go into the picture
+        field=config.field,
+        seed=config.seed,
+        steps=steps,
+        encoder_calls=steps * config.views + config.augment.pool * len(fits),
+        threads=torch.get_num_threads(),
+        versions={"flowedit": __version__, "torch": torch.__version__},
+        photo_sha256=photo.sha256,
+        photo_size=[photo.width, photo.height],
+    )
     edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=facts, config=config)
 
     def measure() -> Edit:
@@ -211,14 +212,14 @@ def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> 
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
         scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
         similarity, gain = measure_similarity(scaled, guide)
-        measured: dict[str, Any] = {
-            "identity_distance": None if chosen.distance is None else round(chosen.distance, 4),
-            "similarity": similarity,
-            "gain": round(gain.share, 4),
-        }
-        if judge is not None:
-            measured["judge"] = judge_edit(scaled, guide, judge)
-        return replace(scaled, facts={**facts, **measured})
+        measured = replace(
+            facts,
+            identity_distance=None if chosen.distance is None else round(chosen.distance, 4),
+            similarity=similarity,
+            gain=round(gain.share, 4),
+            judge=None if judge is None else judge_edit(scaled, guide, judge),
+        )
+        return replace(scaled, facts=measured)
 
     edit, interrupted = _despite_interrupt(measure)
     return replace(edit, stopped="interrupted") if interrupted else edit

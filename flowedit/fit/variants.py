@@ -108,5 +108,5 @@ def _hold_back(edit: Edit, bound: Bound, guide: Encoder, identity: float | None)
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     distance = None if chosen.distance is None else round(chosen.distance, 4)
     similarity, gain = measure_similarity(edit, guide)
-    told = {"identity_distance": distance, "similarity": similarity, "gain": round(gain.share, 4)}
-    return replace(edit, facts={**edit.facts, **told})
+    facts = replace(edit.facts, identity_distance=distance, similarity=similarity, gain=round(gain.share, 4))
+    return replace(edit, facts=facts)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from flowedit.transform.transforms import Transform
 # the head, in an order that was another from time to time.
 FORMAT = 4
 MOST_HEAD_BYTES = 16 << 20
+T = TypeVar("T")
 DTYPES = {"F32": torch.float32, "U8": torch.uint8}  # all that is stored
 
 
@@ -52,17 +53,15 @@ def write_edit(path: str | Path, head: Mapping[str, Any], transforms: Sequence[T
     return write_atomically(path, write)
 
 
-def read_edit(
-    path: str | Path, check: Callable[[Mapping[str, Any]], object] = lambda head: None
-) -> tuple[dict[str, Any], tuple[Transform, ...]]:
-    """Read what `write_edit` wrote: its head, and its transforms.
+def read_edit(path: str | Path, make: Callable[[dict[str, Any], tuple[Transform, ...]], T]) -> T:
+    """Read what `write_edit` wrote, and return what `make` makes of the head and the transforms.
 
     Nothing is believed: sizes are compared before anything is built, so that memory and time are bounded by the file's
     own size and the limits of `transform.state`.
 
     Args:
         path: the file.
-        check: validates the head, before the transforms.
+        make: validates the head; its TypeErrors and ValueErrors are told as the file's.
 
     Raises:
         OSError: it cannot be read.
@@ -91,9 +90,7 @@ def read_edit(
                 head["moves"] = [
                     {**leaf, **masked} for leaf in head.pop("layers", None) or [] if isinstance(leaf, dict)
                 ]
-            check(head)
-            transforms = from_state(head.pop("moves", None), shapes, file.get_tensor)
-    return head, transforms
+            return make(head, from_state(head.pop("moves", None), shapes, file.get_tensor))
 
 
 @contextmanager

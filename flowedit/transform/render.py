@@ -16,7 +16,17 @@ from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
-from flowedit.transform.transforms import Box, Evaluator, Transform, bind, bounding_box, crop_key, find_crops, leaves
+from flowedit.transform.transforms import (
+    Box,
+    Evaluator,
+    Transform,
+    bind,
+    bounding_box,
+    crop_key,
+    evaluate,
+    find_crops,
+    leaves,
+)
 
 _BLOCK = 1 << 16  # points handled at a time: what fits the processor's cache
 _STRIP = 256  # rows converted at a time
@@ -76,9 +86,7 @@ class EditedPhoto:
     def offsets(self, crop: Crop, size: int) -> Offsets:
         """Evaluate what is done over a crop, in its coordinates: (1, ·, size, size), at the pixel centers of a grid."""
         px, py = crop.to_photo(pixel_centers(size, dtype=torch.float64)).unbind(-1)
-        total = torch.zeros(5, size, size)
-        for transform in self.transforms:
-            total += bind(transform, self.shape * self.strength, self.color * self.strength)(px, py)
+        total = evaluate(bind(self.transforms, self.shape * self.strength, self.color * self.strength), px, py)
         linear = crop.matrix[:, :2].float()  # a similarity: its inverse is its transpose over the squared scale
         coord = torch.einsum("ji,jhw->ihw", linear, total[:2]) / (crop.side_px / 2) ** 2
         return Offsets(coord[None], total[None, 2:])
@@ -221,17 +229,13 @@ def _touched_tiles(
         if (hard := leaf.hard_mask) is not None:
             fits = hard.shape == (height, width)
             require(fits, f"hard_mask must have the photo's shape ({height}, {width}); got {hard.shape}")
-    placed = [
-        (bind(transform, shape, color), bounding_box(transform, height, width))
-        for transform in transforms
-        if transform.strength * shape or transform.strength * color
-    ]
+    placed = [(evaluator, bounding_box(crops, height, width)) for evaluator, crops in bind(transforms, shape, color)]
     boxes = [_intersection(area, box) for _, box in placed if _overlap(area, box)]
     if not boxes:
         return []
     tops, lefts, bottoms, rights = zip(*boxes, strict=True)
     parts = _tiles((min(tops), min(lefts), max(bottoms), max(rights)), tile)
-    touched = ((part, [(evaluate, box) for evaluate, box in placed if _overlap(part, box)]) for part in parts)
+    touched = ((part, [(evaluator, box) for evaluator, box in placed if _overlap(part, box)]) for part in parts)
     return [(part, touching) for part, touching in touched if touching]
 
 
@@ -239,10 +243,10 @@ def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[
     """Write the edited pixels of one tile into `out` (3, h, w), or (4, h, w) with alpha, which holds the originals."""
     top, left, bottom, right = part
     offsets = torch.zeros(5, bottom - top, right - left)
-    for evaluate, box in transforms:
+    for evaluator, box in transforms:
         for y0, x0, y1, x1 in _bands(_intersection(part, box)):
             px, py = torch.arange(x0, x1).double() + 0.5, torch.arange(y0, y1).double()[:, None] + 0.5
-            offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += evaluate(px, py)
+            offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += evaluator(px, py)
     require(bool(torch.isfinite(offsets).all()), "an edit must move and tint by finite amounts; got NaN or infinity")
     shift, tint = offsets[:2], offsets[2:]
 

@@ -65,7 +65,7 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
             values["hard_mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
         for name, value in values.items():
             _check_values(name, value.detach())
-            tensors[f"{number}.{name}"] = value.detach().cpu().contiguous()
+            tensors[f"{number}.{name}"] = value.detach().cpu().contiguous().clone()  # an edit may have a field twice
         return {
             "strength": transform.strength,
             "field": transform.field.settings(),
@@ -184,7 +184,7 @@ class _Checker:
         if of != number:
             others = self.masks[of] if isinstance(of, int) and 0 <= of < number else None
             require(
-                packed is None and others == (height, width), f"hard_mask_of must be a leaf that has one; got {of!r}"
+                packed is None and others == (height, width), f"hard_mask_of must be a leaf with one; got {of!r:.80}"
             )
             return None
         require(packed is not None and packed[0] == torch.uint8 and len(packed[1]) == 1, "a hard mask must be bytes")

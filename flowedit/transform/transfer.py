@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.crop import Crop, extract
+from flowedit.checks import require
+from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.face.detect import choose
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
@@ -20,11 +24,56 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField, control_points
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
-from flowedit.transform.transforms import FieldTransform
+from flowedit.transform.transforms import FieldTransform, Transform, crop_key, find_crops, map_leaves
 
 OUTER = slice(0, 60)  # landmarks that a map goes by: not the inner lips, which tell whether the mouth is open
 STIFFNESS = (0.02, 0.1, 0.5, 2.5)  # of the map: the first follows all but noise; the next serve where it would tear
 LEAST_AREA = 0.2  # to which the map may squeeze a place
+
+
+def carry(
+    transforms: Sequence[Transform], photo: Photo, face: int | str, by: Literal["landmarks", "frame"]
+) -> tuple[Transform, ...]:
+    """Put transforms on another photo, each face's on a face there; see `Edit.apply`.
+
+    Raises:
+        ValueError: the photo has no such face, or too few.
+    """
+    crops = sorted(find_crops(transforms), key=lambda crop: float(crop.matrix[0, 2]))  # as `choose` has them
+    n_faces = sum(crop.landmarks is not None for crop in crops)
+    targets = choose(photo, face if n_faces == 1 else "all") if n_faces else []
+    require(len(targets) >= n_faces, f"the photo must have the {n_faces} faces of the edit; got {len(targets)}")
+    carried: list[Transform] = []
+    for faces in [[target] for target in targets] if n_faces == 1 else [targets]:
+        rest = iter(faces)
+        places = {crop_key(crop): whole_crop(photo) if crop.landmarks is None else next(rest) for crop in crops}
+        carried += map_leaves(transforms, partial(_carry_to, places, photo, by))
+    return tuple(carried)
+
+
+def _carry_to(
+    places: Mapping[tuple[float, ...], Crop], photo: Photo, by: Literal["landmarks", "frame"], leaf: FieldTransform
+) -> FieldTransform:
+    return carry_transform(leaf, photo, places[crop_key(leaf.crop)], by)
+
+
+def resize(transforms: Sequence[Transform], size: Sequence[int] | None, photo: Photo) -> tuple[Transform, ...]:
+    """Put transforms on a photo that is the one they are for, (width, height) in size, but scaled.
+
+    Raises:
+        ValueError: the size is not known, or the photo's shape is another.
+    """
+    require(size is not None, "an edit must know its photo's size to be undone, by apply(photo) first; got none")
+    assert size is not None  # for the type checker
+    width, height = size
+    scale = photo.width / width
+    require(
+        abs(photo.height - scale * height) <= 1,
+        f"what is undone must be the edited picture, {width} x {height} or scaled; got {photo.width} x {photo.height}",
+    )
+    if scale == 1:
+        return tuple(transforms)
+    return map_leaves(transforms, lambda leaf: scale_transform(leaf, scale, photo))
 
 
 def carry_transform(

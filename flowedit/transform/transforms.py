@@ -1,4 +1,4 @@
-"""Moves -> offsets anywhere in a photo: fields over crops, added, done one after another, undone."""
+"""Transforms -> offsets anywhere in a photo: fields over crops, added, done one after another, undone."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class FieldTransform:
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """Moves done one after another, as one move of the original: nothing is sampled, or clamped, in between.
+    """Transforms done one after another, as one of the original: nothing is sampled, or clamped, in between.
 
     Attributes:
-        stages: the first is done first; the moves of a stage add.
+        stages: the first is done first; the transforms of a stage add.
         strength: scales the whole's shape and color.
     """
 
@@ -92,7 +92,7 @@ class Inverse:
     """What gives the original back from a picture that `transforms`, which add, have made.
 
     Attributes:
-        moves: to be undone, at their strengths; without folds, or there is no way back.
+        transforms: to be undone, at their strengths; without folds, or there is no way back.
         strength: scales the way back.
     """
 
@@ -107,28 +107,28 @@ Transform = FieldTransform | Composition | Inverse
 
 
 def leaves(transforms: Sequence[Transform]) -> Iterator[FieldTransform]:
-    """Give every layer that moves are made of, in a fixed order."""
-    for move in transforms:
-        if isinstance(move, FieldTransform):
-            yield move
+    """Yield every `FieldTransform` that transforms are made of, in a fixed order."""
+    for transform in transforms:
+        if isinstance(transform, FieldTransform):
+            yield transform
         else:
-            for stage in move.stages if isinstance(move, Composition) else (move.transforms,):
+            for stage in transform.stages if isinstance(transform, Composition) else (transform.transforms,):
                 yield from leaves(stage)
 
 
 def map_leaves(
     transforms: Sequence[Transform], change: Callable[[FieldTransform], FieldTransform]
 ) -> tuple[Transform, ...]:
-    """Make the same moves of changed layers, in the order of `leaves`."""
+    """Return the same transforms with changed leaves; `change` is called in the order of `leaves`."""
 
-    def one(move: Transform) -> Transform:
-        if isinstance(move, FieldTransform):
-            return change(move)
-        if isinstance(move, Composition):
-            return replace(move, stages=tuple(map_leaves(stage, change) for stage in move.stages))
-        return replace(move, transforms=map_leaves(move.transforms, change))
+    def one(transform: Transform) -> Transform:
+        if isinstance(transform, FieldTransform):
+            return change(transform)
+        if isinstance(transform, Composition):
+            return replace(transform, stages=tuple(map_leaves(stage, change) for stage in transform.stages))
+        return replace(transform, transforms=map_leaves(transform.transforms, change))
 
-    return tuple(one(move) for move in transforms)
+    return tuple(one(transform) for transform in transforms)
 
 
 def cost(transforms: Sequence[Transform]) -> int:
@@ -150,12 +150,12 @@ def check_cost(total: int) -> None:
 
 
 def scaled(transforms: Sequence[Transform], factor: float) -> tuple[Transform, ...]:
-    """Make moves so many times as strong."""
-    return tuple(replace(move, strength=factor * move.strength) for move in transforms)
+    """Return transforms so many times as strong."""
+    return tuple(replace(transform, strength=factor * transform.strength) for transform in transforms)
 
 
 def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
-    """Return what gives the original back from what moves, which add, have made; of a chain, each stage by itself."""
+    """Return what gives the original back from what transforms have made, which add; of a composition, by stages."""
     alone = transforms[0] if len(transforms) == 1 and transforms[0].strength == 1 else None
     if isinstance(alone, Inverse):
         return alone.transforms
@@ -165,8 +165,8 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
 
 
 def find_crops(transforms: Sequence[Transform]) -> list[Crop]:
-    """List the crops that moves lie over, each once, in the order in which they first come."""
-    return list({crop_key(layer.crop): layer.crop for layer in leaves(transforms)}.values())
+    """List the crops that transforms lie over, each once, in the order in which they first come."""
+    return list({crop_key(leaf.crop): leaf.crop for leaf in leaves(transforms)}.values())
 
 
 def crop_key(crop: Crop) -> tuple[float, ...]:
@@ -174,48 +174,73 @@ def crop_key(crop: Crop) -> tuple[float, ...]:
     return tuple(crop.matrix.flatten().tolist())
 
 
-def bounding_box(move: Transform, height: int, width: int) -> Box:
-    """Box all that a move may change in a photo of that size; empty if nothing."""
-    boxes = [layer.crop.box(height, width) for layer in leaves([move])]
-    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+def bounding_box(crops: Sequence[Crop], height: int, width: int) -> Box:
+    """Return the box that holds crops in a photo of that size; empty if none lies in it."""
+    tops, lefts, bottoms, rights = zip(*(crop.box(height, width) for crop in crops), strict=True)
     return min(tops), min(lefts), max(bottoms), max(rights)
 
 
 Evaluator = Callable[[Tensor, Tensor], Tensor]
 
 
-def bind(move: Transform, shape: float = 1.0, color: float = 1.0) -> Evaluator:
-    """Make a move ready to be asked for its offsets.
+def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0) -> list[tuple[Evaluator, list[Crop]]]:
+    """Make transforms ready to be asked for their offsets, which add.
+
+    Velocities over one crop are added, and integrated together, so that a sum with its contrary is nothing.
 
     Args:
-        move: any.
-        shape: scales its shift, times its own strength.
-        color: scales its tint, likewise.
+        transforms: any.
+        shape: scales their shifts, times their own strengths.
+        color: scales their tints, likewise.
 
     Returns:
-        A function of places in the photo, x and y in pixels with edges at whole numbers, float64 of shapes that
-        broadcast to some (...): it gives (5, ...) float32, the shift in photo pixels (x, y) and the tint (r, g, b);
-        exactly 0 where nothing may change. The bits of a place do not depend on the others.
+        Functions of places in the photo, x and y in pixels with edges at whole numbers, float64 of shapes that
+        broadcast to some (...): they return (5, ...) float32, the shift in photo pixels (x, y) and the tint (r, g, b);
+        exactly 0 where nothing may change. The bits of a place do not depend on the others. Beside each, the crops
+        outside of which it is 0.
     """
-    kind = {FieldTransform: _FieldEvaluator, Composition: _CompositionEvaluator, Inverse: _InverseEvaluator}[type(move)]
-    return kind(move, shape * move.strength, color * move.strength)
+    velocities: dict[tuple[float, ...], list[FieldTransform]] = {}
+    evaluators: list[tuple[Evaluator, list[Crop]]] = []
+    for transform in transforms:
+        if not (transform.strength * shape or transform.strength * color):
+            continue
+        if isinstance(transform, FieldTransform) and transform.field.diffeomorphic:
+            velocities.setdefault(crop_key(transform.crop), []).append(transform)
+            continue
+        crops = find_crops([transform])
+        if isinstance(transform, FieldTransform):
+            evaluators.append((_FieldEvaluator([transform], shape, color), crops))
+        elif isinstance(transform, Composition):
+            evaluators.append((_CompositionEvaluator(transform, shape, color), crops))
+        else:
+            evaluators.append((_InverseEvaluator(transform, shape, color), crops))
+    return evaluators + [(_FieldEvaluator(flow, shape, color), [flow[0].crop]) for flow in velocities.values()]
+
+
+def evaluate(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Tensor:
+    """Add what bound transforms return at places in the photo."""
+    total = torch.zeros(5, *torch.broadcast_shapes(px.shape, py.shape))
+    for evaluator, _ in evaluators:
+        total += evaluator(px, py)
+    return total
 
 
 class _FieldEvaluator:
-    def __init__(self, layer: FieldTransform, shape: float, color: float) -> None:
-        self.field, self.part_tint, self.mask = layer.field, layer.part_tint, layer.mask
-        self.hard = None if layer.hard_mask is None else torch.from_numpy(np.ascontiguousarray(layer.hard_mask))
-        self.shape, self.color = shape, color
-        (self.a, self.b, self.x0), (self.c, self.d, self.y0) = layer.crop.matrix.tolist()
-        self.device = next(layer.field.parameters()).device
-        self.coord: Tensor | None = None  # (2, n, n) the integrated shift, where the field is a velocity
-        if self.field.diffeomorphic and self.shape:
-            points = pixel_centers(LATTICE)
-            x, y = points.reshape(-1, 2).T
+    """One field, or the sum of velocities over one crop."""
+
+    def __init__(self, leaves: Sequence[FieldTransform], shape: float, color: float) -> None:
+        self.parts = [_Part(leaf, shape * leaf.strength, color * leaf.strength) for leaf in leaves]
+        (self.a, self.b, self.x0), (self.c, self.d, self.y0) = leaves[0].crop.matrix.tolist()
+        self.coord: Tensor | None = None  # (2, n, n) the integrated shift, where the fields are velocities
+        if leaves[0].field.diffeomorphic:
+            x, y = pixel_centers(LATTICE).reshape(-1, 2).T
             px, py = self.a * x + self.b * y + self.x0, self.c * x + self.d * y + self.y0
-            weight = self._weight(x, y, px, py)
-            velocity = self.field.on_grid(LATTICE).coord.float().cpu() * weight.reshape(LATTICE, LATTICE)
-            self.coord = integrate(velocity, self.shape)[0]
+            velocity = torch.zeros(1, 2, LATTICE, LATTICE)
+            for part in self.parts:
+                if part.shape:
+                    weight = part.weight(x, y, px, py).reshape(LATTICE, LATTICE)
+                    velocity += part.field.on_grid(LATTICE).coord.float().cpu() * weight * part.shape
+            self.coord = integrate(velocity)[0]
 
     def __call__(self, px: Tensor, py: Tensor) -> Tensor:
         # Written out, not as a matrix product: every place's bits depend on that place alone.
@@ -224,33 +249,47 @@ class _FieldEvaluator:
         x, y = ((self.d * u - self.b * v) * scale).float(), ((self.a * v - self.c * u) * scale).float()
         inside = (x.abs() < 1) & (y.abs() < 1)
         shape = inside.shape
-        kept = inside.flatten().nonzero()[:, 0]
-        if not len(kept):
+        places = inside.flatten().nonzero()[:, 0]
+        if not len(places):
             return torch.zeros(5, *shape)
-        everything = 2 * len(kept) > inside.numel()  # cheaper than to pick them out
-        places = (x, y, px.expand(shape), py.expand(shape))
-        x, y, px, py = (axis.flatten() if everything else axis.flatten()[kept] for axis in places)
-        weight = self._weight(x, y, px, py)
-        if self.coord is None or self.color:
-            coord, color = self._evaluate(x, y)
-        else:
-            coord, color = x.new_zeros(2, len(x)), x.new_zeros(3, len(x))
-        if self.coord is None:
-            dx, dy = coord * (weight * self.shape)
-        else:
+        everything = 2 * len(places) > inside.numel()  # cheaper than to pick them out
+        axes = (x, y, px.expand(shape), py.expand(shape))
+        x, y, px, py = (axis.flatten() if everything else axis.flatten()[places] for axis in axes)
+        total = torch.zeros(5, len(x))
+        weighed = torch.zeros(len(x), dtype=torch.bool)
+        for part in self.parts:
+            weight = part.weight(x, y, px, py)
+            weighed |= weight != 0
+            if self.coord is None or part.color:
+                coord, color = part.evaluate(x, y)
+                if self.coord is None:
+                    total[:2] += self._to_photo(*(coord * (weight * part.shape)))
+                total[2:] += color * (weight * part.color)
+        if self.coord is not None:
             half = LATTICE / 2
             dx, dy = sample(self.coord, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.CATMULL_ROM)
-        found = torch.cat(
-            [torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy]), color * (weight * self.color)]
-        )
-        found = found.where(weight != 0, found.new_zeros(()))  # a smooth movement ends short of what must not change
+            total[:2] = self._to_photo(dx, dy)
+        total = total.where(weighed, total.new_zeros(()))  # a smooth movement ends short of what must not change
         if everything:
-            found = found.where(inside.flatten(), found.new_zeros(()))
+            total = total.where(inside.flatten(), total.new_zeros(()))
         else:
-            found = found.new_zeros(5, inside.numel()).index_copy_(1, kept, found)
-        return found.reshape(5, *shape)
+            total = total.new_zeros(5, inside.numel()).index_copy_(1, places, total)
+        return total.reshape(5, *shape)
 
-    def _weight(self, x: Tensor, y: Tensor, px: Tensor, py: Tensor) -> Tensor:
+    def _to_photo(self, dx: Tensor, dy: Tensor) -> Tensor:
+        return torch.stack([self.a * dx + self.b * dy, self.c * dx + self.d * dy])
+
+
+class _Part:
+    """One field with its weights over the crop."""
+
+    def __init__(self, leaf: FieldTransform, shape: float, color: float) -> None:
+        self.field, self.part_tint, self.mask = leaf.field, leaf.part_tint, leaf.mask
+        self.hard = None if leaf.hard_mask is None else torch.from_numpy(np.ascontiguousarray(leaf.hard_mask))
+        self.shape, self.color = shape, color
+        self.device = next(leaf.field.parameters()).device
+
+    def weight(self, x: Tensor, y: Tensor, px: Tensor, py: Tensor) -> Tensor:
         """Window and masks at crop coordinates, which lie at those photo pixels."""
         weight = window(torch.stack([x, y], dim=-1))
         if self.mask is not None:
@@ -261,7 +300,8 @@ class _FieldEvaluator:
             weight = weight * sample(self.hard[None], (px - 0.5).float(), (py - 0.5).float(), Interpolation.LINEAR)[0]
         return weight
 
-    def _evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return coord (2, n) and color (3, n) of the field at crop coordinates."""
         # Filled up to a multiple of 64: a product of a few rows may round differently from one of many.
         points = torch.stack([x, y], dim=-1)
         points = torch.cat([points, points.new_zeros(-len(x) % 64, 2)]).to(self.device)
@@ -272,9 +312,9 @@ class _FieldEvaluator:
 
 
 class _CompositionEvaluator:
-    def __init__(self, chain: Composition, shape: float, color: float) -> None:
-        self.stages = [[bind(move) for move in stage] for stage in chain.stages]
-        self.shape, self.color = shape, color
+    def __init__(self, composition: Composition, shape: float, color: float) -> None:
+        self.stages = [bind(stage) for stage in composition.stages]
+        self.shape, self.color = shape * composition.strength, color * composition.strength
 
     def __call__(self, px: Tensor, py: Tensor) -> Tensor:
         # From the result back to the original: what is done last is asked first, where it is seen.
@@ -282,17 +322,17 @@ class _CompositionEvaluator:
         tint = torch.zeros(3, *x.shape)
         at_x, at_y = x, y
         for stage in reversed(self.stages):
-            found = _add(stage, at_x, at_y)
-            at_x, at_y = at_x + found[0], at_y + found[1]
-            tint += found[2:]
+            offsets = evaluate(stage, at_x, at_y)
+            at_x, at_y = at_x + offsets[0], at_y + offsets[1]
+            tint += offsets[2:]
         shift = torch.stack([at_x - x, at_y - y]).float()
         return torch.cat([shift * self.shape, tint * self.color])
 
 
 class _InverseEvaluator:
     def __init__(self, inverse: Inverse, shape: float, color: float) -> None:
-        self.transforms = [bind(move) for move in inverse.transforms]
-        self.shape, self.color = shape, color
+        self.undone = bind(inverse.transforms)
+        self.shape, self.color = shape * inverse.strength, color * inverse.strength
 
     def __call__(self, px: Tensor, py: Tensor) -> Tensor:
         # What was put at p + shift(p) = q goes back: back(q) = -shift(q + back(q)), found by iteration.
@@ -301,7 +341,8 @@ class _InverseEvaluator:
         back = torch.zeros(2, len(x), dtype=torch.float64)
         rest, pace, last = torch.arange(len(x)), torch.ones(len(x)), torch.full((len(x),), math.inf)
         for _ in range(UNDO_STEPS):
-            step = -_add(self.transforms, x[rest] + back[0, rest], y[rest] + back[1, rest])[:2].double() - back[:, rest]
+            shift = evaluate(self.undone, x[rest] + back[0, rest], y[rest] + back[1, rest])[:2].double()
+            step = -shift - back[:, rest]
             far = step.norm(dim=0)
             slow = far > 0.9 * last
             pace = torch.where(slow, (pace / 2).clamp_min(LEAST_PACE), pace)
@@ -310,17 +351,10 @@ class _InverseEvaluator:
             rest, pace, last = rest[left], pace[left], far[left]
             if not len(rest):
                 break
-        tint = -_add(self.transforms, x + back[0], y + back[1])[2:]
+        tint = -evaluate(self.undone, x + back[0], y + back[1])[2:]
         return torch.cat([back.float() * self.shape, tint * self.color]).reshape(
             5, *torch.broadcast_shapes(px.shape, py.shape)
         )
-
-
-def _add(transforms: Sequence[Evaluator], px: Tensor, py: Tensor) -> Tensor:
-    found = torch.zeros(5, *torch.broadcast_shapes(px.shape, py.shape))
-    for move in transforms:
-        found += move(px, py)
-    return found
 
 
 def _check_strength(strength: float) -> None:
