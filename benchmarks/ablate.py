@@ -43,15 +43,15 @@ SHOWN = ("n", "right", *CHANGES, "strength", "folds", "bend", "seconds", "encode
 MARKS = (("v", "tab:blue"), ("^", "tab:red"))  # of a panel's variants, in their order, the default left out
 
 
-def name_of(setting: str) -> str:
-    """Return the variant that a setting makes: itself, or the default where it changes nothing."""
-    return DEFAULT if make_config([setting]) == Config() else setting
+def name_of(setting: str, base: Config) -> str:
+    """Return the variant that a setting makes: itself, or the default where it changes nothing of `base`."""
+    return DEFAULT if make_config([setting], base) == base else setting
 
 
-def variants(groups: Sequence[str], base: Config | None = None) -> dict[str, Config]:
-    """Return the default, once and first, and each change of the groups; `base` in place of Config's defaults."""
-    names = [name_of(setting) for group in groups for setting in GROUPS[group]]
-    return {DEFAULT: base or Config()} | {name: make_config([name], base) for name in names if name != DEFAULT}
+def variants(groups: Sequence[str], base: Config) -> dict[str, Config]:
+    """Return the default, which is `base`, once and first, and each change of the groups."""
+    names = [name_of(setting, base) for group in groups for setting in GROUPS[group]]
+    return {DEFAULT: base} | {name: make_config([name], base) for name in names if name != DEFAULT}
 
 
 def setup_of(options: argparse.Namespace, encoder: Encoder, config: Config) -> dict[str, Any]:
@@ -88,10 +88,9 @@ def read_done(path: Path, setup: Mapping[str, Any]) -> dict[str, Any] | None:
 def measure_all(options: argparse.Namespace, encoder: Encoder | None) -> dict[str, dict[str, Any]]:
     """Return each variant's report, measured now or before; of one that failed, `error` in one line."""
     about = environment()
-    encoder = encoder or resolve_encoder(options.encoder, Config())
-    chosen = {
-        name: (config, options.out / f"{name}.json") for name, config in variants(options.groups, options.base).items()
-    }
+    encoder = encoder or resolve_encoder(options.encoder, options.config)
+    settings = variants(options.groups, options.config)
+    chosen = {name: (config, options.out / f"{name}.json") for name, config in settings.items()}
     if options.fresh:
         for _, path in chosen.values():  # all at once: what an interrupted call leaves is then as fresh
             path.unlink(missing_ok=True)
@@ -126,7 +125,7 @@ def summaries(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
     return {name: summarize(name, report) for name, report in results.items() if "error" not in report}
 
 
-def format_groups(results: Mapping[str, Mapping[str, Any]], groups: Sequence[str]) -> str:
+def format_groups(results: Mapping[str, Mapping[str, Any]], groups: Sequence[str], base: Config) -> str:
     """Write a row for each variant under its group's name, the default marked, the failed told."""
     known = summaries(results)
     columns = {key: (heading, form) for key, heading, form in COLUMNS}
@@ -135,17 +134,17 @@ def format_groups(results: Mapping[str, Mapping[str, Any]], groups: Sequence[str
     for group in groups:
         lines.append(group)
         for setting in GROUPS[group]:
-            name = name_of(setting)
+            name = name_of(setting, base)
             label = f"  {setting}{' *' if name == DEFAULT else ''}"
             if name not in known:
                 lines.append(f"{label}  failed: {results[name]['error']}")
                 continue
-            base = None if name == DEFAULT else known.get(DEFAULT)
+            default = None if name == DEFAULT else known.get(DEFAULT)
             row = [label]
             for key in SHOWN:
                 row.append(written(columns[key][1], known[name][key]))
                 if key in CHANGES:
-                    row.append(written(CHANGES[key], difference(known[name][key], base and base[key])))
+                    row.append(written(CHANGES[key], difference(known[name][key], default and default[key])))
             lines.append(len(cells))
             cells.append(row)
     rows = align(cells, 1)
@@ -160,7 +159,7 @@ def written(form: str, value: float | None) -> str:
     return "-" if value is None else form.format(value)
 
 
-def draw(path: Path, results: Mapping[str, Mapping[str, Any]], groups: Sequence[str]) -> Path:
+def draw(path: Path, results: Mapping[str, Mapping[str, Any]], groups: Sequence[str], base: Config) -> Path:
     """Draw a panel for each group: each variant a point, effect to the right, elsewhere up, one scale for all."""
     from matplotlib.figure import Figure
 
@@ -174,7 +173,7 @@ def draw(path: Path, results: Mapping[str, Mapping[str, Any]], groups: Sequence[
     for group, axes in zip(groups, grid.flat, strict=False):
         marks = iter(MARKS)
         for setting in GROUPS[group]:
-            name, value = name_of(setting), setting.partition("=")[2]
+            name, value = name_of(setting, base), setting.partition("=")[2]
             row = known.get(name, {})
             x, y = (math.nan if row.get(key) is None else row[key] for key in ("effect", "elsewhere"))
             label = f"{value} (failed)" if math.isnan(x + y) else value
@@ -207,7 +206,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         require(shape, f"--prompts must name one or more of {', '.join(judge.GEOMETRY)}; got {options.prompts}")
         find_asked(options)
-        options.base = Config.from_toml(options.config) if options.config else None
     except (OSError, ValueError) as error:
         parser.error(str(error))
     return options
@@ -217,11 +215,11 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
     """Measure, print and draw; return 1 if a variant failed, else 0."""
     options = parse(arguments)
     results = measure_all(options, encoder)
-    text = format_groups(results, options.groups)
+    text = format_groups(results, options.groups, options.config)
     print(text)
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "table.txt", lambda file: file.writelines([f"{text}\n".encode()]))
-    draw(options.out / "ablate.png", results, options.groups)
+    draw(options.out / "ablate.png", results, options.groups, options.config)
     return int(any("error" in report for report in results.values()))
 
 

@@ -18,7 +18,7 @@ from benchmarks import judge
 from benchmarks.common import environment, finite, write_report
 from benchmarks.edit import Portrait, compare, faces_of, find_asked, look_at, shared_options, units_of
 from benchmarks.table import RIGHT_SD, align, middle
-from flowedit import Config, Edit
+from flowedit import Edit
 from flowedit.checks import require
 from flowedit.face.regions import face_distance
 from flowedit.field.raster import RasterField
@@ -53,9 +53,14 @@ class Bench:
         self.portraits = [look_at(path, population[path]) for path in paths]
         self.guide, self.options = guide, options
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of all edits."""
+        return {"config": self.options.config, "encoder": self.guide, "progress": False}
+
     def edit(self, portrait: Portrait, prompt: str | Mapping[str, float], **rest: Any) -> Edit:
         """Optimize one."""
-        return flowedit.optimize(portrait.path, prompt, **{"encoder": self.guide, "progress": False, **rest})
+        return flowedit.optimize(portrait.path, prompt, **{**self.arguments, **rest})
 
     def effects(self, portrait: Portrait, edit: Edit) -> Mapping[str, float] | None:
         """Each measure's move, in its deviations; None for a face that is lost."""
@@ -140,7 +145,7 @@ def several(bench: Bench) -> list[dict[str, Any]]:
     for prompt in bench.options.prompts:
         spreads, counts, gains, transforms = [], [], [], []
         for portrait in bench.portraits:
-            edits = flowedit.variants(portrait.path, prompt, encoder=bench.guide, progress=False)
+            edits = flowedit.variants(portrait.path, prompt, **bench.arguments)
             spreads.append(spread(edits))
             counts.append(len(edits))
             own = [measure_similarity(edit, bench.guide)[1].share for edit in edits]
@@ -229,7 +234,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         unknown = [prompt for prompt in options.prompts if prompt not in judge.GEOMETRY]
         require(not unknown, f"--prompts must be of {', '.join(judge.GEOMETRY)}; got {unknown}")
         find_asked(options)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     return options
 
@@ -237,7 +242,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None) -> None:
     options = parse(arguments)
     about = environment()
-    bench = Bench(options, encoder or resolve_encoder(options.encoder, Config()))
+    bench = Bench(options, encoder or resolve_encoder(options.encoder, options.config))
     require("transfer" not in options.only or len(bench.portraits) > 1, "transfer must have a second portrait; got one")
     report: dict[str, Any] = {}
     print(f"{len(bench.portraits)} portraits ({options.people}), encoder {bench.guide.name}")
@@ -246,6 +251,7 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
         print(f"\n{name}: {(PARTS[name].__doc__ or '').splitlines()[0]}\n{format_rows(report[name])}", flush=True)
     if options.json is not None:
         setup = {"encoder": bench.guide.name, "people": options.people, "match": options.match}
+        setup["config"] = options.config.to_dict()
         write_report(options.json, finite({**about, **setup, **report}))
 
 

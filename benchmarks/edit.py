@@ -234,11 +234,12 @@ def shared_options(name: str, about: str | None, prompts: Sequence[str], limit: 
 
 
 def find_asked(options: argparse.Namespace) -> None:
-    """Add the portraits that the options ask for: `everyone`, whose spread is the unit, and `paths` to edit.
+    """Read what the options ask for: portraits, `everyone` whose spread is the unit and `paths` to edit; the `config`.
 
     Raises:
-        ValueError: as `find_portraits`, or a limit below 1.
+        OSError, ValueError: as `find_portraits` and `Config.from_toml`, or a limit below 1.
     """
+    options.config = Config.from_toml(options.config) if options.config else Config()
     require(options.limit is None or options.limit >= 1, f"--limit must be at least 1; got {options.limit}")
     options.everyone = find_portraits(options.folder, match=options.match)
     options.paths = find_portraits(options.folder, match=options.match, people=options.people)
@@ -260,9 +261,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     settings = [*options.set, *([f"field={options.field}"] if options.field else [])]
     try:
-        base = Config.from_toml(options.config) if options.config else None
-        options.config = make_config([*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])], base)
         find_asked(options)
+        options.config = make_config(
+            [*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])], options.config
+        )
     except (OSError, ValueError) as error:
         parser.error(str(error))
     return options

@@ -116,7 +116,10 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         elif kind in (int, float):
             whole = as_number(value)
             if whole is not None and (kind is float or isinstance(whole, int)):
-                return kind(whole)
+                try:
+                    return kind(whole)
+                except OverflowError:  # more digits than a float has room for
+                    return math.inf
             words.append("a whole number" if kind is int else "a number")
         elif kind is Path:
             if isinstance(value, (str, Path)):
@@ -137,7 +140,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
 
 
 def _check_range(name: str, value: float, least: float | None, above: float | None, most: float) -> None:
-    require(math.isfinite(value), f"{name} must be finite; got {value}")
+    require(isinstance(value, int) or math.isfinite(value), f"{name} must be finite; got {value}")
     require(
         least is None or value >= least, f"{name} must be at least {least:g}; got {value}" if least is not None else ""
     )

@@ -96,6 +96,11 @@ class HashConfig(Group):
     backend: Literal["auto", "native", "triton", "tinycudann", "torch"] = "auto"
     """What computes the encoding: one named is used or refused."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within = self.n_coord_levels <= self.n_levels
+        require(within, f"n_coord_levels must be at most n_levels, {self.n_levels}; got {self.n_coord_levels}")
+
 
 @dataclass(frozen=True)
 class Optimizer(Group):
@@ -307,4 +312,7 @@ def _replaced(group: G, settings: Mapping[str, Any], prefix: str) -> G:
             changes[name] = _replaced(current, value, f"{prefix}{name}.")
         else:
             changes[name] = tuple(value) if isinstance(value, list) else value
-    return replace(group, **changes)  # type: ignore[type-var]
+    try:
+        return replace(group, **changes)  # type: ignore[type-var]
+    except (TypeError, ValueError) as error:  # its message begins with the field's name
+        raise type(error)(f"{prefix}{error}") from error

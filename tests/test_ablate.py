@@ -16,7 +16,7 @@ from test_benchmark import record
 from benchmarks import ablate, edit
 from benchmarks.ablate import DEFAULT, GROUPS, draw, format_groups, main, variants
 from benchmarks.table import summarize
-from flowedit.config import Config
+from flowedit.config import Config, Weights
 
 ALL = list(GROUPS)
 ENCODER = SimpleNamespace(name="tiny")
@@ -48,7 +48,7 @@ class Bench:
     def run(self, *args):
         given = inspect.signature(edit.run).bind(*args).arguments  # as the real one would take it
         config = given["config"]
-        if self.errors.get(named(config)):
+        if self.errors and self.errors.get(named(config)):
             raise self.errors[named(config)]
         self.ran.append(config)
         own = [record(0.1 * config.views, **self.numbers) for _ in given["paths"]]
@@ -64,7 +64,7 @@ class Bench:
 
 
 def named(config: Config) -> str:
-    return next(name for name, each in variants(ALL).items() if each == config)
+    return next(name for name, each in variants(ALL, Config()).items() if each == config)
 
 
 @pytest.fixture
@@ -87,20 +87,20 @@ def flat(config):
 
 def test_each_variant_changes_exactly_one_setting():
     default = flat(Config())
-    for name, config in variants(ALL).items():
+    for name, config in variants(ALL, Config()).items():
         changed = [key for key, value in flat(config).items() if value != default[key]]
         assert changed == ([] if name == DEFAULT else [name.partition("=")[0]]), name
     for group, settings in GROUPS.items():
-        assert [ablate.name_of(setting) for setting in settings].count(DEFAULT) == 1, group
+        assert [ablate.name_of(setting, Config()) for setting in settings].count(DEFAULT) == 1, group
         assert len({setting.partition("=")[0] for setting in settings}) == 1, group
 
 
 def test_the_default_runs_once_and_stands_in_each_group(bench, capsys):
     assert bench() == 0
-    assert bench.names.count(DEFAULT) == 1 and bench.names == list(variants(ALL)) and bench.looked == 1
+    assert bench.names.count(DEFAULT) == 1 and bench.names == list(variants(ALL, Config())) and bench.looked == 1
     lines = capsys.readouterr().out.splitlines()
     marked = [line.split()[0] for line in lines if " * " in line]
-    assert marked == [s for settings in GROUPS.values() for s in settings if ablate.name_of(s) == DEFAULT]
+    assert marked == [s for settings in GROUPS.values() for s in settings if ablate.name_of(s, Config()) == DEFAULT]
     assert [line for line in lines if line in GROUPS] == ALL
 
 
@@ -150,6 +150,17 @@ def test_a_changed_default_is_another_config(bench, monkeypatch):
     (bench.out / "views=1.json").write_text(json.dumps(kept))
     bench("--only", "views")
     assert bench.names == ["views=1"]
+
+
+def test_a_file_of_settings_is_the_default(bench, capsys):
+    (bench.out.parent / "calm.toml").write_text("views = 4\n[weights]\nbending = 0.3\n")
+    command = ["--config", str(bench.out.parent / "calm.toml"), "--only", "views", "bending"]
+    base = Config(views=4, weights=Weights(bending=0.3))
+    assert bench(*command) == 0 and bench.ran == list(variants(["views", "bending"], base).values())
+    names = ["default", "views=1", "views=2", "weights.bending=0", "weights.bending=0.03"]
+    assert sorted(path.stem for path in bench.out.glob("*.json")) == names
+    marked = [line.split()[0] for line in capsys.readouterr().out.splitlines() if " * " in line]
+    assert marked == ["views=4", "weights.bending=0.3"]
 
 
 def test_an_interruption_loses_one_variant(bench):
@@ -202,7 +213,7 @@ def cells(text: str, label: str) -> dict[str, str]:
 
 def test_the_table_averages_shapes_apart_and_tells_the_change():
     results = {DEFAULT: report(1.0, 2.0), "views=1": report(1.5, 2.5, identity=0.21), "views=4": report(1.0, 0.5)}
-    text = format_groups(results, ["views"])
+    text = format_groups(results, ["views"], Config())
     default, one, four = (cells(text, f"views={n}") for n in (2, 1, 4))
     assert default["effect"] == "+1.50" and default["right"] == "75%" and default["n"] == "3"
     assert default["elsewhere"] == "1.00"  # the tint's 9 is in Delta E
@@ -221,14 +232,17 @@ def test_a_lost_face_is_as_far_on_the_second_call(bench, capsys):
 
 
 def test_the_figure_has_a_panel_for_each_group(tmp_path):
-    results = {name: report(1.0 + 0.1 * i, 2.0) for i, name in enumerate(variants(ALL))}
-    few, many = (np.array(Image.open(draw(tmp_path / "a.png", results, ALL[:n])).convert("RGB")) for n in (1, len(ALL)))
+    results = {name: report(1.0 + 0.1 * i, 2.0) for i, name in enumerate(variants(ALL, Config()))}
+
+    def drawn(groups):
+        return np.array(Image.open(draw(tmp_path / "a.png", results, groups, Config())).convert("RGB"))
+
+    few, many = drawn(ALL[:1]), drawn(ALL)
     assert many.shape[0] > 1.5 * few.shape[0] and many.shape[1] > 3 * few.shape[1]
     blue, red = ((many == color).all(-1) for color in ((31, 119, 180), (214, 39, 40)))
     assert blue.any() and red.any()
     results["field=hash"] = {"error": "RuntimeError: no memory"}
-    without = np.array(Image.open(draw(tmp_path / "b.png", results, ALL)).convert("RGB"))
-    assert (without == (31, 119, 180)).all(-1).sum() < blue.sum()  # the failed one has no point
+    assert (drawn(ALL) == (31, 119, 180)).all(-1).sum() < blue.sum()  # the failed one has no point
 
 
 @pytest.mark.parametrize("wrong", [["--only", "beauty"], ["--prompts", "red lipstick"], ["--limit", "0"]])

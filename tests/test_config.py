@@ -34,10 +34,12 @@ from flowedit.field.raster import RasterField
         ("max_tint", -1.0),
         ("identity", 0.0),
         ("identity", float("nan")),
+        ("seed", 10**400),
+        ("alpha", 10**400),  # more digits than a float has room for
     ],
 )
 def test_a_wrong_value_is_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=rf"^{field} must .*{value!r}") as caught:
+    with pytest.raises(ValueError, match=rf"^{field} must .*; got ({value!r}|inf)") as caught:
         Config(**{field: value})
     assert "\n" not in str(caught.value)
 
@@ -88,6 +90,8 @@ def test_a_misspelt_field_is_an_error():
         ({"weights": {}}, "weights must be a Weights; got {}"),
         ({"mask": 3}, "mask must be a path or None; got 3"),
         ({"protect": "eyes"}, "protect must be a tuple of texts; got 'eyes'"),
+        ({"target": 3}, "target must be a text; got 3"),
+        ({"seed": torch.ones(2)}, "seed must be a whole number; got Tensor of shape (2,) and torch.float32"),
     ],
 )
 def test_a_wrong_type_is_named(settings, words):
@@ -101,6 +105,11 @@ def test_a_wrong_type_is_named(settings, words):
 def test_a_groups_number_is_finite_and_within_its_range(kind, name, value):
     with pytest.raises(ValueError, match=f"^{name} must be (finite|at least 0|more than 0|at most)"):
         kind(**{name: value})
+
+
+def test_coarse_levels_are_levels():
+    with pytest.raises(ValueError, match="n_coord_levels must be at most n_levels, 4; got 6"):
+        HashConfig(n_levels=4)
 
 
 def test_any_real_number_is_a_number():
@@ -125,6 +134,7 @@ def test_a_file_of_differences_is_read(tmp_path):
     for text, words in (
         ("stepps = 3", "stepps must be one of face, align"),
         ("[weights]\nbend = 1", "weights.bend must be one of bending, shift"),
+        ("[augment]\nshift = 9", "augment.shift must be at most 0.5; got 9"),
         ("weights = 3", "weights must be a table; got 3"),
         ("steps = 3.5", "steps must be a whole number"),
         ("steps = ", "Invalid value"),

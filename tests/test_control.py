@@ -49,7 +49,7 @@ def bench(tmp_path, monkeypatch):
     bench = Bench.__new__(Bench)
     bench.portraits = [portrait(number, tmp_path) for number in range(3)]
     bench.sd, bench.guide = {}, SimpleNamespace(name="tiny")
-    bench.options = SimpleNamespace(prompts=["big eyes"], judge="second", fragile=None)
+    bench.options = SimpleNamespace(prompts=["big eyes"], judge="second", fragile=None, config=None)
     monkeypatch.setattr(bench, "edit", lambda who, prompt, **rest: made(who.path), raising=False)
     return bench
 

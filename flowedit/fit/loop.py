@@ -89,7 +89,12 @@ def optimize(
             require(same, f"unlike must be edits of this photo; got {describe(each)}")
         fits: list[Fit] = []
         for face in task.faces:
-            fits.append(fit(task, face, terms=terms, unlike=unlike, callback=callback, progress=progress))
+            try:
+                fits.append(fit(task, face, terms=terms, unlike=unlike, callback=callback, progress=progress))
+            except KeyboardInterrupt:  # before the first step
+                if not fits:
+                    raise
+                fits[-1] = replace(fits[-1], stopped="interrupted")
             if fits[-1].stopped in ("interrupted", "callback"):  # the faces not reached stay as they are
                 break
         edit = finish(task, fits, judge=second)

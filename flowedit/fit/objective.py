@@ -105,22 +105,23 @@ class Objective:
             check_finite(dict(zip(REGULARIZERS, costs.tolist(), strict=True)), number)
         embeddings = self._encoder.image(shown)
         targets = self._targets.index_select(0, chosen)
-        losses = [costs]
+        values: list[Tensor] = []
         if self._terms:
             offsets = Offsets(coord, tinted)
             state = FitState(
                 number, offsets, own_color, self._amounts, shown, embeddings, targets, self._pixels,
                 self._prices, self._evenness, self._landmarks,
             )  # fmt: skip
-            losses += [_evaluate(name, term, state) for name, term in self._terms.items()]
+            values = [_evaluate(name, term, state) for name, term in self._terms.items()]
+        # A term that is constant, as where there is no face, has no gradient.
+        slopes = [(value, seed) for value, seed in zip(values, self._seeds[1:], strict=True) if value.requires_grad]
+        losses, seeds = zip((costs, self._seeds[0]), *slopes, (embeddings, targets / -len(targets)), strict=True)
         # The text term is linear in the embeddings: its gradient there is the targets, whatever they are.
         text = 1 - torch.dot(embeddings.detach().flatten(), targets.flatten()) / len(targets)
-        gradients = torch.autograd.grad(
-            [*losses, embeddings], self._parameters, [*self._seeds, targets / -len(targets)], allow_unused=True
-        )
+        gradients = torch.autograd.grad(losses, self._parameters, seeds, allow_unused=True)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
-        return torch.cat([loss.detach().reshape(-1) for loss in (*losses, text)])
+        return torch.cat([loss.detach().reshape(-1) for loss in (costs, *values, text)])
 
     @torch.no_grad()
     def preview(self, size: int | None = None) -> Tensor:

@@ -19,7 +19,9 @@ from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import mix_paints, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
+from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
+from flowedit.field.warp import window
 from flowedit.fit.views import crop_side
 from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import ROBUST, Encoder, load_encoder
@@ -29,6 +31,7 @@ from flowedit.photo.photo import Photo, Source
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
 
+LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
 BRIGHT = 0.6  # image units: bright places of a crop in full light are at least this bright
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
@@ -176,25 +179,33 @@ def is_gray(pixels: Tensor) -> bool:
 def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
     """Return a transform that starts from what an edit does over its crop.
 
-    The parameters of a like field over the same crop are taken as they are. Otherwise the edit's offsets are fitted, at
-    its own strength, by a raster field, and a part's color becomes each pixel's own tint.
+    The parameters of a like field over the same crop are taken as they are, at strength 1. Otherwise, and where the
+    edit is turned around, its offsets are fitted, at its own strength, by a raster field, and a part's color becomes
+    each pixel's own tint.
 
     Raises:
         ValueError: the field is of another kind than the edit's, and no raster, or a velocity.
     """
-    own = [leaf for leaf in start.transforms if isinstance(leaf, FieldTransform)]
-    like = [leaf for leaf in own if crop_key(leaf.crop) == crop_key(transform.crop)]
-    if len(own) == len(start.transforms) and len(like) == 1 and like[0].field.settings() == transform.field.settings():
-        transform.field.load_state_dict(like[0].field.state_dict())
-        if transform.part_tint is not None and like[0].part_tint is not None:
-            transform.part_tint.amounts.copy_(like[0].part_tint.amounts)
-        return transform
+    fields = [leaf for leaf in start.transforms if isinstance(leaf, FieldTransform)]
+    same = [leaf for leaf in fields if crop_key(leaf.crop) == crop_key(transform.crop)]
+    if len(fields) == len(start.transforms) and len(same) == 1 and start.strength * same[0].strength > 0:
+        (leaf,) = same
+        if leaf.field.settings() == transform.field.settings():
+            transform.field.load_state_dict(leaf.field.state_dict())
+            if transform.part_tint is not None and leaf.part_tint is not None:
+                transform.part_tint.amounts.copy_(leaf.part_tint.amounts)
+            return transform
     raster = isinstance(transform.field, RasterField) and not transform.field.diffeomorphic
     require(raster, "start must be an edit with the same kind of field and settings, or field='raster'; got another")
     assert isinstance(transform.field, RasterField)  # for the type checker
     field = transform.field
-    coord = start.edited.offsets(transform.crop, field.coord_size).coord[0]
-    color = start.edited.offsets(transform.crop, field.color_size).color[0]
+
+    def offsets(size: int) -> Offsets:
+        # The window will weigh the field again.
+        weight = window(pixel_centers(size)).clamp_min(LEAST_WEIGHT)
+        return Offsets(*(part[0] / weight for part in start.edited.offsets(transform.crop, size)))
+
+    coord, color = offsets(field.coord_size).coord, offsets(field.color_size).color
     return replace(transform, field=RasterField.from_offsets(coord, color, field.max_shift, field.max_tint))
 
 
