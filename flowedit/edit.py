@@ -80,9 +80,7 @@ class Edit:
         object.__setattr__(self, "facts", Provenance.of(self.facts))
 
     def __repr__(self) -> str:
-        prompts = " + ".join(
-            f"{weight:g} * {text!r}" if weight != 1 else repr(text) for text, weight in self.prompts.items()
-        )
+        prompts = " + ".join(f"{w:g} * {text!r}" if w != 1 else repr(text) for text, w in self.prompts.items())
         size = "no photo" if self.photo is None else f"{self.photo.width} x {self.photo.height} photo"
         return f"<Edit {prompts}: strength {self.strength:.2f} ({self.strength_reason}), {size}>"
 
@@ -139,12 +137,8 @@ class Edit:
         edited = self.edited.at(strength)
         image = Image.fromarray(edited.rgba())
         metadata = edited.original.metadata
-        facts = {
-            "icc_profile": metadata.icc,
-            "exif": metadata.exif,
-            "dpi": metadata.dpi,
-            "xmp": metadata.xmp(self._note(strength)),
-        }
+        facts = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
+        facts["xmp"] = metadata.xmp(self._note(strength))
         image.info.update({name: value for name, value in facts.items() if value})
         return image
 
@@ -156,12 +150,8 @@ class Edit:
 
     def provenance(self) -> dict[str, Any]:
         """Say that and how a picture was edited; JSON-able, written into every saved picture."""
-        return {
-            "tool": "flowedit",
-            "edited": "pixels moved and tinted from a text prompt",
-            "prompts": dict(self.prompts),
-            **self.facts,
-        }
+        edited = "pixels moved and tinted from a text prompt"
+        return {"tool": "flowedit", "edited": edited, "prompts": dict(self.prompts), **self.facts}
 
     @isolated()
     def save_edit(self, path: str | Path) -> Path:
@@ -378,9 +368,8 @@ class Edit:
     def _derived(self, edits: Sequence[Edit]) -> Provenance:
         """The facts of what is made of edits of this one's photo."""
         size = None if self.photo is None else [self.photo.width, self.photo.height]
-        return self.facts.derived(
-            [edit.facts.summary(edit.prompts, edit.strength) for edit in edits], self.origin, size
-        )
+        made_of = [edit.facts.summary(edit.prompts, edit.strength) for edit in edits]
+        return self.facts.derived(made_of, self.origin, size)
 
     def _combined(self, other: Edit, transforms: tuple[Transform, ...], reason: str) -> Edit:
         """Make an edit of this one's photo out of both."""
