@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,16 +23,22 @@ from flowedit.app.cli import main
 from flowedit.app.options import parse_prompts
 from flowedit.app.paths import WrongUsage
 from flowedit.kernels import available
+from flowedit.provenance import Provenance
 
 
 class StubPhoto:
     """Black at strength 0, and white at any other."""
+
+    original = SimpleNamespace(metadata=SimpleNamespace(icc=None))
 
     def __init__(self, level=255):
         self.level = level
 
     def at(self, strength=None, **scales):
         return StubPhoto(0 if strength == 0 else 255)
+
+    def over_white(self):
+        return self
 
     def pixels(self):
         return np.full((4, 6, 3), self.level, np.uint8)
@@ -44,7 +50,7 @@ class StubEdit:
     strength = 0.8
     strength_reason = "within the identity budget"
     stopped = "steps"
-    facts: ClassVar[dict] = {}
+    facts = Provenance()
     origin = "abc"
 
     def save(self, path, *, strength=None, shape=1.0, color=1.0, overwrite=False, strip_location=False):
@@ -322,7 +328,7 @@ def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypat
         assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
         told = capsys.readouterr().err
         assert (said in told) if said else not told
-    edit.facts = {"in_place": True}  # one that was saved undone
+    edit.facts = Provenance(in_place=True)  # one that was saved undone
     assert done() == [("apply", "a.jpg", how)]
     assert main(["apply", "smile.flowedit", "a.jpg", "--undo", "--by", "frame"]) == 2
 

@@ -79,7 +79,7 @@ def studio_faces(folder: Path) -> list[dict[str, Any]]:
 
 def web_faces(path: Path) -> list[dict[str, Any]]:
     """Decode the web faces, which come aligned."""
-    data = np.load(path)
+    data = dict(np.load(path))  # an array in the file is decompressed at every access
     offset = data["offset"]
     rows = []
     for i in range(len(offset) - 1):

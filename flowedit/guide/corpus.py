@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import describe, require, warn
+from flowedit.checks import require, warn
 from flowedit.guide.encoder import Encoder
 
 LOG = logging.getLogger("flowedit")
@@ -78,7 +78,7 @@ def read_corpus(name: str) -> Corpus:
     path = FOLDER / f"{names[0]}.txt" if shipped else Path(os.path.expanduser(names[0]))
     require(
         os.path.isfile(path),
-        f"corpus must be one of {', '.join(list_corpora())}, or a text file that exists; got {describe(name)}",
+        f"corpus must be one of {', '.join(list_corpora())}, or a text file that exists; got {name!r}",
     )
     try:
         with path.open("rb") as stream:
