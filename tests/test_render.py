@@ -280,6 +280,9 @@ def test_a_24_megapixel_photo_renders_within_one_and_a_half_gigabytes(tmp_path):
         edited = quantize(out[:, :, 2000:2100], np.dtype(np.uint8))
         assert not np.array_equal(edited, photo.pixels[2000:2100])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        status = open("/proc/self/status").read() if sys.platform == "linux" else ""
+        if "VmHWM" in status:  # of this process alone: the other one begins with its parent's
+            peak = int(status.split("VmHWM:")[1].split()[0])
         print(peak * (1 if sys.platform == "darwin" else 1024))
     """
     done = subprocess.run(
