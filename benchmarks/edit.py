@@ -20,8 +20,8 @@ from benchmarks.sheet import CELL_PX, save_sheets
 from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
 from flowedit.checks import require
-from flowedit.face.crop import Crop, extract
-from flowedit.face.detect import Face, face_crop
+from flowedit.face.crop import Crop, extract, face_crop
+from flowedit.face.detect import Face
 from flowedit.face.measures import measure
 from flowedit.fit.prepare import resolve_encoder
 from flowedit.guide.encoder import Encoder
@@ -84,7 +84,7 @@ def units_of(population: Mapping[Path, Face]) -> dict[str, float]:
 
 def look_at(path: Path, face: Face) -> Portrait:
     """Measure an unedited portrait."""
-    photo, crop = load_photo(path), face_crop(face)
+    photo, crop = load_photo(path), face_crop(face.landmarks)
     assert crop.landmarks is not None  # face_crop sets them
     return Portrait(
         path,

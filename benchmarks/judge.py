@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit import Edit
-from flowedit.face.crop import Crop, extract
-from flowedit.face.detect import Face, descriptor, face_crop, find_faces, landmarks
+from flowedit.face import landmarks as marks
+from flowedit.face.crop import Crop, extract, face_crop
+from flowedit.face.detect import Face, descriptor, find_faces, landmarks
 from flowedit.face.regions import region_mask
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
@@ -20,7 +21,7 @@ from flowedit.photo.photo import Photo
 from flowedit.report.explain import measure_background, sample_crop
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
-INNER = slice(17, 68)  # landmarks without the jaw line, which dlib places loosely
+INNER = slice(marks.JAW.stop, 68)  # landmarks without the jaw line, which dlib places loosely
 LEAST_PX = 30  # regions smaller than this, such as closed eyes, have no color of their own
 
 # Prompt -> (measure of flowedit.face.measures, direction).
@@ -75,7 +76,7 @@ COLORS: dict[str, Tint] = {
 
 
 def find_face(photo: Photo, near: Tensor | None = None) -> Face | None:
-    """Find the largest face, or the one whose landmarks' middle is within an eye distance of that of `near`.
+    """Find the largest face, or the one whose landmarks' middle is within the outer-canthal distance of that of `near`.
 
     Args:
         photo: unedited, or edited and read again.
@@ -85,8 +86,8 @@ def find_face(photo: Photo, near: Tensor | None = None) -> Face | None:
     if not faces:
         return None
     if near is None:
-        return max(faces, key=lambda face: face_crop(face).side_px)
-    middle, reach = near.mean(0), float((near[45] - near[36]).norm())
+        return max(faces, key=lambda face: face_crop(face.landmarks).side_px)
+    middle, reach = near.mean(0), float(marks.outer_canthal_distance(near))
     nearest = min(faces, key=lambda face: float((face.landmarks.mean(0) - middle).norm()))
     return nearest if float((nearest.landmarks.mean(0) - middle).norm()) <= reach else None
 
@@ -129,7 +130,7 @@ def describe(photo: Photo, crop: Crop) -> Tensor | None:
 
 def describe_alone(photo: Photo, face: Face) -> Tensor:
     """Describe a face in the crop that its own landmarks give, as somebody with two files would: (128,)."""
-    crop = face_crop(face)
+    crop = face_crop(face.landmarks)
     assert crop.landmarks is not None  # face_crop sets them
     return descriptor(extract(photo, crop, CROP_PX), crop.landmarks)
 
@@ -148,12 +149,12 @@ def fold_share(edit: Edit) -> float:
 
 
 def bend(edit: Edit) -> float | None:
-    """Return how far a straight line beside the face bends at most, in percent of the distance between the eyes."""
+    """Return how far a straight line beside the face bends at most, in percent of the outer-canthal distance."""
     crop = edit.edited.crops()[0]
     background = measure_background(sample_crop(edit.edited, crop), crop)
-    if background is None or crop.eye_distance is None:
+    if background is None or crop.outer_canthal_distance is None:
         return None
-    return 100 * background.bend_px / (crop.eye_distance * crop.side_px / 2)
+    return 100 * background.bend_px / (crop.outer_canthal_distance * crop.side_px / 2)
 
 
 def lab(image: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ def regions(landmarks: Tensor, size: int) -> dict[str, Tensor]:
     """Draw the regions whose color is measured, as (size, size) weights in [0, 1]; tiny ones are left out.
 
     `lips` and `eyes` are the landmarks' own outlines; `cheeks` two discs; `skin` as in flowedit; `plain skin`
-    that without the cheeks; `around` hair and background: off the face by 0.3 eye distances, and above the
+    that without the cheeks; `around` hair and background: off the face by 0.3 interocular distances, and above the
     jaw's corners, since the neck is skin too.
 
     Args:
@@ -175,19 +176,19 @@ def regions(landmarks: Tensor, size: int) -> dict[str, Tensor]:
         size: pixels along one side.
     """
     skin = region_mask("skin", landmarks, size)
-    unit = float((landmarks[42:48].mean(0) - landmarks[36:42].mean(0)).norm())
+    unit = float(marks.interocular_distance(landmarks))
     grid = pixel_centers(size)
     cheek = torch.zeros(size, size)
-    for eye, mouth, jaw, nose in ((41, 48, 2, 31), (46, 54, 14, 35)):
-        middle = landmarks[[eye, mouth, jaw, nose]].mean(0)
+    for around in zip(marks.OUTER_LOWER_LIDS, marks.MOUTH_CORNERS, marks.CHEEKS, marks.NOSE_WINGS, strict=True):
+        middle = landmarks[list(around)].mean(0)
         cheek = torch.maximum(cheek, ((grid - middle).norm(dim=-1) < 0.25 * unit).float())
     parts = [skin, *(region_mask(name, landmarks, size) for name in ("eyes", "brows", "mouth"))]
     reach = max(1, round(0.3 * unit * size / 2))
     face = F.max_pool2d(torch.cat(parts).amax(0, keepdim=True), 2 * reach + 1, 1, reach)[0, 0]
-    above = grid[..., 1] < landmarks[[4, 12], 1].mean()
+    above = grid[..., 1] < landmarks[list(marks.JAW_CORNERS), 1].mean()
     drawn = {
-        "lips": polygon(landmarks[48:60], size) * (1 - polygon(landmarks[60:68], size)),
-        "eyes": torch.maximum(polygon(landmarks[36:42], size), polygon(landmarks[42:48], size)),
+        "lips": polygon(landmarks[marks.OUTER_LIPS], size) * (1 - polygon(landmarks[marks.INNER_LIPS], size)),
+        "eyes": torch.maximum(*(polygon(landmarks[eye], size) for eye in marks.EYES)),
         "cheeks": cheek * skin[0, 0],
         "skin": skin[0, 0],
         "plain skin": skin[0, 0] * (1 - cheek),

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from flowedit.face import detect as align
-from flowedit.face.crop import Crop, extract, whole_crop
-from flowedit.face.detect import choose, face_crop, find_faces
+from flowedit.face.crop import Crop, extract, face_crop, whole_crop
+from flowedit.face.detect import choose, find_faces
 from flowedit.face.regions import REGIONS, region_mask
 from flowedit.photo.photo import load
 
@@ -234,7 +234,7 @@ def test_the_astronaut_is_found_and_aligned():
     assert 130 < left < 200 < right < 300 and 40 < top < 110 < bottom < 200
     eyes, mouth = face.landmarks[36:48].mean(0), face.landmarks[48:60].mean(0)
     assert eyes[1] < mouth[1] and face.landmarks[36, 0] < face.landmarks[45, 0]
-    crop = face_crop(face)
+    crop = face_crop(face.landmarks)
     assert torch.allclose(crop.to_photo(crop.landmarks).float(), face.landmarks, atol=1e-3)
     aligned = crop.landmarks
     level = aligned[42:48].mean(0) - aligned[36:42].mean(0)

@@ -123,7 +123,7 @@ def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):
     by_displacement = choose(1.0, 8.0)
     assert by_displacement.strength == pytest.approx(0.5, abs=0.02)
     assert by_displacement.reason.startswith("held back: displacement ")
-    assert by_displacement.reason.endswith(" of at most 1 % of the distance between the eyes")
+    assert by_displacement.reason.endswith(" of at most 1 % of the distance between the outer eye corners")
     by_other = choose(1.0, 2.5)
     assert by_other.strength == pytest.approx(0.25, abs=0.02) and "other 2.50 of at most 2.5 apples" in by_other.reason
     whole = choose(3.0, 12.0)

@@ -273,7 +273,7 @@ def test_a_bound_on_movement_holds_in_the_field(tmp_path):
         made.explain()["faces"]["face 1"]["movement"]["largest_percent_of_eye_distance"] for made in (free, held)
     ]
     assert percent[0] > 3 and 1.5 < percent[1] <= 2.01
-    eyes = held.transforms[0].crop.eye_distance
+    eyes = held.transforms[0].crop.outer_canthal_distance
     assert held.transforms[0].field.max_shift == pytest.approx(0.02 * eyes / 2) and held.strength > 0.7
     assert change(held, "mouth_curvature") > 0
 
@@ -319,7 +319,8 @@ def test_the_page_says_what_was_done(tmp_path):
 
     made = edit("a smiling face") + edit("red lipstick")
     moved, colored, kept = _columns(analyze(made.edited)[0], made.facts, 1)
-    assert "mouth corners" in moved and " px (" in moved and "distance between the eyes" in moved.splitlines()[0]
+    assert "mouth corners" in moved and " px (" in moved
+    assert "distance between the outer eye corners" in moved.splitlines()[0]
     assert "lips redder" in colored and "bend by" in kept and "nothing is folded over" in kept
     made.plot(tmp_path / "page.png")
     assert Image.open(tmp_path / "page.png").size[0] > 1500

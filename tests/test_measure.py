@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from flowedit.face import landmarks as marks
 from flowedit.face.measures import measure, polygon_area
 
 TORCH = torch.Generator().manual_seed(0)
@@ -29,6 +30,24 @@ def face() -> torch.Tensor:
     inner = math.pi - torch.arange(8).double() * math.pi / 4
     points[60:68] = torch.stack([0.15 * inner.cos(), 0.35 - 0.02 * inner.sin()], -1)
     return points
+
+
+def test_points_lie_where_their_names_say():
+    points = face()
+    pairs = [value for value in vars(marks).values() if isinstance(value, tuple) and len(value) == 2]
+    assert len(pairs) == 13
+    for left, right in pairs:
+        assert points[left].reshape(-1, 2)[:, 0].mean() < 0 < points[right].reshape(-1, 2)[:, 0].mean()
+    for upper, lower in zip(marks.UPPER_LIDS, marks.LOWER_LIDS, strict=True):
+        assert points[upper, 0] == points[lower, 0] and points[upper, 1] < points[lower, 1]
+    heights = points[list(marks.LIP_MIDDLES), 1]
+    assert (heights.diff() >= 0).all() and points[marks.CHIN, 1] == points[:, 1].max()
+
+
+def test_the_two_distances_between_eyes_differ():
+    points = torch.stack([face(), 2 * face()])
+    assert marks.interocular_distance(points).tolist() == pytest.approx([0.46, 0.92])
+    assert marks.outer_canthal_distance(points).tolist() == pytest.approx([0.6, 1.2])
 
 
 @pytest.mark.parametrize(("angle", "scale", "shift"), [(0.0, 1, 5.0), (0.7, 1, 0.0), (-2.0, 240.0, -31.0)])

@@ -28,7 +28,7 @@ def test_a_smile_lifts_the_mouths_corners_and_draws_them_apart():
     left, right = bump(face[48]), bump(face[54])
     told = describe_points(torch.stack([3 * (right - left), -6 * (right + left)]), crop_of(face))
     assert told[0].startswith("mouth corners up 5.") and "and apart" in told[0]
-    assert told[0].endswith(" % of the distance between the eyes)")
+    assert told[0].endswith(" % of the distance between the outer eye corners)")
     assert not any(name in text for text in told for name in ("chin", "brows", "eyelids", "jaw"))
 
 

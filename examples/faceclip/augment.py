@@ -10,20 +10,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.landmarks import (
+    BOTH_BROWS,
+    BOTH_EYES,
+    CHEEKS,
+    EYES,
+    JAW,
+    MOUTH,
+    NOSE_BASE,
+    NOSE_FOOT,
+    NOSE_TIP,
+    outer_canthal_distance,
+)
 from flowedit.face.measures import rgb_to_lab
 
 from .color import lab_to_rgb
 
-MOUTH, JAW, CHIN = slice(48, 68), slice(2, 15), slice(6, 11)
-NOSE, BROWS = slice(31, 36), slice(17, 27)
-EYES = (slice(36, 42), slice(42, 48))
+LOW_JAW, CHIN = slice(CHEEKS[0], CHEEKS[1] + 1), slice(6, 11)
+LOWER_LIPS = (slice(55, 60), slice(65, 68))  # without the corners: outer, inner border
+INNER_BROWS = (slice(20, 22), slice(22, 24))
 GRID = 40  # nodes along each side of the coarse displacement grid
 
-# How far a landmark's movement reaches, in distances between the outer eye corners.
+# How far a landmark's movement reaches, in outer-canthal distances.
 REACH = torch.full((68,), 0.12)
-REACH[:17] = 0.22
-REACH[36:48] = 0.085
-REACH[BROWS] = 0.11
+REACH[JAW] = 0.22
+REACH[BOTH_EYES] = 0.085
+REACH[BOTH_BROWS] = 0.11
 REACH[MOUTH] = 0.13
 
 
@@ -44,7 +56,7 @@ def landmark_moves(landmarks: Tensor, generator: torch.Generator) -> tuple[Tenso
         return scale * torch.randn(n, generator=generator) * chosen
 
     move = torch.zeros(n, 68, 2)
-    unit = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=-1)
+    unit = outer_canthal_distance(landmarks)
     mouth = landmarks[:, MOUTH]
     from_middle = mouth - mouth.mean(1, keepdim=True)
     half = mouth[..., 0].amax(1) - mouth[..., 0].amin(1)
@@ -54,8 +66,8 @@ def landmark_moves(landmarks: Tensor, generator: torch.Generator) -> tuple[Tenso
     move[:, MOUTH, 1] -= (curve * unit)[:, None] * (sideways.abs() ** 1.5 - 0.35)
     move[:, MOUTH, 0] += wide[:, None] * from_middle[..., 0]
     move[:, MOUTH, 1] += lips[:, None] * from_middle[..., 1] * (1 - sideways.abs().clamp(max=1) ** 2)
-    move[:, 55:60, 1] += (part * unit)[:, None]
-    move[:, 65:68, 1] += (part * unit)[:, None]
+    for lip in LOWER_LIPS:
+        move[:, lip, 1] += (part * unit)[:, None]
 
     size = draw(0.2) * torch.where(touched, 1, 0.4)
     tall = draw(0.12, 0.3) * touched
@@ -64,26 +76,26 @@ def landmark_moves(landmarks: Tensor, generator: torch.Generator) -> tuple[Tenso
         move[:, eye] += size[:, None, None] * around * torch.tensor([0.6, 1.0])
         move[:, eye, 1] += tall[:, None] * around[..., 1]
     raise_brows = draw(0.055) * touched
-    move[:, BROWS, 1] -= (raise_brows * unit)[:, None]
+    move[:, BOTH_BROWS, 1] -= (raise_brows * unit)[:, None]
     inner = draw(0.03, 0.2) * touched
-    for brow in (slice(20, 22), slice(22, 24)):
+    for brow in INNER_BROWS:
         move[:, brow, 1] -= (inner * unit)[:, None]
-    nose = landmarks[:, NOSE] - landmarks[:, 33:34]
-    move[:, NOSE, 0] += draw(0.17)[:, None] * nose[..., 0]
-    move[:, NOSE, 1] += (draw(0.05) * unit)[:, None]
-    jaw = landmarks[:, JAW] - landmarks[:, 30:31]
+    nose = landmarks[:, NOSE_BASE] - landmarks[:, NOSE_FOOT, None]
+    move[:, NOSE_BASE, 0] += draw(0.17)[:, None] * nose[..., 0]
+    move[:, NOSE_BASE, 1] += (draw(0.05) * unit)[:, None]
+    jaw = landmarks[:, LOW_JAW] - landmarks[:, NOSE_TIP, None]
     narrow = draw(0.10)
     low = torch.linspace(-1, 1, 13).abs()  # the ears' height moves half as much as the chin's corners
-    move[:, JAW, 0] += narrow[:, None] * jaw[..., 0] * (1 - 0.6 * low)
-    cheeks = landmarks[:, :17] - landmarks[:, 30:31]
-    move[:, :17, 0] += draw(0.05)[:, None] * cheeks[..., 0]
+    move[:, LOW_JAW, 0] += narrow[:, None] * jaw[..., 0] * (1 - 0.6 * low)
+    cheeks = landmarks[:, JAW] - landmarks[:, NOSE_TIP, None]
+    move[:, JAW, 0] += draw(0.05)[:, None] * cheeks[..., 0]
     move[:, CHIN, 1] += (draw(0.06) * unit)[:, None]
     return move, touched
 
 
 def spread(points: Tensor, landmarks: Tensor, move: Tensor) -> Tensor:
     """Spread the landmarks' moves smoothly over `points` (B, P, 2); still landmarks hold their surroundings."""
-    unit = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=-1)
+    unit = outer_canthal_distance(landmarks)
     reach = unit[:, None] * REACH
     narrow = -0.5 / reach**2
     # |p - l|^2 over the reach as one product of matrices: [p, |p|^2, 1] with [-2 l, 1, |l|^2].

@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
+from flowedit.face import landmarks as marks
 from flowedit.face.measures import TO_XYZ, WHITE
 
 MASKS = ("lips", "skin", "cheeks", "brows", "irises", "hair")
@@ -33,8 +34,9 @@ def face_masks(landmarks: np.ndarray, size: int = 64) -> np.ndarray:
     """
     scale = 4  # drawn large and reduced, so that edges are soft
     p = (landmarks + 1) / 2 * size * scale
-    unit = float(np.hypot(*(p[45] - p[36])))
-    up = (p[27] - p[8]) / np.hypot(*(p[27] - p[8]))
+    unit = float(np.hypot(*(p[marks.OUTER_CANTHI[1]] - p[marks.OUTER_CANTHI[0]])))
+    up = p[marks.NOSE_ROOT] - p[marks.CHIN]
+    up = up / np.hypot(*up)
 
     def draw(*polygons: np.ndarray, blur: float = 0.03) -> np.ndarray:
         canvas = Image.new("L", (size * scale, size * scale))
@@ -51,21 +53,22 @@ def face_masks(landmarks: np.ndarray, size: int = 64) -> np.ndarray:
         return polygon.mean(0) + factor * (polygon - polygon.mean(0))
 
     arch = 0.2 + 0.28 * np.sin(np.linspace(0, np.pi, 10))[:, None]  # the forehead's height above the brows
-    outline = np.concatenate([p[0:17], (p[17:27] + arch * unit * up)[::-1]])
-    mouth = draw(p[48:60])
-    lips = np.clip(mouth - draw(p[60:68], blur=0.01), 0, 1)
-    eyes = draw(grown(p[36:42], 1.5), grown(p[42:48], 1.5))
+    outline = np.concatenate([p[marks.JAW], (p[marks.BOTH_BROWS] + arch * unit * up)[::-1]])
+    mouth = draw(p[marks.OUTER_LIPS])
+    lips = np.clip(mouth - draw(p[marks.INNER_LIPS], blur=0.01), 0, 1)
+    eyes = draw(*(grown(p[eye], 1.5) for eye in marks.EYES))
     thick = 0.05 * unit * up
     brows = draw(
-        *(np.concatenate([p[a:b] + thick, (p[a:b] - thick)[::-1]]) for a, b in ((17, 22), (22, 27))),
+        *(np.concatenate([p[brow] + thick, (p[brow] - thick)[::-1]]) for brow in marks.BROWS),
         blur=0.02,
     )
-    cheek = [0.5 * (p[e] + p[m]) + 0.25 * (p[s] - p[n]) for e, m, s, n in ((36, 48, 2, 31), (45, 54, 14, 35))]
+    around = zip(marks.OUTER_CANTHI, marks.MOUTH_CORNERS, marks.CHEEKS, marks.NOSE_WINGS, strict=True)
+    cheek = [0.5 * (p[e] + p[m]) + 0.25 * (p[s] - p[n]) for e, m, s, n in around]
     cheeks = draw(*(disc(c, 0.13 * unit) for c in cheek), blur=0.07)
-    irises = draw(*(disc(p[a:b].mean(0), 0.055 * unit) for a, b in ((36, 42), (42, 48))), blur=0.015)
+    irises = draw(*(disc(p[eye].mean(0), 0.055 * unit) for eye in marks.EYES), blur=0.015)
     whole = draw(outline, blur=0.04)
     skin = np.clip(whole - mouth - eyes - brows - cheeks, 0, 1)
-    middle = p[27] + 0.02 * unit * up
+    middle = p[marks.NOSE_ROOT] + 0.02 * unit * up
     head, face = (disc(middle, r * unit) for r in (1.35, 0.95))
     below = disc(middle - 1.7 * unit * up, 1.55 * unit)
     hair = np.clip(draw(head) - draw(face) - draw(below) - draw(grown(outline, 1.05)), 0, 1)

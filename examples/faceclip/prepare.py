@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flowedit.face.crop import extract
-from flowedit.face.detect import face_crop, find_faces
+from flowedit.face.crop import extract, face_crop
+from flowedit.face.detect import find_faces
 from flowedit.guide.faceclip import INPUT_PX
 from flowedit.photo import photo as images
 
@@ -51,7 +51,7 @@ def studio_faces(folder: Path) -> list[dict[str, Any]]:
             if not faces:
                 print(f"no face in {path}, left out")
                 continue
-            crop = face_crop(max(faces, key=lambda face: face.box[2] - face.box[0]))
+            crop = face_crop(max(faces, key=lambda face: face.box[2] - face.box[0]).landmarks)
             age, female, split = NEUTRAL_AGE, float(path.name[0] == "f"), "train"
             if source == "london":
                 person = people[path.name[:3]]

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import describe, require
-from flowedit.face.landmarks import check_landmarks
+from flowedit.face.landmarks import check_landmarks, eye_centers, mouth_center, outer_canthal_distance
+from flowedit.field.offsets import pixel_centers
 from flowedit.photo.photo import Photo
 
 BAND_PX = 1 << 21  # pixels of a photo that are averaged at a time
@@ -47,9 +48,9 @@ class Crop:
         return (points.double() - self.matrix[:, 2]) @ linear / (self.side_px / 2) ** 2
 
     @property
-    def eye_distance(self) -> float | None:
+    def outer_canthal_distance(self) -> float | None:
         """Between the outer eye corners, in crop coordinates; None without landmarks."""
-        return None if self.landmarks is None else float((self.landmarks[45] - self.landmarks[36]).norm())
+        return None if self.landmarks is None else float(outer_canthal_distance(self.landmarks))
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return (top, left, bottom, right): the pixels of a photo that touch the crop; empty if none
@@ -86,6 +87,28 @@ class Crop:
         if marks is not None:
             check_landmarks(marks)
         return cls(matrix, marks)
+
+
+def face_crop(landmarks: Tensor) -> Crop:
+    """Return the upright square around a face, as FFHQ is aligned (Karras et al. 2019) but without its padding.
+
+    The eyes' line, corrected by the line from eyes to mouth, is level; half a side is the larger of 2.0 times
+    the interocular distance and 1.8 times the distance from eyes to mouth; the center lies a tenth of that below the
+    eyes.
+
+    Args:
+        landmarks: (68, 2) photo pixels.
+    """
+    check_landmarks(landmarks)
+    points = landmarks.double()
+    (left, right), mouth = eye_centers(points), mouth_center(points)
+    eyes = (left + right) / 2
+    across, down = right - left, mouth - eyes
+    axis = across - torch.stack([-down[1], down[0]])
+    axis = axis / axis.norm().clamp_min(1e-9) * torch.maximum(2.0 * across.norm(), 1.8 * down.norm())
+    matrix = _similarity(axis, eyes + 0.1 * down)
+    crop = Crop(matrix)
+    return Crop(matrix, crop.to_crop(points).float())
 
 
 def whole_crop(photo: Photo) -> Crop:
@@ -125,15 +148,15 @@ def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
     # What whole cells leave, 1 to 2 pixels per sample, is averaged after.
     over = 2 if crop.side_px / size > 1 + 1e-6 else 1
     top, left, bottom, right = reach(photo, crop, size)
-    source = _reduced(photo, (top, left, bottom, right), step)
-    points = (crop.to_photo(pixel_centers(size * over)) - torch.tensor([left, top])) / step
+    source = average_cells(photo, (top, left, bottom, right), step)
+    points = (crop.to_photo(pixel_centers(size * over, dtype=torch.float64)) - torch.tensor([left, top])) / step
     extent = torch.tensor([source.shape[3], source.shape[2]])
     grid = (points * 2 / extent - 1).float()[None]
     image = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return F.avg_pool2d(image, over) if over > 1 else image
 
 
-def _reduced(photo: Photo, box: tuple[int, int, int, int], step: int) -> Tensor:
+def average_cells(photo: Photo, box: tuple[int, int, int, int], step: int) -> Tensor:
     """Average step x step cells of a part of a photo, in bands that keep memory low; the last cells may be partial."""
     top, left, bottom, right = box
     rows = step * max(1, BAND_PX // (step * (right - left)))
@@ -152,11 +175,3 @@ def _similarity(axis: Tensor, centre: Tensor) -> Tensor:
     """Return the (2, 3) matrix that carries crop x to `axis` (half a side), y to its right angle, 0 to
     `centre`."""
     return torch.stack([axis, torch.stack([-axis[1], axis[0]]), centre], 1)
-
-
-def pixel_centers(size: int) -> Tensor:
-    """Return the crop coordinates of the pixel centers of a square grid: (size, size, 2) float64, x before
-    y."""
-    line = (torch.arange(size, dtype=torch.float64) * 2 + 1) / size - 1
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x, y], -1)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import check_image, describe, require
-from flowedit.face.crop import Crop, _reduced, _similarity
+from flowedit.face.crop import Crop, average_cells, face_crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.photo.photo import Photo, quantize
 
@@ -90,25 +90,6 @@ def _turn_back(points: Tensor, quarters: int, size: tuple[int, int]) -> Tensor:
     return torch.stack(turns[quarters], -1)
 
 
-def face_crop(face: Face) -> Crop:
-    """Return the upright square around a face, as FFHQ is aligned (Karras et al. 2019) but without its
-    padding.
-
-    The eyes' line, corrected by the line from eyes to mouth, is level; half a side is the larger of 2.0 times
-    the eye distance and 1.8 times the distance from eyes to mouth; the centre lies a tenth of that below the
-    eyes.
-    """
-    points = face.landmarks.double()
-    left, right = points[36:42].mean(0), points[42:48].mean(0)
-    eyes, mouth = (left + right) / 2, (points[48] + points[54]) / 2
-    across, down = right - left, mouth - eyes
-    axis = across - torch.stack([-down[1], down[0]])
-    axis = axis / axis.norm().clamp_min(1e-9) * torch.maximum(2.0 * across.norm(), 1.8 * down.norm())
-    matrix = _similarity(axis, eyes + 0.1 * down)
-    crop = Crop(matrix)
-    return Crop(matrix, crop.to_crop(points).float())
-
-
 def choose(photo: Photo, face: int | str) -> list[Crop]:
     """Return the crops to edit: "largest" face, "all" faces from left to right, or the one with that index.
 
@@ -127,13 +108,13 @@ def choose(photo: Photo, face: int | str) -> list[Crop]:
         "align=False (--no-align) edits the whole picture instead",
     )
     if face == "all":
-        return [face_crop(found) for found in faces]
+        return [face_crop(each.landmarks) for each in faces]
     if face == "largest":
-        return [face_crop(max(faces, key=lambda found: face_crop(found).side_px))]
+        return [max((face_crop(each.landmarks) for each in faces), key=lambda crop: crop.side_px)]
     index = int(face)
     last = len(faces) - 1
     require(index <= last, f"face must be 0 to {last}, as many as were found from left to right; got {index}")
-    return [face_crop(faces[index])]
+    return [face_crop(faces[index].landmarks)]
 
 
 def landmarks(image: Tensor) -> Tensor | None:
@@ -271,5 +252,5 @@ def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
 def _shrunk(photo: Photo, size: tuple[int, int]) -> Tensor:
     """Shrink a photo to (height, width): (1, 3, height, width)."""
     step = max(1, min(photo.height // size[0], photo.width // size[1]))
-    image = _reduced(photo, (0, 0, photo.height, photo.width), step)
+    image = average_cells(photo, (0, 0, photo.height, photo.width), step)
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)

@@ -6,6 +6,24 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import require
+from flowedit.face.landmarks import (
+    BOTH_BROWS,
+    BOTH_EYES,
+    CHEEKBONES,
+    CHIN,
+    EYES,
+    INNER_CANTHI,
+    JAW_CORNERS,
+    LIP_MIDDLES,
+    LOWER_LIDS,
+    MOUTH_CORNERS,
+    NOSE_FOOT,
+    NOSE_ROOT,
+    NOSE_WINGS,
+    OUTER_CANTHI,
+    UPPER_LIDS,
+    outer_canthal_distance,
+)
 
 TO_XYZ = torch.tensor([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 WHITE = torch.tensor([0.95047, 1.0, 1.08883])  # D65
@@ -14,8 +32,8 @@ WHITE = torch.tensor([0.95047, 1.0, 1.08883])  # D65
 def measure(landmarks: Tensor) -> dict[str, Tensor]:
     """Measure twelve attributes of a face.
 
-    Every number is invariant to shift, rotation and scale: lengths are divided by the distance between
-    the outer eye corners (or, for the mouth's curvature and the jaw, by the part's own width), and
+    Every number is invariant to shift, rotation and scale: lengths are divided by the outer-canthal
+    distance (or, for the mouth's curvature and the jaw, by the part's own width), and
     heights are taken along the normal of the line between the eyes.
 
     Args:
@@ -28,35 +46,36 @@ def measure(landmarks: Tensor) -> dict[str, Tensor]:
         landmarks.shape[-2:] == (68, 2),
         f"landmarks must have shape (..., 68, 2); got {tuple(landmarks.shape)}",
     )
-    across = landmarks[..., 45, :] - landmarks[..., 36, :]
-    unit = across.norm(dim=-1)
-    right = across / unit[..., None]
+    unit = outer_canthal_distance(landmarks)
+    left_eye, right_eye = OUTER_CANTHI
+    right = (landmarks[..., right_eye, :] - landmarks[..., left_eye, :]) / unit[..., None]
     up = torch.stack([right[..., 1], -right[..., 0]], -1)
     height = (landmarks * up[..., None, :]).sum(-1)
 
     def distance(a: int, b: int) -> Tensor:
         return (landmarks[..., a, :] - landmarks[..., b, :]).norm(dim=-1)
 
-    def middle(*indices: int) -> Tensor:
-        return height[..., list(indices)].mean(-1)
+    def middle(points: slice | tuple[int, ...]) -> Tensor:
+        return height[..., points if isinstance(points, slice) else list(points)].mean(-1)
 
-    mouth_width = distance(48, 54)
-    eyes = polygon_area(landmarks[..., 36:42, :]) + polygon_area(landmarks[..., 42:48, :])
-    tall = distance(37, 41) + distance(38, 40) + distance(43, 47) + distance(44, 46)
-    brows = middle(*range(17, 27)) - middle(*range(36, 48))
+    upper, upper_inner, lower_inner, lower = LIP_MIDDLES
+    mouth_width, face_width = distance(*MOUTH_CORNERS), distance(*CHEEKBONES)
+    left_area, right_area = (polygon_area(landmarks[..., eye, :]) for eye in EYES)
+    heights = torch.stack([distance(*lids) for lids in zip(UPPER_LIDS, LOWER_LIDS, strict=True)]).sum(0) / 2
+    widths = torch.stack([distance(*corners) for corners in zip(OUTER_CANTHI, INNER_CANTHI, strict=True)]).sum(0)
     return {
-        "mouth_curvature": (middle(48, 54) - middle(51, 57, 62, 66)) / mouth_width,
-        "mouth_open": distance(62, 66) / unit,
+        "mouth_curvature": (middle(MOUTH_CORNERS) - middle(LIP_MIDDLES)) / mouth_width,
+        "mouth_open": distance(upper_inner, lower_inner) / unit,
         "mouth_width": mouth_width / unit,
-        "lip_thickness": (distance(51, 62) + distance(57, 66)) / unit,
-        "eye_area": eyes / 2 / unit**2,
-        "eye_open": tall / 2 / (distance(36, 39) + distance(42, 45)),
-        "brow_height": brows / unit,
-        "nose_width": distance(31, 35) / unit,
-        "nose_length": distance(27, 33) / unit,
-        "face_width": distance(1, 15) / unit,
-        "jaw_width": distance(4, 12) / distance(1, 15),
-        "face_length": distance(8, 27) / unit,
+        "lip_thickness": (distance(upper, upper_inner) + distance(lower, lower_inner)) / unit,
+        "eye_area": (left_area + right_area) / 2 / unit**2,
+        "eye_open": heights / widths,
+        "brow_height": (middle(BOTH_BROWS) - middle(BOTH_EYES)) / unit,
+        "nose_width": distance(*NOSE_WINGS) / unit,
+        "nose_length": distance(NOSE_ROOT, NOSE_FOOT) / unit,
+        "face_width": face_width / unit,
+        "jaw_width": distance(*JAW_CORNERS) / face_width,
+        "face_length": distance(CHIN, NOSE_ROOT) / unit,
     }
 
 

@@ -6,9 +6,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.crop import pixel_centers
-from flowedit.face.landmarks import check_landmarks
+from flowedit.face.landmarks import (
+    BROWS,
+    CHEEKS,
+    EARS,
+    EYES,
+    INNER_LIPS,
+    JAW_CORNERS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    NOSE_WINGS,
+    OUTER_CANTHI,
+    OUTER_LIPS,
+    OUTER_LOWER_LIDS,
+    check_landmarks,
+    eye_centers,
+    interocular_distance,
+    mouth_center,
+)
 from flowedit.face.regions import face_outline, outline_distance, smoothstep
+from flowedit.field.offsets import pixel_centers
 
 PARTS_PX = 128  # side of the parts' masks over the crop
 
@@ -23,7 +40,7 @@ PARTS = tuple(PIGMENTS)
 MEDIUM = 0.6  # image units: a part this bright takes the paint as it is, a darker one less,
 DARKEST = {"lips": 0.5, "skin": 0.65, "cheeks": 0.5, "brows": 0.5, "irises": 0.5}  # but at least this share of it
 WEAK = 0.1  # image units per unit of paint, for hues that are not the part's own
-GAZE = 0.05  # how far an iris may be from its eye's middle, distances between the eyes
+GAZE = 0.05  # how far an iris may be from its eye's middle, interocular distances
 WHITER, PALER = 0.5, 0.2  # what makes a place beside the lips a tooth: its light, and redness over light
 LIGHT, CHROMA = 0.16, 0.05  # how far skin may be from its median and still count as skin, image units
 
@@ -44,10 +61,9 @@ def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
     """
     check_landmarks(landmarks)
     p = landmarks.double()
-    left, right, mouth = p[36:42].mean(0), p[42:48].mean(0), (p[48] + p[54]) / 2
-    unit = (right - left).norm()
-    up = (left + right) / 2 - mouth
-    grid = pixel_centers(PARTS_PX)
+    left, right = eye_centers(p)
+    unit, up = interocular_distance(p), (left + right) / 2 - mouth_center(p)
+    grid = pixel_centers(PARTS_PX, dtype=torch.float64)
     small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0]
 
     def away(outline: Tensor, *, closed: bool = True) -> Tensor:
@@ -59,29 +75,30 @@ def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
     def disc(centre: Tensor, full: float, zero: float) -> Tensor:
         return smoothstep((grid - centre).norm(dim=-1) / unit, full, zero)
 
-    eyes = torch.maximum(soft(p[36:42], 0.02, 0.07), soft(p[42:48], 0.02, 0.07))
-    brows = torch.maximum(*(soft(p[a:b], 0.04, 0.10, closed=False) for a, b in ((17, 22), (22, 27))))
-    outer, inner = away(p[48:60]), away(p[60:68])
+    eyes = torch.maximum(*(soft(p[eye], 0.02, 0.07) for eye in EYES))
+    brows = torch.maximum(*(soft(p[brow], 0.04, 0.10, closed=False) for brow in BROWS))
+    outer, inner = away(p[OUTER_LIPS]), away(p[INNER_LIPS])
     teeth = tooth_likeness(small, (outer < 0) & (inner > 0))
     lips = smoothstep(outer, -0.01, 0.05) * (1 - smoothstep(inner, -0.02, 0.02)) * (1 - teeth)
-    down = -1.4 * up
-    neck = torch.cat([p[4:13], (p[[12, 4]] + down)])
+    jaw_left, jaw_right = JAW_CORNERS
+    neck = torch.cat([p[jaw_left : jaw_right + 1], p[[jaw_right, jaw_left]] - 1.4 * up])
     face = torch.maximum(soft(face_outline(p, 0.95 * up), -0.02, 0.20), soft(neck, -0.15, 0.05))
     skin = face * (1 - eyes) * (1 - smoothstep(outer, -0.02, 0.04)) * skin_likeness(small, p)
     cheeks = torch.zeros_like(skin)
-    for eye, corner, side, wing, ear in ((p[41], p[48], p[2], p[31], p[0]), (p[46], p[54], p[14], p[35], p[16])):
-        to = (grid - 0.5 * (eye + corner) - 0.24 * (side - wing)) / unit
+    for points in zip(OUTER_LOWER_LIDS, MOUTH_CORNERS, CHEEKS, NOSE_WINGS, EARS, strict=True):
+        lid, corner, side, wing, ear = p[list(points)]
+        to = (grid - 0.5 * (lid + corner) - 0.24 * (side - wing)) / unit
         along = to @ F.normalize(ear - wing, dim=0)  # rouge follows the cheekbone, up to the ear
         across = (to.square().sum(-1) - along.square()).clamp(min=0)
         cheeks = torch.maximum(cheeks, smoothstep(((along / 1.35).square() + 1.8 * across).sqrt(), 0.0, 0.46))
     irises = torch.zeros_like(skin)
-    for eye in (p[36:42], p[42:48]):
-        lids = away(eye)
+    for outline, centre in zip(EYES, (left, right), strict=True):
+        lids = away(p[outline])
         open_eye, dark = smoothstep(lids, -0.02, 0.01), darkness(small, lids < 0)
         weight = open_eye * dark + 1e-6
-        gaze = (grid * weight[..., None]).sum((0, 1)) / weight.sum() - eye.mean(0)
+        gaze = (grid * weight[..., None]).sum((0, 1)) / weight.sum() - centre
         gaze = gaze * (GAZE * unit / gaze.norm().clamp(min=1e-9)).clamp(max=1)
-        irises = torch.maximum(irises, disc(eye.mean(0) + gaze, 0.07, 0.11) * open_eye * dark)
+        irises = torch.maximum(irises, disc(centre + gaze, 0.07, 0.11) * open_eye * dark)
     masks = torch.stack([lips, skin, cheeks * skin, brows, irises])
     return (masks * 255).round().to(torch.uint8)
 
@@ -133,8 +150,9 @@ def tooth_likeness(image: Tensor, lips: Tensor) -> Tensor:
 
 def skin_likeness(image: Tensor, landmarks: Tensor) -> Tensor:
     """Say how much each place of `image` (3, H, W) looks like the skin between eyes and mouth."""
-    triangle = landmarks[[36, 45, 54, 57, 48]]
-    inside = outline_distance(pixel_centers(PARTS_PX), triangle, True) < 0
+    (left, right), (mouth_left, mouth_right) = OUTER_CANTHI, MOUTH_CORNERS
+    triangle = landmarks[[left, right, mouth_right, LOWER_LIP[1], mouth_left]]
+    inside = outline_distance(pixel_centers(PARTS_PX, dtype=torch.float64), triangle, True) < 0
     light = image.mean(0, keepdim=True)
     medium = (light[0, inside].median() / MEDIUM).clamp(0.4, 1)  # dark skin is nearer to dark hair
     features = torch.cat([(image - light) / CHROMA, light / (LIGHT * medium)])

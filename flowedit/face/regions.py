@@ -9,8 +9,21 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import describe, require
-from flowedit.face.crop import pixel_centers
-from flowedit.face.landmarks import check_landmarks
+from flowedit.face.landmarks import (
+    BROWS,
+    CHEEKS,
+    EARS,
+    EYES,
+    JAW,
+    NOSE_BASE,
+    NOSE_ROOT,
+    OUTER_LIPS,
+    check_landmarks,
+    eye_centers,
+    interocular_distance,
+    mouth_center,
+)
+from flowedit.field.offsets import pixel_centers
 
 REGIONS = ("mouth", "eyes", "brows", "nose", "jaw", "skin")
 MASK_PX = 256  # side of a mask of several regions
@@ -34,32 +47,31 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
     require(isinstance(size, int) and size >= 1, f"size must be a positive number of pixels; got {describe(size)}")
     check_landmarks(landmarks)
     points = landmarks.double()
-    unit = (points[42:48].mean(0) - points[36:42].mean(0)).norm()  # the distance between the eyes' centres
-    grid = pixel_centers(size)
+    unit, grid = interocular_distance(points), pixel_centers(size, dtype=torch.float64)
 
     def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
-        """Return 1 up to `full` eye distances from an outline, 0 from `zero` on, a smooth step between."""
+        """Return 1 up to `full` interocular distances from an outline, 0 from `zero` on, a smooth step between."""
         return smoothstep(outline_distance(grid, outline, closed) / unit, full, zero)
 
-    def both(first: slice, second: slice, full: float, zero: float, *, closed: bool) -> Tensor:
-        one, other = (soft(points[part], full, zero, closed=closed) for part in (first, second))
+    def both(pair: tuple[slice, slice], full: float, zero: float, *, closed: bool) -> Tensor:
+        one, other = (soft(points[part], full, zero, closed=closed) for part in pair)
         return torch.maximum(one, other)
 
-    eye, brow, lips = (slice(36, 42), slice(42, 48)), (slice(17, 22), slice(22, 27)), points[48:60]
+    lips = points[OUTER_LIPS]
     if name == "mouth":
         mask = soft(lips, 0.10, 0.35)
     elif name == "eyes":
-        mask = both(*eye, 0.08, 0.25, closed=True)
+        mask = both(EYES, 0.08, 0.25, closed=True)
     elif name == "brows":
-        mask = both(*brow, 0.10, 0.28, closed=False)
+        mask = both(BROWS, 0.10, 0.28, closed=False)
     elif name == "nose":
-        mask = soft(points[[27, 31, 32, 33, 34, 35]], 0.12, 0.30)
+        mask = soft(torch.cat([points[NOSE_ROOT, None], points[NOSE_BASE]]), 0.12, 0.30)
     elif name == "jaw":
-        mask = soft(points[2:15], 0.15, 0.50, closed=False)
+        mask = soft(points[CHEEKS[0] : CHEEKS[1] + 1], 0.15, 0.50, closed=False)
     else:
         mask = smoothstep(face_distance(grid, points), -0.05, 0.10)
-        mask = mask * (1 - both(*eye, 0.05, 0.14, closed=True))
-        mask = mask * (1 - both(*brow, 0.07, 0.16, closed=False))
+        mask = mask * (1 - both(EYES, 0.05, 0.14, closed=True))
+        mask = mask * (1 - both(BROWS, 0.07, 0.16, closed=False))
         mask = mask * (1 - soft(lips, 0.03, 0.12))
     return mask.float()[None, None]
 
@@ -81,10 +93,11 @@ def mask_regions(region: str | None, protect: Sequence[str], landmarks: Tensor |
 
 
 def face_outline(points: Tensor, up: Tensor) -> Tensor:
-    """Close the jaw line (0 to 16) over the forehead with half an ellipse that is `up` high."""
-    middle, half = (points[0] + points[16]) / 2, (points[16] - points[0]) / 2
+    """Close the jaw line over the forehead with half an ellipse that is `up` high."""
+    left, right = points[EARS[0]], points[EARS[1]]
+    middle, half = (left + right) / 2, (right - left) / 2
     angle = torch.linspace(0, math.pi, 17, dtype=torch.float64)[1:-1, None]
-    return torch.cat([points[:17], middle + half * angle.cos() + up * angle.sin()])
+    return torch.cat([points[JAW], middle + half * angle.cos() + up * angle.sin()])
 
 
 def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
@@ -103,11 +116,11 @@ def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
 
 
 def face_distance(grid: Tensor, landmarks: Tensor) -> Tensor:
-    """Return how far places (..., 2) lie from a face's outline, in distances between the eyes; negative inside."""
+    """Return how far places (..., 2) lie from a face's outline, in interocular distances; negative inside."""
     points = landmarks.double()
-    eyes, mouth = points[36:48].mean(0), (points[48] + points[54]) / 2
-    unit = (points[42:48].mean(0) - points[36:42].mean(0)).norm()
-    return outline_distance(grid, face_outline(points, 0.85 * (eyes - mouth)), True) / unit
+    (left, right), mouth = eye_centers(points), mouth_center(points)
+    outline = face_outline(points, 0.85 * ((left + right) / 2 - mouth))
+    return outline_distance(grid, outline, True) / interocular_distance(points)
 
 
 def smoothstep(distance: Tensor, full: float, zero: float) -> Tensor:

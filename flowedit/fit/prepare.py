@@ -134,8 +134,9 @@ def prepare_face(
     device = resolve_device(config.device)
     pixels = extract(photo, crop, side)
     max_shift = config.max_shift
-    if config.displacement is not None and crop.eye_distance is not None:  # crop coordinates, of which a side has two
-        max_shift = min(max_shift, config.displacement / 100 * crop.eye_distance / 2)
+    eyes = crop.outer_canthal_distance
+    if config.displacement is not None and eyes is not None:
+        max_shift = min(max_shift, config.displacement / 100 * eyes / 2)  # a side is two crop units long
     sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
     backend = sizes.pop("backend", None)
     # A tint takes a share of the light there, and a gray photo none: in the dark a whole one would be a glow.

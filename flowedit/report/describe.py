@@ -8,24 +8,37 @@ import torch
 from torch import Tensor
 
 from flowedit.face.crop import Crop
+from flowedit.face.landmarks import (
+    CHIN,
+    INNER_BROW_ENDS,
+    JAW_CORNERS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    NOSE_TIP,
+    NOSE_WINGS,
+    OUTER_BROW_ENDS,
+    OUTER_CANTHAL,
+    UPPER_LIDS,
+    UPPER_LIP,
+)
 from flowedit.kernels import Interpolation, sample
 
-LEAST_PERCENT = 0.5  # of the distance between the eyes: less is not told
-EYES = "the distance between the eyes"
+LEAST_PERCENT = 0.5  # of the outer-canthal distance: less is not told
 LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
 AXES = (("lighter", "darker"), ("redder", "greener"), ("yellower", "bluer"))  # L, a and b of CIELAB
-POINTS: dict[str, tuple[int, ...]] = {  # of 68 landmarks; the picture's left side first where there are two
-    "mouth corners": (48, 54),
-    "upper lip": (50, 51, 52),
-    "lower lip": (56, 57, 58),
-    "inner ends of the brows": (21, 22),
-    "outer ends of the brows": (17, 26),
-    "upper eyelids": (37, 38, 43, 44),
-    "lower eyelids": (40, 41, 46, 47),
-    "sides of the nose": (31, 35),
-    "tip of the nose": (30,),
-    "corners of the jaw": (4, 12),
-    "chin": (8,),
+POINTS: dict[str, tuple[int, ...]] = {
+    "mouth corners": MOUTH_CORNERS,
+    "upper lip": UPPER_LIP,
+    "lower lip": LOWER_LIP,
+    "inner ends of the brows": INNER_BROW_ENDS,
+    "outer ends of the brows": OUTER_BROW_ENDS,
+    "upper eyelids": UPPER_LIDS,
+    "lower eyelids": LOWER_LIDS,
+    "sides of the nose": NOSE_WINGS,
+    "tip of the nose": (NOSE_TIP,),
+    "corners of the jaw": JAW_CORNERS,
+    "chin": (CHIN,),
 }
 
 
@@ -37,11 +50,11 @@ def describe_points(moved: Tensor, crop: Crop) -> list[str]:
         crop: of an aligned face, with its landmarks before the edit.
 
     Returns:
-        Sentences: "mouth corners up 4.2 px and apart 1.5 px (3.1 % of the distance between the eyes)". "Apart" is
-        what two sides do; one point goes left or right, as the viewer sees it.
+        Sentences: "mouth corners up 4.2 px and apart 1.5 px (3.1 % of the distance between the outer eye corners)".
+        "Apart" is what two sides do; one point goes left or right, as the viewer sees it.
     """
-    assert crop.landmarks is not None and crop.eye_distance is not None  # an aligned face has them
-    landmarks, eyes = crop.landmarks.float(), crop.eye_distance * crop.side_px / 2
+    assert crop.landmarks is not None and crop.outer_canthal_distance is not None  # an aligned face has them
+    landmarks, eyes = crop.landmarks.float(), crop.outer_canthal_distance * crop.side_px / 2
     shift = _follow(moved.float(), landmarks, crop.side_px)
     told = []
     for name, indices in POINTS.items():
@@ -56,7 +69,7 @@ def describe_points(moved: Tensor, crop: Crop) -> list[str]:
         ways = [(dy, "down", "up"), (across, "apart", "together") if pair else (across, "right", "left")]
         ways.sort(key=lambda way: -abs(way[0]))
         words = [f"{plus if v > 0 else minus} {abs(v):.1f} px" for v, plus, minus in ways if abs(v) >= length / 3]
-        text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of {EYES})"
+        text = f"{name} {' and '.join(words)} ({100 * length / eyes:.1f} % of {OUTER_CANTHAL})"
         told.append((length, text))
     return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
 

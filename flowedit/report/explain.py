@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.face.crop import Crop
+from flowedit.face.landmarks import BOTH_EYES
 from flowedit.face.measures import rgb_to_lab
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import REGIONS, face_distance, region_mask
@@ -24,7 +25,7 @@ from flowedit.transform.transforms import Composition, FieldTransform, Transform
 LATTICE = 256  # points along a side of the crop that are evaluated
 VISIBLE_PX = 0.5  # what moves further counts as moved
 STILL_PX = 0.1  # a region whose mean movement is less stands still
-OFF_FACE = 0.3  # eye distances from the face's outline on, all is background
+OFF_FACE = 0.3  # interocular distances from the face's outline on, all is background
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class FaceReport:
     edit was made for. Shares are fractions.
 
     Attributes:
-        points: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the eyes)".
+        points: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the outer eye corners)".
         colors: what was colored, in words, with a photo: "lips redder by 12.0 and darker by 5.1" (CIELAB).
         crop_side_px: photo pixels along the crop.
         eye_distance_px: the outer-canthal distance, photo pixels; None without landmarks.
@@ -169,7 +170,7 @@ def report_face(edited: EditedPhoto, crop: Crop, sample: CropSample) -> FaceRepo
     distance = sample.moved.norm(dim=0) * sample.inside
     change = sample.tint.abs() * sample.inside
     side = crop.side_px
-    eyes = None if crop.eye_distance is None else crop.eye_distance * side / 2
+    eyes = None if crop.outer_canthal_distance is None else crop.outer_canthal_distance * side / 2
     movement: dict[str, float | None] = {}
     for name, value in (("largest", float(distance.max())), ("mean", _mean(distance, sample.inside))):
         movement[f"{name}_px"] = round(value, 3)
@@ -264,7 +265,7 @@ def _colors(sample: CropSample, crop: Crop) -> list[str]:
 def _regions(sample: CropSample, crop: Crop) -> dict[str, RegionReport]:
     if crop.landmarks is None:
         return {}
-    reports, eyes = {}, float(crop.eye_distance or 0) * crop.side_px / 2
+    reports, eyes = {}, float(crop.outer_canthal_distance or 0) * crop.side_px / 2
     for name in REGIONS:
         weight = region_mask(name, crop.landmarks, LATTICE)[0, 0] * sample.inside
         distance = _mean(sample.moved.norm(dim=0), weight)
@@ -286,7 +287,7 @@ def _direction(moved: Tensor, weight: Tensor, eyes: Tensor | None) -> str:
     outward = _spread(moved, weight)
     if eyes is not None:
         # A pair may move apart or grow, each about its own middle: the stronger of both is told.
-        on_left = (pixel_centers(LATTICE)[..., 0] < eyes[36:48, 0].mean()).float()
+        on_left = (pixel_centers(LATTICE)[..., 0] < eyes[BOTH_EYES, 0].mean()).float()
         grown = (_spread(moved, weight * on_left) + _spread(moved, weight * (1 - on_left))) / 2
         outward = max(outward, grown, key=abs)
     right, down = (_mean(axis, weight) for axis in moved)

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 
 from flowedit.checks import require
 from flowedit.face.crop import Crop
+from flowedit.face.landmarks import BROWS, EYES, JAW, NOSE_BASE, NOSE_BRIDGE, OUTER_CANTHAL, OUTER_LIPS
 from flowedit.field.offsets import pixel_centers
 from flowedit.photo import photo as images
 from flowedit.photo.metadata import to_srgb
-from flowedit.report.describe import EYES
 from flowedit.report.explain import LATTICE, STILL_PX, VISIBLE_PX, CropSample, FaceReport, report_face, sample_crop
 from flowedit.transform.render import EditedPhoto
 
@@ -28,7 +28,7 @@ PLOT_PX = 512  # most pixels along a side of a crop in the figure
 ARROWS = 16  # arrows along a side of the crop
 FORMATS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")  # of the figure
 FACTORS = (1, 2, 3, 5, 10, 20, 50)  # by which the figure exaggerates
-OUTLINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60))  # of 68 landmarks
+OPEN_OUTLINES, CLOSED_OUTLINES = (JAW, *BROWS, NOSE_BRIDGE, NOSE_BASE), (*EYES, OUTER_LIPS)
 MOST_LINES = 6  # of points, and of colors
 
 
@@ -113,7 +113,7 @@ def _title(prompts: Mapping[str, float], strength: float, reason: str) -> str:
 
 def _columns(report: FaceReport, facts: Mapping[str, Any], n_faces: int) -> list[str]:
     """Say what was done to one face in three blocks of text: moved, colored, kept."""
-    moved = [line.replace(f" of {EYES}", "") for line in report.points[:MOST_LINES]]
+    moved = [line.replace(f" of {OUTER_CANTHAL}", "") for line in report.points[:MOST_LINES]]
     moved = moved or ["nothing that has a name" if report.moved_share else "nothing"]
     colored = report.colors[:MOST_LINES] or ["nothing that is seen"]
     kept = []
@@ -130,7 +130,7 @@ def _columns(report: FaceReport, facts: Mapping[str, Any], n_faces: int) -> list
     if (judge := facts.get("judge")) is not None:
         kept.append(f"{judge['name']} {'does not see it: the guide was fooled' if judge['fooled'] else 'sees it too'}")
     blocks = (
-        (f"What moved (in % of {EYES})", moved),
+        (f"What moved (in % of {OUTER_CANTHAL})", moved),
         ("What was colored (CIELAB)", colored),
         ("What stayed, and how sure", kept),
     )
@@ -175,10 +175,10 @@ def _draw(
     _show(axes[4], "Color added", tint.clip(0, 1), note)
     if crop.landmarks is not None:
         for ax, color in ((axes[3], "white"), (axes[4], "black")):
-            for first, last in OUTLINES:
-                points = crop.landmarks[first:last]
-                closed = torch.cat([points, points[:1]]) if first >= 36 else points
-                ax.plot(*closed.T.numpy(), color=color, linewidth=0.8, alpha=0.5)
+            for outline in (*OPEN_OUTLINES, *CLOSED_OUTLINES):
+                line = crop.landmarks[outline]
+                line = torch.cat([line, line[:1]]) if outline in CLOSED_OUTLINES else line
+                ax.plot(*line.T.numpy(), color=color, linewidth=0.8, alpha=0.5)
 
 
 def _show(ax: Axes, title: str, picture: np.ndarray, note: str = "", **how: Any) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from flowedit.checks import require
 from flowedit.face.crop import Crop, extract
 from flowedit.face.detect import descriptor, landmarks
+from flowedit.face.landmarks import OUTER_CANTHAL
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
 from flowedit.photo import photo as images
@@ -73,7 +74,7 @@ def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
     """
     crops = []
     for crop in edited.crops():
-        eyes = crop.eye_distance
+        eyes = crop.outer_canthal_distance
         require(eyes is not None, "displacement must go with a detected face; got a whole picture")
         assert eyes is not None  # for the type checker
         crops.append((crop, eyes))
@@ -82,7 +83,7 @@ def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
         at = edited.at(strength)
         return max(100 * _largest_shift(at, crop) / eyes for crop, eyes in crops)
 
-    return Bound("displacement", limit, measure, " % of the distance between the eyes")
+    return Bound("displacement", limit, measure, f" % of {OUTER_CANTHAL}")
 
 
 def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:

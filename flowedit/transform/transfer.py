@@ -15,7 +15,7 @@ from torch import Tensor
 from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import choose
-from flowedit.face.landmarks import check_landmarks
+from flowedit.face.landmarks import INNER_LIPS, check_landmarks
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
@@ -26,7 +26,7 @@ from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform, Transform, crop_key, find_crops, map_leaves
 
-OUTER = slice(0, 60)  # landmarks that a map goes by: not the inner lips, which tell whether the mouth is open
+OUTER = slice(0, INNER_LIPS.start)  # landmarks that a map goes by: the inner lips tell whether the mouth is open
 STIFFNESS = (0.02, 0.1, 0.5, 2.5)  # of the map: the first follows all but noise; the next serve where it would tear
 LEAST_AREA = 0.2  # to which the map may squeeze a place
 
