@@ -8,6 +8,7 @@ import math
 import random
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def unpack(data: bytes) -> tuple[Head, Tensors]:
     """Split a genuine edit file into its head and its tensors."""
     length = int.from_bytes(data[:8], "little")
     table, body = json.loads(data[8 : 8 + length]), data[8 + length :]
-    head = json.loads(table.pop("__metadata__")["flowedit"])
+    head = json.loads(table.pop("__metadata__")["flowedit"].partition(" ")[2])  # behind the digest
     return head, {n: (e["dtype"], e["shape"], body[slice(*e["data_offsets"])]) for n, e in table.items()}
 
 
@@ -52,7 +53,7 @@ def pack(text: str, tensors: Tensors, table: dict[str, Any] | None = None) -> by
         body += values
     for name, (dtype, shape, values) in sorted(tensors.items()):
         digest.update(f"{name} torch.{SIZES[dtype][0]} {tuple(shape)}".encode() + values)
-    metadata = {"flowedit": text, "sha256": digest.hexdigest()}
+    metadata = {"flowedit": f"{digest.hexdigest()} {text}"}
     header = json.dumps({"__metadata__": metadata, **entries, **(table or {})}).encode()
     return len(header).to_bytes(8, "little") + header + body
 
@@ -151,11 +152,16 @@ def _protect(rng: random.Random, head: Head, tensors: Tensors) -> None:
     rng.choice(list(holders(head, "crop")))["protect"] = value
 
 
+@cache
+def _deflated(mib: int) -> bytes:
+    packer, block = zlib.compressobj(1), bytes(1 << 20)
+    return b"".join(packer.compress(block) for _ in range(mib)) + packer.flush()
+
+
 def _bomb(rng: random.Random, head: Head, tensors: Tensors) -> None:
     """Make a mask of about a megabyte that inflates to a gigabyte, or one that is not what its shape tells."""
     side = rng.choice((0, 1, 256, 20_000, 40_000, 2**40))
-    packer, block = zlib.compressobj(1), bytes(1 << 20)
-    packed = b"".join(packer.compress(block) for _ in range(rng.choice((1, 1536)))) + packer.flush()
+    packed = _deflated(rng.choice((1, 1536)))
     packed = packed[: len(packed) // rng.choice((1, 1, 2))]
     rng.choice(list(holders(head, "crop")))["hard_mask"] = [side, rng.choice((side, -1, 1))]
     tensors["0.hard_mask"] = ("U8", [len(packed)], packed)

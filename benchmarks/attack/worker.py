@@ -97,8 +97,8 @@ def attempt(case: str, rng: random.Random, scratch: Path, genuine: Path) -> Outc
     outcome.seconds, outcome.input = time.process_time() - start, " ".join(told)[:2000]
     status = Path("/proc/self/status").read_text()
     outcome.mib = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
-    if outcome.result in ("refused", "worked") and outcome.mib > MOST_MIB:
-        outcome.result, outcome.text = "memory", f"{outcome.mib:.0f} MiB"
+    if outcome.mib > MOST_MIB:
+        outcome.result, outcome.text = "memory", f"{outcome.mib:.0f} MiB; {outcome.text}"
     if outcome.result in ("refused", "worked") and outcome.seconds > MOST_SECONDS:
         outcome.result, outcome.text = "hang", f"ended after {outcome.seconds:.0f} s of processor time"
     return outcome
