@@ -143,7 +143,7 @@ def _one_line(verb: str, path: Path, option: str = "") -> Iterator[None]:
         reason = "no such file" if verb == "read" and kind is FileNotFoundError else error.strerror or error
         raise kind(f"{option}cannot {verb} {path}: {reason}") from error
     except ValueError as error:
-        if "null" not in str(error):
+        if "embedded null" not in str(error):
             raise
         raise OSError(f"{option}cannot {verb} {str(path)!r}: its name holds a null character") from error
 

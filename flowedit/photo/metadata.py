@@ -183,7 +183,7 @@ def _exif(image: Image.Image) -> tuple[int, bytes | None]:
 
 def _dpi(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
-    stated = image.format != "JPEG" or "jfif_density" in image.info or _RESOLUTION[0] in _editable(exif or b"")
+    stated = image.format != "JPEG" or image.info.get("jfif_unit") or _RESOLUTION[0] in _editable(exif or b"")
     if not stated:  # Pillow makes up 72
         return None
     with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
