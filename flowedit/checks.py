@@ -59,9 +59,14 @@ def name_or_function(default: str) -> Any:
     return field(default=default, metadata={"function": True})
 
 
+def is_bool(value: object) -> bool:
+    """Return whether a value is a bool, Python's or numpy's."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+
+
 def as_number(value: object) -> int | float | None:
     """Return any real number, a numpy or torch scalar too, as Python's own; None for anything else, bools too."""
-    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+    if is_bool(value):
         return None
     if isinstance(value, Tensor) or type(value).__module__ == "numpy":
         single = getattr(value, "ndim", 1) == 0 and not getattr(value, "is_complex", lambda: False)()
@@ -110,7 +115,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             if isinstance(value, str) and value in get_args(kind):
                 return value
         elif kind is bool:
-            if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's, by either name
+            if is_bool(value):
                 return bool(value)
             words.append("True or False")
         elif kind in (int, float):

@@ -91,6 +91,13 @@ def test_all_of_an_edit_comes_back(made, tmp_path):
     assert masks[0] is masks[1] is not None and masks[2] is None  # one in the file, one in memory
 
 
+def test_parts_keep_their_own_bound(tmp_path):
+    leaf = RICH.transforms[3]  # as on a gray photo, whose field has no tint of its own
+    gray = replace(RICH, transforms=(replace(leaf, field=RasterField(3, 5, max_tint=0.0)),))
+    again = flowedit.load(gray.save_edit(tmp_path / "gray.flowedit")).apply(picture())
+    assert torch.equal(again.render(), gray.render()) and not torch.equal(gray.render(), gray.render(0.0))
+
+
 def test_an_edit_gives_the_same_bytes_in_every_process(tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_file; test_file.SUM.save_edit(sys.argv[2])"
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "one.flowedit")]
@@ -177,6 +184,7 @@ def test_files_of_older_formats_are_read(tmp_path):
     head, tensors = open_up(RICH, tmp_path / "new.flowedit")
     for leaf in head["moves"]:
         leaf.pop("hard_mask_of")
+        leaf.pop("part_tint_limit")
     tensors["1.hard_mask"] = tensors["0.hard_mask"].clone()
     head.pop("config")
 

@@ -1,7 +1,9 @@
-"""The loop: same seed same bits, what Ctrl-C keeps, what a broken encoder says."""
+"""The loop: same seed same bits, what Ctrl-C and a callback keep, what a broken encoder says, terms of one's own."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +15,12 @@ from stand_in import TinyEncoder, picture
 import flowedit
 from flowedit.config import Config, RasterConfig, Weights
 from flowedit.field.hashgrid import _lattice_encoding
+from flowedit.fit.iterate import iterate
+from flowedit.fit.prepare import prepare
+from flowedit.fit.terms import TERMS
 from flowedit.kernels import available
 from flowedit.photo.photo import load
+from flowedit.transform.bounds import choose_strength
 
 QUICK = Config(align=False, steps=4, raster=RasterConfig(coord_size=4, color_size=4))
 
@@ -46,6 +52,122 @@ def test_ctrl_c_before_the_first_step_keeps_nothing(monkeypatch):
     monkeypatch.setattr("flowedit.fit.loop.iterate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
+
+
+def once(function):
+    """The same function, interrupted at its first call."""
+    calls = []
+
+    def interrupted(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return function(*arguments, **keywords)
+
+    return interrupted
+
+
+def test_ctrl_c_while_the_strength_is_chosen_keeps_the_finished_loop(monkeypatch):
+    whole = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
+    monkeypatch.setattr("flowedit.fit.loop.choose_strength", once(choose_strength))
+    edit = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
+    assert edit.stopped == "interrupted" and edit.history == whole.history
+    assert torch.equal(edit.render(), whole.render()) and edit.facts["gain"] == whole.facts["gain"]
+
+
+def test_ctrl_c_before_a_second_faces_first_step_keeps_the_first_face(monkeypatch):
+    task = prepare(picture(), "red", QUICK, TinyEncoder())
+    second = prepare(picture(), "red", QUICK, TinyEncoder()).faces[0]
+    monkeypatch.setattr("flowedit.fit.loop.prepare", lambda *_: replace(task, faces=(*task.faces, second)))
+    steps = []
+
+    def iterate_once(given, face, terms):
+        if face is second:
+            raise KeyboardInterrupt
+        return iterate(given, face, terms)
+
+    monkeypatch.setattr("flowedit.fit.loop.iterate", iterate_once)
+    edit = flowedit.optimize(picture(), "red", config=QUICK, callback=steps.append)
+    assert edit.stopped == "interrupted" and len(edit.transforms) == 1 and len(steps) == 4
+
+
+@pytest.mark.parametrize("no", [False, np.False_])
+def test_a_callback_ends_the_loop_and_the_best_is_kept(no):
+    steps = []
+
+    def callback(step):
+        steps.append(step)
+        return no if step.number == 2 else None
+
+    edit = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(), callback=callback)
+    assert edit.stopped == "callback" and [step.number for step in steps] == [0, 1, 2]
+    assert edit.history["total"] == [step.total for step in steps] and not torch.equal(edit.render(), edit.render(0.0))
+    whole = edit.edited.at(1.0).crop_image(edit.edited.crops()[0], 64)
+    torch.testing.assert_close(steps[-1].preview(), whole, rtol=0, atol=2e-3)  # the best, when all is done
+    assert steps[-1].preview(24).shape == (1, 3, 24, 24)
+    with pytest.raises(TypeError, match="callback must be a function; got 3"):
+        flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(), callback=3)
+
+
+def test_a_term_of_ones_own_is_weighed_and_logged():
+    config = replace(QUICK, steps=12, weights=Weights(shift=0.0))
+    free, held = (
+        flowedit.optimize(picture(), "left", config=config, encoder=TinyEncoder(), terms={"still": (still, weight)})
+        for weight in (0.0, 1e4)
+    )
+    assert largest_shift(held) < 0.2 * largest_shift(free)
+    parts = (getattr(config.weights, name) * np.array(held.history[name]) for name in TERMS if name != "text")
+    total = sum(parts) + np.array(held.history["text"]) + 1e4 * np.array(held.history["still"])
+    np.testing.assert_allclose(held.history["total"], total, rtol=1e-5)
+
+
+def still(state):
+    return state.offsets.coord.square().mean()
+
+
+def largest_shift(edit):
+    return float(edit.edited.offsets(edit.edited.crops()[0], 32).coord.abs().max())
+
+
+def test_a_constant_term_is_logged_and_changes_nothing():
+    without, beside = (
+        flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(), terms=terms)
+        for terms in (None, {"light": (lambda state: state.pixels.mean(), 2)})
+    )
+    assert torch.equal(without.render(), beside.render()) and len(set(beside.history["light"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("terms", "error", "words"),
+    [
+        ([still], TypeError, "terms must be name -> (function, weight); got [<function"),
+        ({"still": still}, TypeError, "terms must be name -> (function, weight); got 'still': <function"),
+        ({"still": ("still", 1)}, TypeError, "terms must be name -> (function, weight); got 'still': ('still', 1)"),
+        ({"still": (still, math.nan)}, ValueError, "the weight of term 'still' must be a number; got nan"),
+        ({"still": (still, "1")}, ValueError, "the weight of term 'still' must be a number; got '1'"),
+        ({"fold": (still, 1)}, ValueError, "a term must not be named as a built-in one is; got 'fold'"),
+        ({"still": (lambda state: 1.0, 1)}, TypeError, "term 'still' must return a tensor of one floating number; "),
+        ({"still": (lambda state: state.pixels, 1)}, TypeError, "term 'still' must return a tensor of one floating"),
+        (
+            {"still": (lambda state: still(state) / 0, 1)},
+            FloatingPointError,
+            "term 'still' must be finite; got nan at step 0",
+        ),
+    ],
+)
+def test_a_wrong_term_is_named(terms, error, words):
+    with pytest.raises(error) as caught:
+        flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(), terms=terms)
+    assert str(caught.value).startswith(words)
+
+
+def test_what_was_warned_of_is_kept():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        edit = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder(known=False))
+        again = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
+    assert edit.messages == tuple(str(each.message) for each in caught) and again.messages == ()
+    assert edit.messages[0].startswith("tiny does not know 'red' and may do anything; ")
 
 
 def test_a_term_that_is_not_finite_is_named_with_its_step():

@@ -74,7 +74,8 @@ def iterate(
         captured = Captured(evaluate, move)
         evaluate, move = captured.look, captured.move
     for number in range(config.most_steps):
-        face.start.field.set_progress(number / config.most_steps)
+        if not face.begun:
+            face.start.field.set_progress(number / config.most_steps)
         chosen = torch.randperm(config.augment.pool, generator=task.generator, device="cpu")[: config.views].to(device)
         values = dict(zip(objective.weights, evaluate(chosen, number).tolist(), strict=True))
         check_finite(values, number)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from flowedit._version import __version__
-from flowedit.checks import as_number, collect, describe, require, warn
+from flowedit.checks import as_number, collect, describe, is_bool, require, warn
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.iterate import Step, iterate
@@ -155,7 +155,8 @@ def fit(
                 since += 1
             bar.update()
             bar.set_postfix(text=f"{step.terms['text']:.3f}")
-            if callback is not None and callback(step) is False:
+            answer = None if callback is None else callback(step)
+            if is_bool(answer) and not answer:
                 stopped = "callback"
                 break
             done = step.number + 1

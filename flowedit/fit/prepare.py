@@ -44,11 +44,13 @@ class FaceTask:
         start: where the optimizer starts; its field and part colors are changed in place.
         pixels: (1, 3, S, S) the crop.
         weight: (1, 1, S, S) window and masks.
+        begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
     """
 
     start: FieldTransform
     pixels: Tensor
     weight: Tensor
+    begun: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,10 @@ def prepare_face(
     weight = transform_weight(transform, side).to(device)
     part_tint = None if transform.part_tint is None else transform.part_tint.to(device)
     return FaceTask(
-        replace(transform, field=transform.field.to(device), part_tint=part_tint), pixels.to(device), weight
+        replace(transform, field=transform.field.to(device), part_tint=part_tint),
+        pixels.to(device),
+        weight,
+        begun=start is not None,
     )
 
 

@@ -69,6 +69,7 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
         return {
             "strength": transform.strength,
             "field": transform.field.settings(),
+            "part_tint_limit": None if transform.part_tint is None else transform.part_tint.limit,
             "crop": transform.crop.state(),
             "hard_mask": None if hard is None else list(hard.shape),
             "hard_mask_of": shared,
@@ -154,6 +155,7 @@ class _Checker:
 
         tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
         if any(tint.values()):
+            require(0 <= _part_tint_limit(state) <= 1, "part_tint_limit must be in [0, 1]")
             n, side = len(PARTS), (tint["masks"] or (None, (0, 0)))[1][-1]
             shapes = {"amounts": (n, 3), "masks": (n, side, side), "paints": (n, 3, 3)}
             for name, shape in shapes.items():
@@ -215,7 +217,7 @@ class _Builder:
         tint = {name: tensors.pop(f"part_tint.{name}") for name in PART_TINT if f"part_tint.{name}" in tensors}
         part_tint = None
         if tint:
-            part_tint = PartTint(tint["masks"], tint["paints"], settings["max_tint"])
+            part_tint = PartTint(tint["masks"], tint["paints"], _part_tint_limit(state))
             part_tint.load_state_dict(tint)
         field = make_field(settings)
         wanted = {name: tuple(value.shape) for name, value in field.state_dict().items()}
@@ -256,6 +258,11 @@ def _number(table: Mapping[str, Any], name: str, most: float) -> float:
     require(good, f"{name} must be a number of at most {most:g}; got {describe(table.get(name))}")
     assert value is not None  # for the type checker
     return value
+
+
+def _part_tint_limit(state: Mapping[str, Any]) -> float:
+    """Return the bound of the parts' colors; older files have no other than the field's."""
+    return _number(state, "part_tint_limit", 1) if "part_tint_limit" in state else _field_settings(state)["max_tint"]
 
 
 def _field_settings(state: Mapping[str, Any]) -> dict[str, Any]:
