@@ -19,10 +19,10 @@ from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transfer import carry, resize
 from flowedit.transform.transforms import (
-    Composition,
     FieldTransform,
     Transform,
     check_cost,
+    compose,
     cost,
     inverse,
     leaves,
@@ -124,8 +124,7 @@ class Edit:
             FileExistsError: path is the photo's own file and overwrite is False.
             OSError, ValueError: it cannot be written there, or not in that format.
         """
-        edited = self.edited.at(strength, shape=shape, color=color)
-        note = self._note(strength, shape, color)
+        edited, note = self.edited.at(strength, shape=shape, color=color), self._note(strength, shape, color)
         how: dict[str, Any] = {"overwrite": overwrite, "note": note, "strip_location": strip_location}
         return images.save(path, edited.rgba, photo=edited.original, **how)
 
@@ -257,13 +256,8 @@ class Edit:
     def __matmul__(self, other: Edit) -> Edit:
         """Do `other` first, and then this on what it made; as one edit of the original, which is sampled once."""
         _check_edit(other)
-        stages: tuple[tuple[Transform, ...], ...] = ()
-        for edit in (other, self):
-            own = edit._own_transforms()
-            # A chain's own stages, so that (a @ b) @ c is a @ (b @ c) to the bit.
-            alone = own[0] if len(own) == 1 else None
-            stages += alone.stages if isinstance(alone, Composition) and alone.strength == 1 else (own,)
-        return other._combined(self, (Composition(stages),), "two edits in turn, at their own strengths")
+        both = compose(other._own_transforms(), self._own_transforms())
+        return other._combined(self, (both,), "two edits in turn, at their own strengths")
 
     def __invert__(self) -> Edit:
         """Undo this edit, as it is at its own strength: `(~edit).apply("edited.png").save("original.png")`.
@@ -290,11 +284,11 @@ class Edit:
             ValueError: no such part, no face, or an edit of another part alone.
         """
 
-        def change(layer: FieldTransform) -> FieldTransform:
-            same = layer.region in (None, region)
-            require(same, f"only must name the one part that the edit changes, {layer.region}; got {region!r}")
-            mask = mask_regions(region, layer.protect, layer.crop.landmarks)
-            return replace(layer, mask=mask, region=region)
+        def change(leaf: FieldTransform) -> FieldTransform:
+            same = leaf.region in (None, region)
+            require(same, f"only must name the one part that the edit changes, {leaf.region}; got {region!r}")
+            mask = mask_regions(region, leaf.protect, leaf.crop.landmarks)
+            return replace(leaf, mask=mask, region=region)
 
         return replace(self, transforms=map_leaves(self.transforms, change), facts=self.facts.unmeasured())
 
@@ -305,9 +299,9 @@ class Edit:
             ValueError: no such part, or no face.
         """
 
-        def change(layer: FieldTransform) -> FieldTransform:
-            protect = tuple(dict.fromkeys((*layer.protect, *regions)))
-            return replace(layer, mask=mask_regions(layer.region, protect, layer.crop.landmarks), protect=protect)
+        def change(leaf: FieldTransform) -> FieldTransform:
+            protect = tuple(dict.fromkeys((*leaf.protect, *regions)))
+            return replace(leaf, mask=mask_regions(leaf.region, protect, leaf.crop.landmarks), protect=protect)
 
         return replace(self, transforms=map_leaves(self.transforms, change), facts=self.facts.unmeasured())
 
@@ -362,7 +356,7 @@ class Edit:
         return self.facts.photo_sha256 if self.photo is None or self.facts.in_place else self.photo.sha256
 
     def _own_transforms(self) -> tuple[Transform, ...]:
-        """The moves with the edit's strength in their own."""
+        """The transforms with the edit's strength in their own."""
         return scaled(self.transforms, self.strength)
 
     def _derived(self, edits: Sequence[Edit]) -> Provenance:

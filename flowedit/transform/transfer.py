@@ -1,4 +1,4 @@
-"""A layer on one face -> the same on another: the field carried from landmark to landmark."""
+"""A transform on one face -> the same on another: the field carried from landmark to landmark."""
 
 from __future__ import annotations
 
@@ -77,22 +77,22 @@ def resize(transforms: Sequence[Transform], size: Sequence[int] | None, photo: P
 
 
 def carry_transform(
-    layer: FieldTransform, photo: Photo, crop: Crop, by: Literal["landmarks", "frame"]
+    leaf: FieldTransform, photo: Photo, crop: Crop, by: Literal["landmarks", "frame"]
 ) -> FieldTransform:
-    """Put a layer on another photo's face.
+    """Put a transform on another photo's face.
 
     The colors of lips, skin, cheeks, brows and irises go to those of the other face; region and protected parts are
     drawn anew there.
 
     Args:
-        layer: on its own photo.
+        leaf: on its own photo.
         photo: the other.
         crop: where the face is there.
         by: "landmarks" bends the field so that what it does at a landmark it does at the other face's; "frame" puts
             it in the same place of the crop. Without landmarks on both sides it is the frame.
     """
-    field, part_tint = layer.field, layer.part_tint
-    here, there = layer.crop.landmarks, crop.landmarks
+    field, part_tint = leaf.field, leaf.part_tint
+    here, there = leaf.crop.landmarks, crop.landmarks
     if here is not None and there is not None:
         if by == "landmarks":
             field = carry_field(field, here, there)
@@ -102,22 +102,22 @@ def carry_transform(
             with torch.no_grad():
                 part_tint.amounts.copy_(amounts)
     return replace(
-        layer,
+        leaf,
         field=field,
         part_tint=part_tint,
         crop=crop,
-        mask=mask_regions(layer.region, layer.protect, there),
-        hard_mask=_carry_mask(layer, crop, photo),
+        mask=mask_regions(leaf.region, leaf.protect, there),
+        hard_mask=_carry_mask(leaf, crop, photo),
     )
 
 
-def scale_transform(layer: FieldTransform, scale: float, photo: Photo) -> FieldTransform:
-    """Put a layer on the same picture, `scale` times as large: `photo`."""
-    hard = layer.hard_mask
+def scale_transform(leaf: FieldTransform, scale: float, photo: Photo) -> FieldTransform:
+    """Put a transform on the same picture, `scale` times as large: `photo`."""
+    hard = leaf.hard_mask
     if hard is not None:
         size = (photo.height, photo.width)
         hard = F.interpolate(torch.from_numpy(hard)[None, None], size, mode="bilinear")[0, 0].clamp(0, 1).numpy()
-    return replace(layer, crop=replace(layer.crop, matrix=layer.crop.matrix * scale), hard_mask=hard)
+    return replace(leaf, crop=replace(leaf.crop, matrix=leaf.crop.matrix * scale), hard_mask=hard)
 
 
 @torch.no_grad()
@@ -190,12 +190,12 @@ def _plate(points: Tensor, centre: Tensor) -> Tensor:
     return 0.5 * square * square.clamp_min(1e-12).log()
 
 
-def _carry_mask(layer: FieldTransform, crop: Crop, photo: Photo) -> np.ndarray | None:
+def _carry_mask(leaf: FieldTransform, crop: Crop, photo: Photo) -> np.ndarray | None:
     """Carry a mask over one photo through both crops to another photo."""
-    if layer.hard_mask is None:
+    if leaf.hard_mask is None:
         return None
-    mask = images.load(np.repeat(layer.hard_mask[:, :, None], 3, axis=2))
-    over_crop = extract(mask, layer.crop, MASK_PX)[:, :1]
+    mask = images.load(np.repeat(leaf.hard_mask[:, :, None], 3, axis=2))
+    over_crop = extract(mask, leaf.crop, MASK_PX)[:, :1]
     rows, columns = torch.meshgrid(torch.arange(photo.height) + 0.5, torch.arange(photo.width) + 0.5, indexing="ij")
     points = crop.to_crop(torch.stack([columns, rows], -1)).float()[None]
     carried = F.grid_sample(over_crop, points, align_corners=False)[0, 0]

@@ -154,6 +154,16 @@ def scaled(transforms: Sequence[Transform], factor: float) -> tuple[Transform, .
     return tuple(replace(transform, strength=factor * transform.strength) for transform in transforms)
 
 
+def compose(first: Sequence[Transform], second: Sequence[Transform]) -> Composition:
+    """Return what does `first`, whose offsets add, and then `second`; compositions are joined by their stages."""
+    stages: tuple[tuple[Transform, ...], ...] = ()
+    for transforms in (tuple(first), tuple(second)):
+        # A composition's own stages, so that (a @ b) @ c is a @ (b @ c) to the bit.
+        alone = transforms[0] if len(transforms) == 1 else None
+        stages += alone.stages if isinstance(alone, Composition) and alone.strength == 1 else (transforms,)
+    return Composition(stages)
+
+
 def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
     """Return what gives the original back from what transforms have made, which add; of a composition, by stages."""
     alone = transforms[0] if len(transforms) == 1 and transforms[0].strength == 1 else None
