@@ -1,4 +1,4 @@
-"""Animations: frames, palette, loop, color profile and record."""
+"""Animations, strips and plots: frames, palette, loop, color profile and record."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageSequence
 
+from flowedit.face.crop import whole_crop
+from flowedit.field.raster import RasterField
 from flowedit.photo.animation import ANIMATIONS, save_animation
 from flowedit.photo.metadata import Metadata, to_srgb
-from flowedit.photo.photo import read_note
+from flowedit.photo.photo import Photo, load, read_note
+from flowedit.report.figure import plot
+from flowedit.report.strips import save_strip
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import FieldTransform
 
 RGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -28,7 +34,7 @@ def pictures(n=5, side=64):
     still += np.random.default_rng(0).integers(0, 9, still.shape, dtype=np.uint8)
     moving = [still.copy() for _ in range(n)]
     for k, picture in enumerate(moving):
-        picture[: side // 2] = 40 * k
+        picture[: side // 2] = np.roll(still[: side // 2] + np.uint8(20 * k), 7 * k, 1)
     return moving
 
 
@@ -53,6 +59,27 @@ def test_frames_come_back_in_order(tmp_path, suffix):
 def test_what_is_still_does_not_flicker_in_a_gif(tmp_path):
     back = frames_of(save_animation(tmp_path / "a.gif", pictures(), 16, Metadata()))
     assert all(np.array_equal(frame[32:], back[0][32:]) for frame in back)
+
+
+def red_photo(profile):
+    """A red photo and an edit of it that moves nothing."""
+    photo = Photo(np.full((64, 64, 3), (200, 40, 40), np.uint8), metadata=Metadata(icc=profile))
+    return EditedPhoto(photo, (FieldTransform(RasterField(4, 4), whole_crop(photo)),), 1.0)
+
+
+def test_a_strip_keeps_profile_and_record(tmp_path):
+    profile = swapped_profile()
+    save_strip(red_photo(profile), tmp_path / "a.png", (0.0,), note={"prompt": "smile"})
+    assert load(tmp_path / "a.png").metadata.icc == profile and read_note(tmp_path / "a.png") == {"prompt": "smile"}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_plot_shows_colors_as_their_profile_means_them(tmp_path, suffix):
+    path = plot(red_photo(swapped_profile()), tmp_path / f"a{suffix}", {"smile": 1.0}, "asked", {}, {"prompt": "smile"})
+    color = load(path).pixels.reshape(-1, 3).astype(int)
+    green, red = color[:, 1] > color[:, 0] + 50, color[:, 0] > color[:, 1] + 100
+    assert green.sum() > 100_000 and red.sum() < 10_000  # of the bar beside the map
+    assert read_note(path) == {"prompt": "smile"}
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng"])
