@@ -63,9 +63,17 @@ def test_what_is_allowed(settings):
     assert all(getattr(config, name) == value for name, value in settings.items())
 
 
-def test_a_region_needs_a_face():
-    with pytest.raises(ValueError, match="region must go with align=True"):
-        Config(region="mouth", align=False)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"region": "mouth", "align": False}, "region must go with align=True"),
+        ({"protect": ("eyes",), "align": False}, "protect must go with align=True"),
+        ({"protect": ("eyez",)}, "protect must be of mouth, eyes, .* or a picture's file; got 'eyez'"),
+    ],
+)
+def test_a_part_must_be_of_a_face(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**settings)
 
 
 @pytest.mark.parametrize("kind", [Config, Weights, RasterConfig, HashConfig, Optimizer, Augment])
