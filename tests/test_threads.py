@@ -66,6 +66,17 @@ def test_blocks_may_be_nested_and_overlap(monkeypatch):
     assert numbers == [1, 4] and torch.get_num_threads() == 4
 
 
+def test_an_exact_number_holds_until_its_block_ends(monkeypatch):
+    monkeypatch.setattr(threads, "count_idle_cores", lambda: 4)
+    with spare_busy_cores(2):
+        with spare_busy_cores(1), spare_busy_cores():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with spare_busy_cores():
+            assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 4
+
+
 def test_running_threads_of_others_are_counted(monkeypatch, tmp_path):
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 8)
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)

@@ -41,11 +41,14 @@ def spare_busy_cores(exactly: int | None = None) -> Iterator[None]:
         exactly: compute on so many, whatever the load: a sum of other parts may round to other bits.
     """
     global _blocks, _most
-    if exactly is None and ("OMP_NUM_THREADS" in os.environ or getattr(_local, "inside", False)):
+    inside = getattr(_local, "inside", False)
+    if exactly is None and (inside or "OMP_NUM_THREADS" in os.environ):
         yield
         return
     with _lock:
-        number = _most = max(torch.get_num_threads(), _most if _blocks else 1)
+        number = torch.get_num_threads()
+        if not inside:
+            number = _most = max(number, _most if _blocks else 1)
         _blocks += 1
     _local.inside = True
     try:
@@ -53,7 +56,7 @@ def spare_busy_cores(exactly: int | None = None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(number)
-        _local.inside = False
+        _local.inside = inside
         with _lock:
             _blocks -= 1
 
