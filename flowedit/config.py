@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from flowedit.checks import check_fields, name_or_function, number, require
+from flowedit.checks import check_fields, describe, name_or_function, number, require
 from flowedit.face.regions import REGIONS
 from flowedit.field.make import FIELDS
 from flowedit.guide.targets import TARGETS
@@ -301,7 +301,9 @@ def _to_plain(value: Any) -> Any:
 def _replaced(group: G, settings: Mapping[str, Any], prefix: str) -> G:
     """Return a group of settings with some in place of its own; names in errors begin with `prefix`."""
     require(
-        isinstance(settings, Mapping), f"{prefix.rstrip('.') or 'config'} must be a table; got {settings!r}", TypeError
+        isinstance(settings, Mapping),
+        f"{prefix.rstrip('.') or 'config'} must be a table; got {describe(settings)}",
+        TypeError,
     )
     names = [each.name for each in fields(group)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
