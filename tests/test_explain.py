@@ -377,3 +377,12 @@ def test_what_the_tint_changes_is_told_in_cielab():
     assert all(region["lab"][1] > 3 for region in told["regions"].values())
     assert any(line.startswith("lips redder by") for line in told["colors"])
     assert 0.5 < told["changed_share"] <= 1 and face(make_edit())["changed_share"] == 0
+
+
+@pytest.mark.parametrize("squeeze", [(0.0, 0.0), (1.0, 0.0), (1e-20, 1.0)], ids=["point", "level", "upright"])
+def test_landmarks_without_an_area_are_explained_too(squeeze):
+    crop = Crop(make_crop().matrix, make_landmarks() * torch.tensor(squeeze))
+    told = face(make_edit(smile, lambda x, y: (0.1, 0, 0), crop=crop))
+    json.dumps(told, allow_nan=False)
+    if squeeze == (0.0, 0.0):
+        assert told["movement"]["largest_percent_of_eye_distance"] is None and told["eye_distance_px"] == 0

@@ -153,6 +153,8 @@ def skin_likeness(image: Tensor, landmarks: Tensor) -> Tensor:
     (left, right), (mouth_left, mouth_right) = OUTER_CANTHI, MOUTH_CORNERS
     triangle = landmarks[[left, right, mouth_right, LOWER_LIP[1], mouth_left]]
     inside = outline_distance(pixel_centers(PARTS_PX, dtype=torch.float64), triangle, True) < 0
+    if not inside.any():  # a face from the side, or landmarks on a line
+        return torch.ones_like(image[0])
     light = image.mean(0, keepdim=True)
     medium = (light[0, inside].median() / MEDIUM).clamp(0.4, 1)  # dark skin is nearer to dark hair
     features = torch.cat([(image - light) / CHROMA, light / (LIGHT * medium)])

@@ -55,6 +55,8 @@ def describe_points(moved: Tensor, crop: Crop) -> list[str]:
     """
     assert crop.landmarks is not None and crop.outer_canthal_distance is not None  # an aligned face has them
     landmarks, eyes = crop.landmarks.float(), crop.outer_canthal_distance * crop.side_px / 2
+    if eyes == 0:  # nothing to measure by
+        return []
     shift = _follow(moved.float(), landmarks, crop.side_px)
     told = []
     for name, indices in POINTS.items():
