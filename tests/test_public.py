@@ -30,8 +30,20 @@ MAY_IMPORT["transform"] = {"face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["report"] = {"transform", "face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["provenance"] = {"checks", "config"}
 MAY_IMPORT["edit"] = {"provenance", "isolation", "report", "transform", "face", "photo", "config", "checks", "_version"}
-MAY_IMPORT["fit"] = {"isolation", "edit", "guide", "config", "transform", "face", "field", "photo", "kernels", "checks"}
-MAY_IMPORT["fit"] |= {"provenance", "isolation", "_version"}
+MAY_IMPORT["task"] = {
+    "isolation",
+    "edit",
+    "guide",
+    "config",
+    "transform",
+    "face",
+    "field",
+    "photo",
+    "kernels",
+    "checks",
+}
+MAY_IMPORT["task"] |= {"provenance", "_version"}
+MAY_IMPORT["fit"] = MAY_IMPORT["task"] | {"task"}
 MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "_version"}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}

@@ -37,9 +37,9 @@ class RemakeCommand(Verb):
         """Optimize with the file's prompts, settings, encoder and number of threads; warn of what is not the same."""
         import torch
 
-        from flowedit.fit.prepare import resolve_encoder
-        from flowedit.fit.threads import spare_busy_cores
         from flowedit.photo.photo import load
+        from flowedit.task.prepare import resolve_encoder
+        from flowedit.task.threads import spare_busy_cores
 
         original = flowedit.load(self.edit)
         facts, config = original.facts, original.config
