@@ -43,8 +43,9 @@ MAY_IMPORT["task"] = {
     "checks",
 }
 MAY_IMPORT["task"] |= {"provenance", "_version"}
-MAY_IMPORT["fit"] = MAY_IMPORT["task"] | {"task"}
-MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "_version"}  # __init__.py, the promise
+MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
+MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
+MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "_version"}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}
 
@@ -113,7 +114,18 @@ def test_the_import_table_has_no_circle():
 
 def test_all_is_the_whole_promise():
     assert set(flowedit.__all__) == {
-        *("Config", "Edit", "Offsets", "__version__", "load", "optimize", "variants", "warp")
+        *(
+            "Config",
+            "Edit",
+            "Offsets",
+            "__version__",
+            "load",
+            "load_predictor",
+            "optimize",
+            "predict",
+            "variants",
+            "warp",
+        )
     }
     for name in flowedit.__all__:
         assert getattr(flowedit, name) is getattr(flowedit, name)

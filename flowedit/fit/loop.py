@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,11 @@ from flowedit.fit.terms import TERMS, Likeness, Term, flatten
 from flowedit.guide.encoder import Encoder
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
+from flowedit.predict.network import Predictor
+from flowedit.predict.one_pass import predict_start
+from flowedit.predict.weights import Trained
 from flowedit.task.finish import Fit, effect_bounds, finish
-from flowedit.task.prepare import FaceTask, Task, prepare, resolve_encoder
+from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import bound_identity
 from flowedit.transform.render import EditedPhoto
@@ -36,7 +40,7 @@ def optimize(
     config: Config | None = None,
     encoder: Encoder | str | None = None,
     judge: Encoder | str | None = None,
-    start: Edit | None = None,
+    start: Edit | Literal["predict"] | Trained | Predictor | None = None,
     terms: Mapping[str, tuple[Term, float]] | None = None,
     unlike: Sequence[Edit] = (),
     callback: Callable[[Step], object] | None = None,
@@ -52,7 +56,8 @@ def optimize(
         encoder: guides the edit: name (see `load_encoder`) or object; None is the shipped faceclip.
         judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
             sees next to nothing of it, a warning says that the guide was fooled.
-        start: an edit to start from, of this photo or carried to it; None starts from nothing.
+        start: an edit to start from, of this photo or carried to it; "predict", or a predictor (`load_predictor`),
+            starts from what is predicted; None starts from nothing.
         terms: further terms of the objective by name, each a function of `FitState` and its weight: they are logged,
             weighed and kept in the history like the built-in ones.
         unlike: edits of this photo that the new one shall differ from; `variants` makes several in a row.
@@ -74,7 +79,13 @@ def optimize(
     require(callback is None or callable(callback), f"callback must be a function; got {describe(callback)}", TypeError)
     begun = time.perf_counter()
     with collect() as messages:
-        task = prepare(image, prompt, config, encoder, start)
+        known: dict[str, Any] = {}
+        if isinstance(start, (str, Trained, Predictor)):
+            require(not isinstance(start, str) or start == "predict", describe_start(start), TypeError)
+            task = prepare(image, prompt, config, encoder)
+            task, known = predict_start(task, None if isinstance(start, str) else start)
+        else:
+            task = prepare(image, prompt, config, encoder, start)
         second = None if judge is None else resolve_encoder(judge, task.config)
         for each in unlike:
             same = isinstance(each, Edit) and each.origin == task.photo.sha256
@@ -90,8 +101,8 @@ def optimize(
             if fits[-1].stopped in ("interrupted", "callback"):  # the faces not reached stay as they are
                 break
         steps = sum(len(each.history["text"]) for each in fits)
-        calls = steps * task.config.views + task.config.augment.pool * len(fits)
-        edit = finish(task, fits, judge=second, facts={"steps": steps, "encoder_calls": calls})
+        calls = known.get("encoder_calls", 0) + steps * task.config.views + task.config.augment.pool * len(fits)
+        edit = finish(task, fits, judge=second, facts={**known, "steps": steps, "encoder_calls": calls})
     seconds = round(time.perf_counter() - begun, 2)
     return replace(edit, messages=tuple(messages), facts=replace(edit.facts, seconds=seconds))
 

@@ -88,9 +88,7 @@ def prepare(
     """Check everything, find the faces, and make what the optimizer starts from; see `optimize`."""
     config = config or Config()
     require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
-    require(
-        start is None or isinstance(start, Edit), f"start must be an edit or None; got {describe(start)}", TypeError
-    )
+    require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
     prompts = check_prompts(prompt)
     photo = images.load(image)
     hard_mask = _read_masks(config, photo)
@@ -103,6 +101,11 @@ def prepare(
     faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
     colored = _check_color(guide, prompts, faces)
     return Task(photo, faces, prompts, guide, config, settings, generator, colored)
+
+
+def describe_start(start: object) -> str:
+    """Return the error of a value that no edit can start from."""
+    return f'start must be an edit, "predict", a predictor or None; got {describe(start)}'
 
 
 def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -> Task:
