@@ -31,7 +31,7 @@ def main() -> None:
         faces.prepare(options.data, prepared)
     training = Training(**{each.name: getattr(options, each.name) for each in fields(Training)})
     predictor, guide = train(prepared, options.out, training, options.encoder)
-    save_predictor(predictor, options.weights, guide)
+    save_predictor(predictor, options.weights, guide=guide.name, guide_sha256=getattr(guide, "digest", None))
 
 
 if __name__ == "__main__":

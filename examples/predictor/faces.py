@@ -25,7 +25,7 @@ from examples.faceclip.prepare import held_out, studio_faces
 from flowedit.config import Weights
 from flowedit.face.parts import part_masks
 from flowedit.fit.terms import movement_price, tint_price
-from flowedit.predict.network import CROP_PX
+from flowedit.predict.inputs import CROP_PX
 
 GRID = 88  # points along a side that the loop prices a raster field of 64 control points on
 OFTEN = {"london": 12.0, "3dsk": 6.0, "composite": 6.0, "portraits_192": 2.0, "expressions_192": 4.0}  # else once

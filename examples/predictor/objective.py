@@ -12,12 +12,13 @@ from flowedit.config import Augment, Config
 from flowedit.face.parts import mix_paints
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
-from flowedit.fit.prepare import is_gray, light_of
 from flowedit.fit.terms import evenness
-from flowedit.fit.views import Views
 from flowedit.guide.encoder import Encoder
 from flowedit.kernels import REGULARIZERS, Interpolation, fused_step, render_views, upsample
-from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, CROP_PX, PARTS, Prediction, target_change
+from flowedit.predict.inputs import CROP_PX, target_change
+from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, PARTS, Prediction
+from flowedit.task.prepare import is_gray, light_of
+from flowedit.task.views import Views
 
 from .faces import GRID
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets
 from flowedit.field.warp import integrate
-from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
-from flowedit.fit.views import Views, soften
 from flowedit.guide.targets import make_targets
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
+from flowedit.task.prepare import FaceTask, Task
+from flowedit.task.views import Views, soften
 
 
 class Objective:

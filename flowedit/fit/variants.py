@@ -10,16 +10,17 @@ import torch
 from flowedit.checks import require
 from flowedit.config import Config
 from flowedit.edit import Edit
-from flowedit.fit.judge import measure_similarity
-from flowedit.fit.loop import bound_effect, optimize
-from flowedit.fit.prepare import resolve_encoder
+from flowedit.fit.loop import optimize
 from flowedit.fit.terms import flatten
-from flowedit.fit.threads import steady
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
+from flowedit.task.finish import bound_effect
+from flowedit.task.judge import measure_similarity
+from flowedit.task.prepare import resolve_encoder
+from flowedit.task.threads import steady
 from flowedit.transform.bounds import Bound, choose_strength
 
 LEAST_SHARE = 0.5  # of what the first gains: a variant that does less is tried anew

@@ -204,6 +204,8 @@ class Predictor(nn.Module):
         ValueError: mixing is unknown.
     """
 
+    places: Tensor
+
     def __init__(
         self,
         embed_dim: int = 128,
