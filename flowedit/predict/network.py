@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Mlp
-from timm.models.maxxvit import grid_partition, grid_reverse, window_partition, window_reverse
 from torch import Tensor, nn
 
 from flowedit.checks import require
@@ -55,12 +54,16 @@ class MultiAxisAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to the same shape; H and W are multiples of WINDOW."""
-        side = [x.shape[1], x.shape[2]]
+        b, h, w, c = x.shape
+        p, c = WINDOW, c // 2
         within, across = self.qkv(x).chunk(2, dim=-1)  # each has the queries, keys and values of its own heads
-        window = [WINDOW, WINDOW]
-        within = window_reverse(self._attend(window_partition(within, window)), window, side)
-        across = grid_reverse(self._attend(grid_partition(across, window)), window, side)
-        return self.out(torch.cat([within, across], dim=-1))
+        within = within.reshape(b, h // p, p, w // p, p, 3 * c).permute(0, 1, 3, 2, 4, 5)  # its last two: in a block
+        across = across.reshape(b, p, h // p, p, w // p, 3 * c).permute(0, 2, 4, 1, 3, 5)  # its last two: the blocks
+        blocks, grids = (
+            self._attend(each.reshape(-1, p, p, 3 * c)).reshape(b, h // p, w // p, p, p, c) for each in (within, across)
+        )
+        blocks, grids = blocks.permute(0, 1, 3, 2, 4, 5), grids.permute(0, 3, 1, 4, 2, 5)
+        return self.out(torch.cat([blocks.reshape(b, h, w, c), grids.reshape(b, h, w, c)], dim=-1))
 
     def _attend(self, blocks: Tensor) -> Tensor:
         """Map (N, P, P, 3 C) to (N, P, P, C), by all places of a block."""
@@ -103,7 +106,9 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = (nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.mixing = mixing(width, width // 16 // 2 * 2 or 2)
-        self.mlp = Mlp(width, 3 * width)
+        self.mlp = nn.Sequential(
+            OrderedDict(fc1=nn.Linear(width, 3 * width), act=nn.GELU(), fc2=nn.Linear(3 * width, width))
+        )
         self.modulation = nn.Linear(condition, 4 * width)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
