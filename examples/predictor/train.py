@@ -21,7 +21,7 @@ from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, PARTS, Prediction, 
 
 from . import losses
 from .faces import Faces
-from .objective import CONFIG, Batch, Outcome, bound_fields, evaluate, make_batch
+from .objective import CONFIG, SIZES, Batch, Outcome, bound_fields, evaluate, make_batch
 from .prompts import Prompts
 
 
@@ -50,8 +50,8 @@ class Training:
     lessons: int = 250
     batch: int = 16
     several: int = 4
-    rate: float = 1e-3
-    distillation: float = 0.05
+    rate: float = 8e-4
+    distillation: float = 0.01
     triplets: float = 0.02
     likeness: float = 0.02
     mixing: str = "multi_axis"
@@ -227,7 +227,8 @@ class Trainer:
             prediction = self.network(batch.images, batch.changes)
             fields = bound_fields(batch, prediction)
             self.mean = losses.running_mean(self.mean, found)
-            terms = {"imitation": losses.imitation(fields, found)}
+            parts = zip(fields.split(SIZES, dim=1), found.split(SIZES, dim=1), strict=True)
+            terms = {"imitation": torch.stack([losses.imitation(*part) for part in parts]).mean()}
             if training.triplets:
                 wrong = fields.roll(2, 0)
                 terms["triplets"] = losses.diverse_triplets(fields, found, wrong, self.mean)
