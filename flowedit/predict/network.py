@@ -17,7 +17,7 @@ from flowedit.predict.inputs import CROP_PX
 COORD_SIZE, COLOR_SIZE, PARTS = 16, 64, 5  # control points along a side for each lattice, and the face's parts
 WINDOW = 8  # tokens along a side of a block, and blocks along a side of the grid
 TEXT_TOKENS = 8
-SCALE = 0.1  # field units for an output of 1: about the size of a control point that moves something
+SCALE = 0.02  # field units for an output of 1: a step of Adam moves a head of many inputs far, and noise is dear
 GAIN = 8.0  # brings changes, of length 0.1 to 1 in many dimensions, to about 1 a dimension
 
 
