@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class CountingEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.name, self.size = encoder, encoder.name, encoder.size
+        self.digest = getattr(encoder, "digest", None)
         self.text, self.knows = encoder.text, encoder.knows
         self.calls = self.images = 0
 
@@ -180,6 +182,7 @@ def run(
     config: Config,
     encoder: Encoder,
     sheet: Path | None = None,
+    find: Callable[..., Edit] | None = None,
 ) -> dict[str, Any]:
     """Edit and measure; return rows of the table, and every edit's numbers.
 
@@ -190,7 +193,9 @@ def run(
         config: the same for every edit.
         encoder: loaded once.
         sheet: where to draw contact sheets.
+        find: makes an edit of a photo and a prompt, by config= and encoder=; None is `optimize`.
     """
+    find = find or partial(flowedit.optimize, progress=False)
     require(
         len(population) >= LEAST_PEOPLE,
         f"FOLDER must hold {LEAST_PEOPLE} portraits or more, whose spread is the unit; got {len(population)}",
@@ -204,7 +209,7 @@ def run(
         for portrait in portraits:
             counter.calls = counter.images = 0
             with Timer() as timer:
-                edit = flowedit.optimize(portrait.path, prompt, config=config, encoder=counter, progress=False)
+                edit = find(portrait.path, prompt, config=config, encoder=counter)
             numbers, picture = compare(portrait, edit, sd)
             cost = {"encoder_calls": counter.calls, "encoder_images": counter.images, "seconds": timer.seconds}
             own.append({"photo": portrait.path.name, "prompt": prompt, **numbers, **cost})
@@ -220,10 +225,22 @@ def run(
     return {"rows": rows, "population_sd": sd, "population": len(population), "edits": records}
 
 
-def shared_options(name: str, about: str | None, prompts: Sequence[str], limit: int | None) -> argparse.ArgumentParser:
-    """Make a parser of what every benchmark of edits is asked: portraits, prompts and encoder."""
+def shared_options(
+    name: str, about: str | None, prompts: Sequence[str], limit: int | None, folder: str | None = None
+) -> argparse.ArgumentParser:
+    """Make a parser of what every benchmark of edits is asked: portraits, prompts and encoder.
+
+    Args:
+        name: of the benchmark.
+        about: its help.
+        prompts: default.
+        limit: default.
+        folder: "?" where it does something without one.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
-    parser.add_argument("folder", type=Path, help="portraits; NAME_smiling beside NAME_neutral gives the truth")
+    parser.add_argument(
+        "folder", type=Path, nargs=folder, help="portraits; NAME_smiling beside NAME_neutral gives the truth"
+    )
     parser.add_argument("--prompts", nargs="+", default=list(prompts))
     parser.add_argument("--match", default="", help="text that a file's name must contain, such as neutral")
     parser.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
@@ -251,10 +268,30 @@ def faces_of(options: argparse.Namespace) -> tuple[dict[Path, Face], list[Path]]
     return population, [path for path in options.paths if path in population][: options.limit]
 
 
+def find_by(options: argparse.Namespace) -> Callable[..., Edit]:
+    """Return what makes the edits: `optimize`, from nothing or from a prediction, or `predict`.
+
+    Raises:
+        OSError, ValueError, RuntimeError: as `load_predictor`, or options that do not go together.
+    """
+    together = options.method == "optimize" or options.start is None
+    require(together, "--start must go with --method optimize; got --method predict")
+    if options.method == "optimize" and options.start is None:
+        require(options.predictor is None, "--predictor must go with --method predict or --start predict; got neither")
+        return partial(flowedit.optimize, progress=False)
+    predictor = flowedit.load_predictor(options.predictor)
+    if options.method == "predict":
+        return partial(flowedit.predict, predictor=predictor)
+    return partial(flowedit.optimize, start=predictor, progress=False)
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = shared_options("edit", __doc__, [*judge.GEOMETRY, *judge.COLORS], None)
     parser.add_argument("--field", choices=("raster", "hash"))
     parser.add_argument("--diffeomorphic", action="store_true")
+    parser.add_argument("--method", choices=("optimize", "predict"), default="optimize")
+    parser.add_argument("--start", choices=("predict",), help="optimize from what is predicted")
+    parser.add_argument("--predictor", help="file or folder of a trained network; default: the shipped one")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other fields of Config")
     parser.add_argument("--sheet", type=Path, help="PNG for contact sheets, 8 faces on each")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
@@ -265,7 +302,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.config = make_config(
             [*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])], options.config
         )
-    except (OSError, ValueError) as error:
+        options.find = find_by(options)
+    except (OSError, ValueError, RuntimeError) as error:
         parser.error(str(error))
     return options
 
@@ -275,8 +313,14 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder | None = None)
     about = environment()
     encoder = encoder or resolve_encoder(options.encoder, options.config)
     population, paths = faces_of(options)
-    report = run(population, paths, options.prompts, options.config, encoder, options.sheet)
-    setup = {"encoder": encoder.name, "people": options.people, "match": options.match}
+    report = run(population, paths, options.prompts, options.config, encoder, options.sheet, options.find)
+    setup = {
+        "encoder": encoder.name,
+        "method": options.method,
+        "start": options.start,
+        "people": options.people,
+        "match": options.match,
+    }
     print(f"{len(paths)} portraits ({options.people}), units from {len(population)}; field {options.config.field}")
     print(format_table(report["rows"]))
     alone = mean(row["identity_alone_kept"] for row in report["rows"])

@@ -1,4 +1,4 @@
-"""The identity budget: bisection against a stand-in for dlib whose distance is known."""
+"""The identity budget: the search against a stand-in for dlib whose distance is known."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_held_back_to_the_largest_strength_within(brightness, share):
     limit = share * whole_distance(layer)
     chosen = choose_strength(EditedPhoto(PHOTO, [layer]), limit)
     assert chosen.distance <= limit
-    assert share - 2**-budget.BISECTIONS - 1e-3 <= chosen.strength <= share + 1e-3
+    assert share - budget.LESS - 1e-3 <= chosen.strength <= share + 1e-3
     assert chosen.reason.startswith("held back: ") and f"{limit:.3g}" in chosen.reason
 
 
@@ -149,6 +149,30 @@ def test_a_face_that_is_lost_has_lost_its_identity(monkeypatch):
     monkeypatch.setattr(budget, "_describe", lambda face: torch.zeros(1) if face.mean() < before + 0.02 else None)
     chosen = choose_strength(EditedPhoto(PHOTO, [tinted()]), 0.35)
     assert 0 < chosen.strength < 0.5 and chosen.distance == 0
+
+
+@pytest.mark.parametrize("limit", [0.02, 0.1, 0.35, 0.6, 0.999])
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.7])
+def test_the_search_ends_where_bisection_does_and_looks_less(limit, power):
+    seen = []
+
+    def measure(strength):
+        seen.append(strength)
+        return strength**power * (1 + 0.2 * strength) / 1.2
+
+    found, beyond = budget._search(Bound("any", limit, measure), 1.0, 1.0)
+    grid = [k * budget.LESS for k in range(65)]
+    assert found == max(s for s in grid if s == 0 or measure(s) <= limit) and beyond > limit
+    assert len(seen) - len(grid) + 1 <= 4
+
+
+def test_the_search_survives_jumps_and_lost_faces():
+    def measure(strength):
+        return float("inf") if strength > 0.6 else 0.0 if strength < 0.2 else 0.4
+
+    for limit, least, most in ((0.5, 0.58, 0.6), (0.1, 0.18, 0.2), (0.0, 0.18, 0.2), (-1.0, 0, 0)):
+        found, beyond = budget._search(Bound("any", limit, measure), 1.0, measure(1.0))
+        assert least <= found <= most and beyond > limit and (found == 0 or measure(found) <= limit)
 
 
 @pytest.mark.parametrize(

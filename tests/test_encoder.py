@@ -76,6 +76,16 @@ def test_the_gradient_reaches_the_whole_picture(faceclip):
     assert all(parameter.grad is None for parameter in faceclip.model.parameters())
 
 
+def test_a_text_is_embedded_once(faceclip, monkeypatch):
+    calls, encode = [], faceclip.model.encode_text
+    monkeypatch.setattr(faceclip.model, "encode_text", lambda tokens: calls.append(tokens) or encode(tokens))
+    first = faceclip.text(["a face that nobody asked for"])
+    wanted = first.clone()
+    first.zero_()  # the caller's own
+    again = faceclip.text(["a face that nobody asked for"] * 2)
+    assert len(calls) == 1 and torch.equal(again, wanted.expand(2, -1))
+
+
 def test_a_long_prompt_is_the_mean_of_its_sentences(faceclip):
     one, two = faceclip.text(LONG)
     both = faceclip.text([" ".join(LONG)])[0]

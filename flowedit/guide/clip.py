@@ -14,6 +14,8 @@ from torch import Tensor
 from flowedit.checks import check_image, describe, require
 from flowedit.isolation import isolated
 
+MOST_TEXTS = 4096  # that an encoder remembers the embeddings of
+
 
 class ClipEncoder:
     """Any open_clip model, frozen, in evaluation mode and float32.
@@ -54,6 +56,7 @@ class ClipEncoder:
         self._mode = "bilinear" if process.get("interpolation") == "bilinear" else "bicubic"
         self.mean = torch.tensor(process["mean"], device=self.device)[:, None, None]
         self.std = torch.tensor(process["std"], device=self.device)[:, None, None]
+        self._texts: dict[str, Tensor] = {}
 
     @isolated(grad=False)
     def image(self, image: Tensor) -> Tensor:
@@ -85,7 +88,7 @@ class ClipEncoder:
         """Embed prompts of any length.
 
         What is longer than the model's context is split into sentences, and those into runs of words; the result is
-        the mean of the parts' embeddings. Nothing is cut.
+        the mean of the parts' embeddings. Nothing is cut. Embeddings are remembered: each edit asks for many again.
 
         Args:
             prompts: at least one, none empty.
@@ -96,13 +99,19 @@ class ClipEncoder:
         Raises:
             ValueError: a prompt is empty or not text.
         """
-        rows = []
-        for prompt in prompts:
-            check_prompt(prompt)
+        return torch.stack([self._text(prompt) for prompt in prompts])
+
+    def _text(self, prompt: str) -> Tensor:
+        check_prompt(prompt)
+        row = self._texts.get(prompt)
+        if row is None:
             tokens = self.tokenizer(self._parts(prompt)).to(self.device)
             parts = F.normalize(self.model.encode_text(tokens).float(), dim=-1)
-            rows.append(F.normalize(parts.mean(0), dim=-1))
-        return torch.stack(rows)
+            row = F.normalize(parts.mean(0), dim=-1)
+            if len(self._texts) >= MOST_TEXTS:
+                self._texts.clear()
+            self._texts[prompt] = row
+        return row
 
     @isolated(grad=False)
     def knows(self, prompt: str) -> bool:

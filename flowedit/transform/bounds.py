@@ -23,8 +23,9 @@ from flowedit.transform.transforms import FieldTransform, crop_key
 
 _BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures
-BISECTIONS = 6
-LESS = 2**-BISECTIONS  # of strength, at a time
+LESS = 2**-6  # of strength: what may be missing to the largest, and what is taken off at a time
+SECANTS = 3  # looks along a curve; what follows are bisections
+ROUNDING = 0.01  # of LESS
 
 
 class Bound(NamedTuple):
@@ -89,9 +90,10 @@ def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
 def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:
     """Find the largest strength up to 1 that keeps every bound and every face within the identity budget.
 
-    By bisection, for the identity on the crop, which is quick; and then on the picture as it is saved, a little less at
-    a time. Its distance is between dlib's 128-number descriptors of the crop before and after; each time the face is
-    found and its landmarks are placed afresh.
+    The picture as it is saved is looked at first; where its faces are beyond the budget, the strength is searched on
+    the crops, which is quick, and then taken down on the picture as it is saved, a little at a time. The distance is
+    between dlib's 128-number descriptors of the crop before and after; each time the face is found and its landmarks
+    are placed afresh.
 
     Args:
         edited: has a photo; its own strength does not matter.
@@ -99,24 +101,29 @@ def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[B
         bounds: what else to keep. The reason names the one that holds the edit back.
     """
     identity, excuse = bound_identity(edited, limit)
-    bounds = [*([] if identity is None else [identity.bound]), *bounds]
-    low, held, far = 1.0, None, 0.0
+    low, held, beyond, far = 1.0, None, 0.0, 0.0
     for bound in bounds:  # each by itself: the one that allows the least holds the edit back
-        found = _largest(bound, low)
-        if found < low:
-            low, held = found, bound
+        value = bound.measure(low)
+        if value > bound.limit:
+            low, _ = _search(bound, low, value)
+            held = bound
     if identity is not None:
-        while (far := identity.as_saved(low)) > identity.bound.limit and low > 0:  # dlib's landmarks jump by pixels
-            low, held = max(0.0, low - LESS), identity.bound
+        far = identity.as_saved(low)
+        if far > identity.bound.limit:
+            low, beyond = _search(identity.bound, low, far)
+            held, far = identity.bound, identity.as_saved(low)
+            while far > identity.bound.limit and low > 0:  # dlib's landmarks jump by pixels
+                low, beyond = max(0.0, low - LESS), far
+                far = identity.as_saved(low)
+        bounds = [identity.bound, *bounds]
 
     def describe_bound(bound: Bound, relation: str) -> str:
         measured = far if identity is not None and bound is identity.bound else bound.measure(low)
         return bound.describe(measured, relation)
 
     if held is not None:
-        lost = identity is not None and held is identity.bound and math.isinf(held.measure(min(1.0, low + LESS)))
-        beyond = "beyond it dlib finds no face, " if lost else ""
-        reason = f"held back: {beyond}{describe_bound(held, 'of at most')}"
+        lost = "beyond it dlib finds no face, " if math.isinf(beyond) else ""
+        reason = f"held back: {lost}{describe_bound(held, 'of at most')}"
     else:
         reason = "whole: " + ", ".join(describe_bound(bound, "within") for bound in bounds) if bounds else ""
     return Strength(low, None if identity is None else far, "; ".join(part for part in (reason, excuse) if part))
@@ -163,16 +170,39 @@ def bound_identity(edited: EditedPhoto, limit: float | None) -> tuple[Identity |
     return Identity(Bound("identity distance", limit, on_crops), as_saved), ""
 
 
-def _largest(bound: Bound, high: float) -> float:
-    """The largest strength up to `high` that keeps a bound, to within LESS of it."""
-    if bound.measure(high) <= bound.limit:
-        return high
-    low, step = 0.0, high / 2
-    for _ in range(BISECTIONS):
-        if bound.measure(low + step) <= bound.limit:
-            low += step
-        step /= 2
-    return low
+def _search(bound: Bound, high: float, at_high: float) -> tuple[float, float]:
+    """Find the largest multiple of LESS that keeps a bound, between 0 and a strength that does not keep it.
+
+    By secants of the curve in logarithms, since what is bounded grows about as a power of the strength: the first
+    strength that keeps the bound ends the search, where the curve through it leaves the bound before the next.
+
+    Args:
+        bound: kept at 0.
+        high: strength that does not keep it.
+        at_high: the bound's value there.
+
+    Returns:
+        A strength that was measured to keep the bound, or 0; and the value at the least strength seen not to.
+    """
+    low, power, looks = 0, 1.0, 0
+    top = math.ceil(high / LESS)
+    while top - low > 1:
+        share = bound.limit / at_high if 0 < at_high < math.inf else 0.0
+        root = max(0.0, share) ** (1 / power) * high / LESS
+        aimed = looks < SECANTS and low < (target := math.floor(root + ROUNDING)) < top
+        step = target if aimed else (low + top) // 2
+        strength = step * LESS
+        value = bound.measure(strength)
+        looks += 1
+        if 0 < value < at_high < math.inf:
+            power = min(4.0, max(0.25, math.log(at_high / value) / math.log(high / strength)))
+        if value > bound.limit:
+            top, high, at_high = step, strength, value
+        else:
+            low = step
+            if aimed and value > 0 and low * (bound.limit / value) ** (1 / power) < low + 1:
+                break
+    return low * LESS, at_high
 
 
 def _largest_shift(edited: EditedPhoto, crop: Crop) -> float:
