@@ -79,7 +79,7 @@ def names_of(chosen: Any) -> Iterator[str]:
     """Yield the names of all settings in a nested dict, and their values that are texts."""
     if isinstance(chosen, (str, Path)):
         yield str(chosen) or "''"
-        yield repr(str(chosen))[1:-1]
+        yield repr(str(chosen))[1:-1] or "''"
     for name, value in chosen.items() if isinstance(chosen, dict) else ():
         yield str(name)
         yield from names_of(value)
