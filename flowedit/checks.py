@@ -77,6 +77,12 @@ def as_number(value: object) -> int | float | None:
     return _as_float(value) if isinstance(value, numbers.Real) else None
 
 
+def as_float(value: object) -> float:
+    """Return any real number as a float, an infinity where it is too large for one; NaN for anything else."""
+    single = as_number(value)
+    return math.nan if single is None else _as_float(single)
+
+
 def _as_float(value: Any) -> float:
     """Return a real number as a float: an infinity where it has more digits than a float has room for."""
     try:

@@ -141,9 +141,7 @@ def attempt_signal(
     return check_folder(kind, folder, genuine, before, shot.code, twice)
 
 
-def check_folder(
-    kind: str, folder: Path, genuine: Path, before: dict[str, str], code: int | None, twice: bool
-) -> str:
+def check_folder(kind: str, folder: Path, genuine: Path, before: dict[str, str], code: int | None, twice: bool) -> str:
     """Return "worked" where the outputs are there and "refused" where they are not; raise what is wrong.
 
     After a second signal, which may end the interpreter itself, any exit code but 0 is right.

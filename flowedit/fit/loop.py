@@ -206,6 +206,7 @@ def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> 
         versions={"flowedit": __version__, "torch": torch.__version__},
         photo_sha256=photo.sha256,
         photo_size=[photo.width, photo.height],
+        files=list(task.files) or None,
     )
     edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=facts, config=config)
 
