@@ -74,7 +74,21 @@ def as_number(value: object) -> int | float | None:
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
     if isinstance(value, numbers.Integral):
         return operator.index(value)
-    return float(value) if isinstance(value, numbers.Real) else None
+    return _as_float(value) if isinstance(value, numbers.Real) else None
+
+
+def as_float(value: object) -> float:
+    """Return any real number as a float, an infinity where it is too large for one; NaN for anything else."""
+    single = as_number(value)
+    return math.nan if single is None else _as_float(single)
+
+
+def _as_float(value: Any) -> float:
+    """Return a real number as a float: an infinity where it has more digits than a float has room for."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def check_fields(settings: Any) -> None:
@@ -121,10 +135,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         elif kind in (int, float):
             whole = as_number(value)
             if whole is not None and (kind is float or isinstance(whole, int)):
-                try:
-                    return kind(whole)
-                except OverflowError:  # more digits than a float has room for
-                    return math.inf
+                return whole if kind is int else _as_float(whole)
             words.append("a whole number" if kind is int else "a number")
         elif kind is Path:
             if isinstance(value, (str, Path)):

@@ -247,6 +247,16 @@ class Config:
         """`steps`, or its default for the field."""
         return self.steps or (60 if self.field == "raster" else 100)
 
+    def without_folders(self, corpus: str | None = None) -> Config:
+        """Return the same with files by their names alone, as an edit file keeps it.
+
+        Args:
+            corpus: name of the corpus that was read, see `Corpus.name`; None takes the last part of this one's.
+        """
+        protect = tuple(name if name in REGIONS else Path(name).name for name in self.protect)
+        corpus = corpus or (self.corpus and Path(self.corpus).name)
+        return replace(self, mask=self.mask and Path(self.mask.name), protect=protect, corpus=corpus)
+
     def to_dict(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, groups as dicts; a target that is a function by its name."""
         return _to_plain(self)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from flowedit.checks import require
+from flowedit.checks import as_float, describe, require
 from flowedit.face.regions import mask_regions
 from flowedit.isolation import isolated
 from flowedit.photo import photo as images
+from flowedit.photo.metadata import fit_note
 from flowedit.provenance import Provenance, StopReason, read_record
 from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto
@@ -73,8 +74,11 @@ class Edit:
     before: Photo | None = None
     config: Config | None = None
     messages: tuple[str, ...] = ()
+    __array_ufunc__ = None  # so that a number of numpy leaves the product to the edit
 
     def __post_init__(self) -> None:
+        require(math.isfinite(as_float(self.strength)), f"strength must be finite; got {describe(self.strength)}")
+        object.__setattr__(self, "strength", as_float(self.strength))
         check_cost(cost(self.transforms))
         object.__setattr__(self, "stopped", StopReason(self.stopped))
         object.__setattr__(self, "facts", Provenance.of(self.facts))
@@ -124,8 +128,8 @@ class Edit:
             FileExistsError: path is the photo's own file and overwrite is False.
             OSError, ValueError: it cannot be written there, or not in that format.
         """
-        edited, note = self.edited.at(strength, shape=shape, color=color), self._note(strength, shape, color)
-        how: dict[str, Any] = {"overwrite": overwrite, "note": note, "strip_location": strip_location}
+        edited = self.edited.at(strength, shape=shape, color=color)
+        how: dict[str, Any] = {"overwrite": overwrite, "note": self._note(edited), "strip_location": strip_location}
         return images.save(path, edited.rgba, photo=edited.original, **how)
 
     @isolated()
@@ -137,20 +141,22 @@ class Edit:
         image = Image.fromarray(edited.rgba())
         metadata = edited.original.metadata
         facts = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
-        facts["xmp"] = metadata.xmp(self._note(strength))
+        facts["xmp"] = metadata.xmp(self._note(edited))
         image.info.update({name: value for name, value in facts.items() if value})
         return image
 
-    def _note(self, strength: float | None = None, shape: float = 1.0, color: float = 1.0) -> dict[str, Any]:
-        """Return the provenance of a picture rendered so."""
-        used = self.strength if strength is None else strength
-        facts = self.facts if (used, shape, color) == (self.strength, 1.0, 1.0) else self.facts.unmeasured()
-        return {**replace(self, facts=facts).provenance(), "strength": used, "shape": shape, "color": color}
+    def _note(self, edited: EditedPhoto) -> dict[str, Any]:
+        """Return the record of a picture of the edited photo; the most that a long one has room for."""
+        scales = {name: getattr(edited, name) for name in ("strength", "shape", "color")}
+        same = tuple(scales.values()) == (self.strength, 1.0, 1.0)
+        facts = self.facts if same else self.facts.unmeasured()
+        note = replace(self, facts=facts).provenance() | scales
+        return fit_note(note, ("made_of", "judge", "similarity"))
 
     def provenance(self) -> dict[str, Any]:
         """Say that and how a picture was edited; JSON-able, written into every saved picture."""
         edited = "pixels moved and tinted from a text prompt"
-        return {"tool": "flowedit", "edited": edited, "prompts": dict(self.prompts), **self.facts}
+        return {"tool": "flowedit", "edited": edited, "prompts": dict(self.prompts), **self.facts.record()}
 
     @isolated()
     def save_edit(self, path: str | Path) -> Path:
@@ -161,9 +167,9 @@ class Edit:
             "strength_reason": self.strength_reason,
             "stopped": str(self.stopped),
             "history": {name: list(values) for name, values in self.history.items()},
-            "facts": dict(self.facts),
+            "facts": self.facts.known(),
             "photo_sha256": self.origin,
-            "config": None if self.config is None else self.config.to_dict(),
+            "config": None if self.config is None else self.config.without_folders(self.facts.corpus).to_dict(),
         }
         return write_edit(path, head, self.transforms)
 
@@ -215,8 +221,7 @@ class Edit:
         from flowedit.transform.bounds import bound_displacement, choose_strength
 
         for name, value in (("identity", identity), ("displacement", displacement)):
-            good = value is None or (isinstance(value, (int, float)) and value > 0)
-            require(good, f"{name} must be positive; got {value!r}")
+            require(value is None or as_float(value) > 0, f"{name} must be positive; got {value!r}")
         _ = self.edited.original  # checked before any work
         most = 0.0 if self.strength == 0 else math.copysign(max(1.0, abs(self.strength)), self.strength)
         whole = replace(self.edited, transforms=scaled(self.transforms, most))
@@ -230,8 +235,9 @@ class Edit:
 
     def __mul__(self, factor: float) -> Edit:
         """Return the same edit, so many times as strong: 0.5 * edit, or -1 * edit for the contrary."""
-        number = isinstance(factor, (int, float)) and math.isfinite(factor)
-        require(number, f"an edit must be multiplied by a finite number; got {factor!r}", TypeError)
+        finite = math.isfinite(as_float(factor))
+        require(finite, f"an edit must be multiplied by a finite number; got {factor!r}", TypeError)
+        factor = as_float(factor)
         reason = f"{factor:g} times {self.strength:.2f}"
         facts = self.facts if factor == 1 else self.facts.unmeasured()
         return replace(self, strength=factor * self.strength, strength_reason=reason, facts=facts)
@@ -334,7 +340,7 @@ class Edit:
             "similarity": {text: {"before": pair[0], "after": pair[1]} for text, pair in similarity.items()},
             "gain": facts.get("gain"),
             "identity_distance": facts.get("identity_distance"),
-            **({"judge": facts["judge"]} if "judge" in facts else {}),
+            **({} if facts.judge is None else {"judge": facts.judge}),
             "faces": {f"face {i}": report.to_dict() for i, report in enumerate(analyze(self.edited), 1)},
         }
 
@@ -343,7 +349,7 @@ class Edit:
         """Draw before, after, arrows, a heat map of the movement and the tint, and say it in words, on one page."""
         from flowedit.report.figure import plot
 
-        return plot(self.edited, path, self.prompts, self.strength_reason, self.facts, self._note())
+        return plot(self.edited, path, self.prompts, self.strength_reason, self.facts, self._note(self.edited))
 
     @property
     def edited(self) -> EditedPhoto:

@@ -48,7 +48,7 @@ class StopReason(str, Enum):
 
 @dataclass(frozen=True, eq=False)
 class Provenance(Mapping[str, Any]):
-    """What is known of how an edit was made. A mapping too, of what is not None, under the same names.
+    """What is known of how an edit was made. A mapping too, under the same names: what is not known is None.
 
     Attributes:
         encoder: the guide's name; of several edits the names joined by commas.
@@ -74,6 +74,8 @@ class Provenance(Mapping[str, Any]):
         seconds: that the edit took.
         made_of: the edits that it is made of, in the order of the formula, as far as they are known.
         in_place: the edit undoes another one, and is for the picture that one made.
+        files: [name, SHA-256] of the pictures and the corpus that the config names, in the order mask, protected,
+            corpus; without folders. Of a picture it is that of its pixels (`Photo.sha256`), of a corpus of its prompts.
         others: anything else, for a reader of later versions' files.
     """
 
@@ -100,6 +102,7 @@ class Provenance(Mapping[str, Any]):
     seconds: float | None = number(None, least=0, most=1e9)
     made_of: list | None = None
     in_place: bool = False
+    files: list | None = None
     others: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -113,6 +116,8 @@ class Provenance(Mapping[str, Any]):
         place = self.batch
         whole = place is None or (len(place) == 2 and all(isinstance(as_number(n), int) and n >= 0 for n in place))
         require(whole, f"batch must be a row and a size; got {describe(place)}")
+        good = all(isinstance(pair, (list, tuple)) and list(map(type, pair)) == [str, str] for pair in self.files or ())
+        require(good, f"files must be pairs of a name and a digest; got {describe(self.files)}")
         judge = self.judge
         good = judge is None or (isinstance(judge.get("name"), str) and isinstance(judge.get("fooled"), bool))
         require(good, f"judge must have a name, and whether the guide was fooled; got {describe(judge)}")
@@ -131,10 +136,6 @@ class Provenance(Mapping[str, Any]):
         others = {name: value for name, value in facts.items() if name not in names}
         return cls(**{name: value for name, value in facts.items() if name in names}, others=others)
 
-    def _items(self) -> dict[str, Any]:
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "others"}
-        return {name: value for name, value in values.items() if value is not None and value is not False} | self.others
-
     def __getitem__(self, name: str) -> Any:
         return self._items()[name]
 
@@ -144,6 +145,17 @@ class Provenance(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._items())
 
+    def known(self) -> dict[str, Any]:
+        """Return what is known: the facts in an edit file."""
+        return {name: value for name, value in self._items().items() if value is not None and value is not False}
+
+    def record(self) -> dict[str, Any]:
+        """Return what a picture's record has of it: all that is known, but for the files that only `remake` needs."""
+        return {name: value for name, value in self.known().items() if name != "files"}
+
+    def _items(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "others"} | self.others
+
     def unmeasured(self) -> Provenance:
         """Return it without what was measured on another picture than the edit now makes."""
         return replace(self, similarity=None, gain=None, identity_distance=None, judge=None, seconds=None)
@@ -151,7 +163,8 @@ class Provenance(Mapping[str, Any]):
     def summary(self, prompts: Mapping[str, float], strength: float) -> dict[str, Any]:
         """Return what one of several edits leaves in the `made_of` of what is made of them."""
         names = ("encoder", "target", "field", "seed", "predictor", "made_of")
-        return {"prompts": dict(prompts), "strength": strength, **{name: self[name] for name in names if name in self}}
+        facts = {name: value for name, value in self.known().items() if name in names}
+        return {"prompts": dict(prompts), "strength": strength, **facts}
 
     def derived(self, made_of: list[dict[str, Any]], origin: str | None, size: list[int] | None) -> Provenance:
         """Return that of an edit made of this one and perhaps others, whose photo may be known better."""

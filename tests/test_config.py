@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from flowedit.field.raster import RasterField
         ("identity", float("nan")),
         ("seed", 10**400),
         ("alpha", 10**400),  # more digits than a float has room for
+        ("alpha", Fraction(10**400)),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(field, value):

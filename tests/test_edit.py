@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -123,7 +124,45 @@ def test_what_was_measured_is_forgotten_where_it_no_longer_holds():
     measured = replace(A, facts={**A.facts, "similarity": {"red": [0, 1]}, "identity_distance": 0.2})
     assert (1 * measured).facts["similarity"] and measured.within(identity=None).facts["similarity"]
     for other in (2 * measured, -measured, (0.5 * measured).within(identity=None), measured.without()):
-        assert "similarity" not in other.facts and "identity_distance" not in other.facts
+        assert other.facts["similarity"] is None and other.facts["identity_distance"] is None
+
+
+def test_what_is_not_known_is_none_and_not_recorded(tmp_path):
+    assert A.facts["identity_distance"] is None and A.facts.get("judge", 3) is None and A.facts["seed"] == 0
+    with pytest.raises(KeyError):
+        A.facts["identity"]
+    assert dict(A.facts).keys() >= {"identity_distance", "judge", "in_place", "files"}
+    written = read_note(A.save(tmp_path / "a.png")).keys() | (2 * A).provenance().keys()
+    assert not written & {"identity_distance", "judge", "in_place", "files", "others"} and "seed" in written
+    loaded = flowedit.load(A.save_edit(tmp_path / "a.flowedit")).facts
+    assert dict(loaded) == dict(A.facts)
+
+
+@pytest.mark.parametrize("half", [np.float32(0.5), np.float64(0.5), np.array(0.5), torch.tensor(0.5), Fraction(1, 2)])
+def test_any_real_number_scales_an_edit(half, tmp_path):
+    plain = (0.5 * A).render()
+    assert torch.equal((half * A).render(), plain) and torch.equal((A * half).render(), plain)
+    assert torch.equal(A.render(strength=half), plain) and torch.equal(replace(A, strength=half).render(), plain)
+    A.save(tmp_path / "a.png", strength=half, shape=half, color=half)
+    assert read_note(tmp_path / "a.png")["shape"] == 0.5
+    (half * A).save_edit(tmp_path / "a.flowedit")
+    assert flowedit.load(tmp_path / "a.flowedit").strength == 0.5
+    assert A.within(identity=half).strength == 1
+    for name in ("strength", "shape", "color"):
+        with pytest.raises(ValueError, match=f"{name} must be finite; got"):
+            A.render(**{name: np.float32(math.nan)})
+    with pytest.raises(TypeError, match="must be multiplied by a finite number"):
+        A * np.array([0.5, 0.5])
+
+
+def test_a_record_leaves_out_what_has_no_room(tmp_path):
+    name = "x" * 11_000
+    long = replace(A, prompts={name: 1.0}, facts=replace(A.facts, similarity={name: [0.1, 0.2]}))
+    assert "similarity" in read_note(long.save(tmp_path / "a.png"))
+    both = replace(long, prompts={name: 1.0, name + "y": 1.0})
+    note = read_note((long + 2 * both + B).save(tmp_path / "b.png"))
+    assert note["prompts"].keys() == {name, name + "y", "prompt 2"} and "made_of" not in note
+    assert "made_of" in read_note((A + B).save(tmp_path / "c.png"))
 
 
 def test_undoing_takes_the_edits_strength():

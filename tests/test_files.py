@@ -119,6 +119,44 @@ write_atomically(sys.argv[1], write)
     assert {p.name for p in tmp_path.iterdir()} == {"b.png", "c.png", ".flowedit-mine.part"}
 
 
+def interrupted_at(moment, action):
+    """Raise KeyboardInterrupt at a moment when the interpreter looks for signals; return whether there was that one."""
+    count = 0
+
+    def shoot(frame, event, argument):
+        nonlocal count
+        if event in ("call", "c_return"):
+            count += 1
+            if count > moment:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    sys.setprofile(shoot)
+    try:
+        action()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def test_ctrl_c_at_any_moment_leaves_no_part(tmp_path):
+    path, contents = tmp_path / "a.png", set()
+    for action in (
+        lambda: write_atomically(path, lambda file: file.write(b"whole")),
+        lambda: check_outputs({"-o": [path]}),
+    ):
+        moment = 0
+        path.write_bytes(b"old")
+        while interrupted_at(moment, action):
+            assert [each.name for each in tmp_path.iterdir()] == ["a.png"], moment
+            contents.add(path.read_bytes())
+            moment += 1
+        assert moment > 50
+    assert contents == {b"old", b"whole"}
+
+
 def test_a_part_taken_for_stale_before_it_was_locked_is_made_anew(tmp_path, monkeypatch):
     lock, removed = files.fcntl.flock, []
 

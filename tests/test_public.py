@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 import flowedit
 
@@ -162,6 +164,31 @@ def test_kernels_are_part_of_the_package():
     from flowedit.kernels import dispatch
 
     assert "torch" in dispatch.available()
+
+
+def test_it_is_found_from_any_folder(tmp_path):
+    """In its clone, and below a folder that has its name, as beside a clone."""
+    (tmp_path / "flowedit").symlink_to(ROOT)
+    script = "import flowedit, flowedit.kernels; flowedit.optimize; print(flowedit.__file__)"
+    for folder in (ROOT, tmp_path, tmp_path / "flowedit", Path("/")):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, env={"PYTHONPATH": str(ROOT)}
+        )
+        assert (done.returncode, done.stderr) == (0, "") and Path(done.stdout.strip()).is_file(), folder
+    packages = find_packages(str(ROOT), include=["flowedit", "flowedit.*"])  # as setup.py
+    assert {"flowedit", "flowedit.kernels", "flowedit.kernels.step"} <= set(packages)
+
+
+def test_every_promise_names_tests_that_exist():
+    text = (ROOT / "docs" / "promises.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| promise", "| ---"))]
+    assert len(rows) > 40
+    for row in rows:
+        names = re.findall(r"`tests/(test_\w+\.py)::(test_\w+)`", row)
+        assert names and row.count("`tests/") == len(names), row
+        for file, name in names:
+            tree = ast.parse((ROOT / "tests" / file).read_text())
+            assert name in {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}, f"{file}::{name}"
 
 
 def test_no_source_file_is_long():

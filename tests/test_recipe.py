@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import random
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_align import drawn_landmarks
 
 from examples.faceclip import attributes as attr
@@ -19,6 +21,7 @@ from examples.faceclip import train_image
 from examples.faceclip.augment import landmark_moves
 from examples.faceclip.captions import CONCEPTS, PEOPLE, describe, foreign, phrase_bank
 from examples.faceclip.evaluate import Held
+from examples.faceclip.prepare import web_faces
 from flowedit.face.measures import measure
 from tests.test_measure import face
 
@@ -30,6 +33,24 @@ expression give no them so that this very to at is are from for by as into like 
 girl boy features set their both all has have up down out
 """
 DATA = Path(__file__).parents[1] / "examples" / "faceclip" / "data"
+
+
+def test_each_array_of_the_faces_is_read_once(tmp_path, monkeypatch):
+    picture = io.BytesIO()
+    Image.new("RGB", (128, 128), (180, 120, 100)).save(picture, "JPEG")
+    jpeg, n = np.frombuffer(picture.getvalue(), np.uint8), 3
+    columns = {"jpeg": np.tile(jpeg, n), "offset": len(jpeg) * np.arange(n + 1), "person": np.arange(n)}
+    columns |= {"landmarks": np.zeros((n, 68, 2)), "expression": np.array(["sad"] * n), "emotion": np.zeros((n, 7))}
+    np.savez(tmp_path / "faces.npz", age=np.full(n, 30), female_probability=np.ones(n), **columns)
+    reads, read = Counter(), np.lib.npyio.NpzFile.__getitem__
+
+    def counting(file, key):
+        reads[key] += 1
+        return read(file, key)
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", counting)
+    assert len(web_faces(tmp_path / "faces.npz")) == n
+    assert reads["jpeg"] == 1 and set(reads.values()) == {1}
 
 
 def rows(name: str) -> list[dict[str, str]]:

@@ -89,6 +89,13 @@ def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, caps
     assert main([*command, "--animation", "red.gif"]) == 0
     assert "face_sweep.png, red.gif: strength 1.00" in capsys.readouterr().out
     assert Image.open("face_sweep.png").size[0] == 3 * SIDE_PX  # and its own
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})  # GPS
+    exif[0x010F] = "Maker"
+    Image.fromarray(picture()).save("placed.jpg", exif=exif)
+    for suffix in ("gif", "webp", "apng"):
+        assert main(["sweep", "placed.jpg", *command[2:], "-o", "strip.jpg", "--animation", f"a.{suffix}"]) == 0
+        assert not Image.open("strip.jpg").getexif() and not Image.open(f"a.{suffix}").getexif()
     assert main([*command, "-o", "face.png"]) == 2 and "must not replace a file that is read" in capsys.readouterr().err
     assert main([*command, "-o", "strip.gif"]) == 1 and "--out must end in one of .png" in capsys.readouterr().err
     assert main([*command, "-o", "no/strip.png"]) == 1 and "does not exist" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -135,6 +136,18 @@ def test_prompts_are_read():
 def test_bad_prompts_are_refused(prompt):
     with pytest.raises((TypeError, ValueError), match="must"):
         check_prompts(prompt)
+
+
+def test_any_real_number_is_a_weight():
+    read = check_prompts({"sad": np.float32(-0.5), "old": torch.tensor(2)})
+    assert read == {"sad": -0.5, "old": 2.0} and all(type(weight) is float for weight in read.values())
+
+
+@pytest.mark.parametrize("prompt", ["x" * 12_000, "顔" * 3000, {f"a face {k}": 1.0 for k in range(1000)}], ids=len)
+def test_prompts_too_long_for_a_record_are_refused_before_any_work(prompt, monkeypatch):
+    monkeypatch.setattr("flowedit.task.prepare.images.load", lambda image: pytest.fail("the photo was read"))
+    with pytest.raises(ValueError, match=r"prompts must take at most 12000 bytes in a picture's record; got [12]\d{4}"):
+        flowedit.optimize(picture(), prompt, encoder=TinyEncoder())
 
 
 def test_a_weight_scales_and_turns_a_prompts_change():

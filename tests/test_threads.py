@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -94,6 +95,18 @@ def test_optimize_spares_busy_cores_and_records_its_threads(monkeypatch):
     config = flowedit.Config(align=False, steps=1)
     edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
     assert edit.facts["threads"] == 1 and torch.get_num_threads() == 4
+
+
+def test_edits_in_threads_are_those_made_in_turn():
+    config = Config(align=False, steps=3)
+
+    def make(seed):
+        return flowedit.optimize(picture(seed=seed), "red", config=config, encoder=TinyEncoder()).render()
+
+    serial = [make(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(one, other) for one, other in zip(pool.map(make, range(8)), serial, strict=True))
+    assert not torch.equal(serial[0], serial[1]) and torch.get_num_threads() == 4
 
 
 def test_an_edit_under_a_small_encoder_is_the_same_bits_in_any_number_of_threads():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from flowedit.field.hashgrid import HashField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
+from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transfer import (
     LEAST_AREA,
     OUTER,
@@ -111,6 +113,61 @@ def test_colors_of_the_parts_come_along_and_masks_are_drawn_anew():
     middle = (pixel_centers(128) * lips[..., None]).sum((0, 1)) / lips.sum()
     assert middle[1] == pytest.approx(0.5, abs=0.05)
     assert torch.allclose(carried.colors(), part_tint.colors()) and part_tint.colors().any()
+
+
+MATRIX = torch.tensor([[60.0, 0, 64], [0, 60.0, 64]], dtype=torch.float64)
+
+
+def in_light(light, gray=False):
+    """A noisy photo whose bright places have a share of the light."""
+    pixels = torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0))
+    pixels = pixels[:1].repeat(3, 1, 1) if gray else pixels
+    pixels[:, :40] = 1
+    return load(0.6 * light * pixels)
+
+
+def reddening(kind=RasterField, crop=None, **rest):
+    """Redden the lips as a whole, and a cheek by the field, in full light."""
+    part_tint = PartTint(torch.full((5, 128, 128), 255, dtype=torch.uint8), torch.eye(3).repeat(5, 1, 1), 0.15)
+    field = bump(HERE[54])
+    if kind is HashField:
+        field = HashField(n_levels=3, n_coord_levels=2)
+        with torch.no_grad():
+            for parameter in field.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        part_tint.amounts[0] = torch.tensor([0.05, 0.0, 0.0])
+    return FieldTransform(field, crop or Crop(MATRIX, HERE), part_tint=part_tint, **rest)
+
+
+@pytest.mark.parametrize("kind", [RasterField, HashField])
+@pytest.mark.parametrize("by", ["landmarks", "frame"])
+@torch.no_grad()
+def test_a_tint_goes_by_the_light_of_the_other_photo(kind, by):
+    leaf = reddening(kind)
+    full, dim = (carry_transform(leaf, in_light(light), Crop(MATRIX, HERE), by) for light in (1.0, 0.25))
+    assert full.light == 1 and dim.light == pytest.approx(0.25, abs=0.01)
+    places = (pixel_centers(16).reshape(-1, 2) * 0.8).contiguous()
+    (shift, color), (dim_shift, dim_color) = (each.field.at_points(places) for each in (full, dim))
+    assert color.abs().max() > 0.005 and torch.allclose(dim_shift, shift, atol=2e-3)
+    assert torch.allclose(dim_color, dim.light * color, atol=0.02 * float(color.abs().max()))
+    assert torch.allclose(dim.part_tint.colors(), dim.light * full.part_tint.colors(), atol=1e-6)
+    brighter = carry_transform(dim, in_light(1.0), Crop(MATRIX, HERE), by)  # no more than it was found with
+    assert torch.allclose(brighter.part_tint.colors(), dim.part_tint.colors())
+    darker = carry_transform(dim, in_light(0.05), Crop(MATRIX, HERE), by)
+    assert torch.allclose(darker.part_tint.colors(), darker.light * full.part_tint.colors(), atol=1e-6)
+    assert darker.light == pytest.approx(0.05, abs=0.01)
+
+
+@pytest.mark.parametrize("landmarks", [HERE, None], ids=["face", "whole"])
+@pytest.mark.parametrize("by", ["landmarks", "frame"])
+def test_a_gray_photo_stays_gray_under_an_edit_of_another(by, landmarks):
+    photo, crop = in_light(1.0, gray=True), Crop(MATRIX, landmarks)
+    carried = carry_transform(reddening(crop=crop), photo, crop, by)
+    made = EditedPhoto(photo, [carried]).pixels().astype(int)
+    assert np.ptp(made, axis=-1).max() <= 1 and (made != photo.pixels).any()
+    colored = EditedPhoto(in_light(1.0), [reddening(crop=crop)]).pixels().astype(int) - in_light(1.0).pixels
+    assert np.ptp(colored, axis=-1).max() > 5
 
 
 def test_by_frame_the_field_stays_where_it_is_in_the_crop():

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from stand_in import TinyEncoder, picture
 from test_isolation import STATES, deterministic
 
+import flowedit
+from flowedit.config import RasterConfig, Weights
 from flowedit.guide.encoder import _load, load_encoder
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +42,29 @@ def test_the_callers_torch_state_changes_no_bit(name, expected):
     image = IMAGE.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(encoder.image(image).sum(), image)
     assert gradient.abs().sum() > 0
+
+
+def make_all(folder):
+    """Use every part of the API once: rendered bits, the files' bytes, what is told."""
+    config = flowedit.Config(align=False, steps=6, raster=RasterConfig(4, 4), weights=Weights(tint=0.5))
+    edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
+    both = edit + 0.5 * edit.apply(picture())
+    path = flowedit.load(edit.save_edit(folder / "a.flowedit")).apply(picture()).save(folder / "a.png")
+    undone = (~edit).apply(path)
+    names = ("render", "saved", "file", "sum", "undone")
+    found = (edit.render(), path.read_bytes(), (folder / "a.flowedit").read_bytes(), both.render(), undone.render())
+    return dict(zip(names, found, strict=True)), both.explain()
+
+
+@pytest.mark.parametrize("name", [*STATES, "deterministic"])
+def test_the_callers_torch_state_changes_no_edit(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowedit.fit.loop.time.perf_counter", lambda: 0.0)  # a file has the seconds that it took
+    wanted, told = make_all(tmp_path)
+    with STATES.get(name, deterministic)():
+        made, said = make_all(tmp_path)
+    assert said == told and (wanted["render"] - wanted["undone"]).abs().max() > 0
+    for part, value in wanted.items():
+        assert torch.equal(made[part], value) if isinstance(value, torch.Tensor) else made[part] == value, part
 
 
 def test_the_callers_gradient_mode_holds():

@@ -78,7 +78,8 @@ def settings(rng: random.Random, value: Callable[[random.Random], Any] = wild) -
 def names_of(chosen: Any) -> Iterator[str]:
     """Yield the names of all settings in a nested dict, and their values that are texts."""
     if isinstance(chosen, (str, Path)):
-        yield str(chosen)
+        yield str(chosen) or "''"
+        yield repr(str(chosen))[1:-1] or "''"
     for name, value in chosen.items() if isinstance(chosen, dict) else ():
         yield str(name)
         yield from names_of(value)
@@ -107,7 +108,7 @@ def flags(rng: random.Random) -> list[str]:
         path, _ = rng.choice(config_fields())
         name = "--" + ".".join(path).replace("_", "-")
         name = rng.choice((name, rng.choice((*FLAGS, "--no-" + path[-1], name[:-1]))))
-        text = str(wild(rng)).replace("\0", "")[:5000]
+        text = str(wild(rng)).replace("\0", "")[:500]
         text = text if rng.random() < 0.8 else rng.choice((" ", "--", "-1", "a=nan", "x="))
         words += [name, text] if rng.random() < 0.9 else [name]
     return words

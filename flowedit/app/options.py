@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -19,14 +17,13 @@ from flowedit.app.console import is_terminal
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import number, require
 from flowedit.config import Config, Group
+from flowedit.guide.targets import check_length
 from flowedit.photo.codec import FORMATS
-from flowedit.photo.metadata import MAX_NOTE_BYTES
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
 
 base_config: ContextVar[Config | None] = ContextVar("base_config", default=None)  # of --config, under the flags
-NOTE_ROOM = 8192  # bytes of a picture's record beside the prompts
 
 
 @dataclass(frozen=True)
@@ -153,9 +150,10 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
         if words in weights:
             raise WrongUsage(f"each prompt must be given once; got {words!r} twice")
         weights[words] = weight
-    size, most = len(html.escape(json.dumps(weights))), MAX_NOTE_BYTES - NOTE_ROOM
-    if size > most:
-        raise WrongUsage(f"prompts must take at most {most} bytes in a picture's record; got {size}")
+    try:
+        check_length(weights)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
     return texts[0] if weights == {texts[0]: 1.0} else weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,11 @@ class Corpus:
     name: str
     prompts: tuple[str, ...]
     custom: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the prompts."""
+        return hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import as_float, describe, require
 from flowedit.guide.clip import check_prompt
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder
 
 MIN_SHARE = 0.05  # of the requested change, that must lie in the subspace of its corpus
 MIN_COEFFICIENT = 1e-3  # of the requested change: an axis that holds less is not about it
+MOST_BYTES = 12_000  # of all prompts: a picture's record, which has up to three times what they take, is limited
 MIN_LENGTH = 1e-3  # of a sum of embeddings; a shorter one has no direction
 
 
@@ -60,16 +64,25 @@ def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
     """Return a prompt, or several with weights (negative to avoid), as a dict.
 
     Raises:
-        TypeError, ValueError: not text, empty, or a weight that is not a finite number other than 0.
+        TypeError, ValueError: not text, empty, too long for a picture's record, or a weight that is not a finite number
+            other than 0.
     """
     prompts = {prompt: 1.0} if isinstance(prompt, str) else prompt
     require(isinstance(prompts, Mapping), f"prompt must be text or {{text: weight}}; got {prompts!r}", TypeError)
     require(len(prompts) > 0, "prompt must have at least one text; got none")
     for text, weight in prompts.items():
         check_prompt(text)
-        number = isinstance(weight, (int, float)) and weight != 0 and abs(weight) < float("inf")
-        require(number, f"the weight of {text!r} must be a finite number other than 0; got {weight!r}")
-    return {text: float(weight) for text, weight in prompts.items()}
+        good = math.isfinite(as_float(weight)) and as_float(weight) != 0
+        require(good, f"the weight of {text!r:.80} must be a finite number other than 0; got {describe(weight)}")
+    weights = {text: as_float(weight) for text, weight in prompts.items()}
+    check_length(weights)
+    return weights
+
+
+def check_length(prompts: Mapping[str, float]) -> None:
+    """Raise ValueError where prompts are too long for the record in a picture."""
+    size = len(html.escape(json.dumps(dict(prompts))))
+    require(size <= MOST_BYTES, f"prompts must take at most {MOST_BYTES} bytes in a picture's record; got {size}")
 
 
 def text_change(encoder: Encoder, prompts: Mapping[str, float]) -> Tensor:

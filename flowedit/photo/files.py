@@ -84,18 +84,13 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> P
     with _one_line("write", path):
         target = _target(path)
         _remove_stale_parts(target.parent)
-        part, file = _open_part(target.parent)
-        try:
-            with file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-                if target.exists():
-                    os.chmod(part, target.stat().st_mode & 0o7777)
-                os.replace(part, target)  # still locked
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with _open_part(target.parent) as (part, file):
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            if target.exists():
+                os.chmod(part, target.stat().st_mode & 0o7777)
+            os.replace(part, target)  # still locked
     return path
 
 
@@ -175,25 +170,40 @@ def _keys(path: Path, folding: frozenset[Path] = frozenset()) -> set[object]:
 def _ignores_case(folder: Path) -> bool:
     """Return whether a folder takes a and A for one name, by writing an empty file into it and removing it."""
     _remove_stale_parts(folder)
-    part, file = _open_part(folder)
-    with file:
-        try:
-            return part.with_name(part.name.upper()).exists()
-        finally:
-            part.unlink(missing_ok=True)
+    with _open_part(folder) as (part, _):
+        return part.with_name(part.name.upper()).exists()
 
 
-def _open_part(folder: Path) -> tuple[Path, BinaryIO]:
-    """Create a temporary file in a folder and lock it."""
+@contextlib.contextmanager
+def _open_part(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Create a temporary file in a folder, locked; it is closed and removed at the end, unless it was renamed.
+
+    Its name is known before it is there, and `os.unlink` comes before the interpreter looks for signals again: a Ctrl-C
+    at any moment leaves nothing.
+    """
     while True:
         part = folder / f".flowedit-{secrets.token_hex(8)}.part"
-        file = open(part, "xb")  # noqa: SIM115  # the caller closes it
-        with contextlib.suppress(OSError):  # some network folders have no locks: nothing is removed there either
-            fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(part)):
-                return part, file
-        file.close()  # another process removed it before it was locked
+        name = str(part)
+        try:
+            with open(part, "xb") as file:
+                with contextlib.suppress(OSError):  # some network folders have no locks: nothing is removed there
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if _is_same(part, file):
+                    yield part, file
+                    return
+        finally:
+            try:  # noqa: SIM105
+                os.unlink(name)
+            except FileNotFoundError:  # renamed, or another process removed it before it was locked
+                pass
+
+
+def _is_same(part: Path, file: BinaryIO) -> bool:
+    """Return whether an open file is still there by its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(part))
+    except FileNotFoundError:
+        return False
 
 
 def _remove_stale_parts(folder: Path) -> None:

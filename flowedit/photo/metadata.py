@@ -10,6 +10,7 @@ import math
 import re
 import struct
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,15 @@ def note_text(note: dict) -> str:
     size = len(html.escape(text))
     require(size <= MAX_NOTE_BYTES, f"note must take at most {MAX_NOTE_BYTES} bytes as JSON; got {size}")
     return text
+
+
+def fit_note(note: dict, least: Sequence[str]) -> dict:
+    """Return a record that fits a file: without its entries named `least`, the first of them first, if need be."""
+    for name in least:
+        if len(html.escape(json.dumps(note))) <= MAX_NOTE_BYTES:
+            break
+        note = {key: value for key, value in note.items() if key != name}
+    return note
 
 
 def find_note(image: Image.Image) -> dict | None:

@@ -60,6 +60,7 @@ def finish(
         versions={"flowedit": __version__, "torch": torch.__version__},
         photo_sha256=photo.sha256,
         photo_size=[photo.width, photo.height],
+        files=list(task.files) or None,
         **(facts or {}),
     )
     edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)

@@ -15,6 +15,7 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import choose
+from flowedit.face.light import is_gray, light_of, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import mix_paints, part_masks
 from flowedit.face.regions import mask_regions
@@ -32,7 +33,6 @@ from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
-BRIGHT = 0.6  # image units: bright places of a crop in full light are at least this bright
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
@@ -66,6 +66,7 @@ class Task:
         settings: of the target, with its corpus.
         generator: source of everything random.
         names_color: whether a prompt is about color.
+        files: see `Provenance`.
     """
 
     photo: Photo
@@ -76,6 +77,7 @@ class Task:
     settings: TargetSettings
     generator: torch.Generator
     names_color: bool = True
+    files: Sequence[list[str]] = ()
 
 
 def prepare(
@@ -91,7 +93,7 @@ def prepare(
     require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
     prompts = check_prompts(prompt)
     photo = images.load(image)
-    hard_mask = _read_masks(config, photo)
+    hard_mask, files = _read_masks(config, photo)
     guide = resolve_encoder(encoder, config)
     config, settings = _aim(guide, prompts, config)
     crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
@@ -100,7 +102,9 @@ def prepare(
         start = start.apply(photo, face=config.face if config.align else "largest")
     faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
     colored = _check_color(guide, prompts, faces)
-    return Task(photo, faces, prompts, guide, config, settings, generator, colored)
+    if settings.corpus is not None and settings.corpus.custom:
+        files.append([settings.corpus.name, settings.corpus.sha256])
+    return Task(photo, faces, prompts, guide, config, settings, generator, colored, files)
 
 
 def describe_start(start: object) -> str:
@@ -171,7 +175,8 @@ def prepare_face(
     sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
     backend = sizes.pop("backend", None)
     # A tint takes a share of the light there, and a gray photo none: in the dark a whole one would be a glow.
-    gray, max_tint = is_gray(pixels), config.max_tint * light_of(pixels)
+    gray, light = is_gray(pixels), light_of(pixels)
+    max_tint = config.max_tint * light
     bounds = {
         "max_shift": max_shift,
         "max_tint": 0.0 if gray else max_tint,
@@ -183,11 +188,11 @@ def prepare_face(
     part_tint = None
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks)
-        paints = mix_paints(pixels, masks) * light_of(pixels)
-        part_tint = PartTint(masks, paints.mean(-1, keepdim=True).expand_as(paints) if gray else paints, max_tint)
+        paints = mix_paints(pixels, masks) * light
+        part_tint = PartTint(masks, without_color(paints) if gray else paints, max_tint)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
-    transform = FieldTransform(field, crop, mask, hard_mask, region=region, protect=protect, part_tint=part_tint)
+    transform = FieldTransform(field, crop, mask, hard_mask, 1.0, region, protect, part_tint, light)
     if start is not None:
         transform = warm_start(transform, start)
     weight = transform_weight(transform, side).to(device)
@@ -198,16 +203,6 @@ def prepare_face(
         weight,
         begun=start is not None,
     )
-
-
-def light_of(pixels: Tensor) -> float:
-    """Return how much light a crop (1, 3, S, S) is in, up to 1: its bright places against BRIGHT."""
-    return min(1.0, max(0.02, float(pixels.mean(1).flatten().quantile(0.95)) / BRIGHT))
-
-
-def is_gray(pixels: Tensor) -> bool:
-    """Return whether a crop (1, 3, S, S) has no color beyond the rounding of 8 bits."""
-    return bool((pixels.amax(1) - pixels.amin(1)).max() <= 1.5 / 255)
 
 
 @torch.no_grad()
@@ -263,12 +258,16 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _read_masks(config: Config, photo: Photo) -> np.ndarray | None:
-    """Where the user's pictures let the photo change: (H, W) float32 in [0, 1]; None without any."""
+def _read_masks(config: Config, photo: Photo) -> tuple[np.ndarray | None, list[list[str]]]:
+    """Return where the user's pictures let the photo change, and each one's name and digest.
+
+    The first is (H, W) float32 in [0, 1], None without any picture.
+    """
     pictures = [("mask", config.mask)] if config.mask is not None else []
     pictures += [("protect", path) for path in config.protected_files]
     if not pictures:
-        return None
+        return None, []
+    files = []
     weight = np.ones((photo.height, photo.width), np.float32)
     for name, path in pictures:
         picture = images.load(path)
@@ -276,6 +275,7 @@ def _read_masks(config: Config, photo: Photo) -> np.ndarray | None:
             (picture.height, picture.width) == (photo.height, photo.width),
             f"{name} must have the photo's size {photo.width} x {photo.height}; got {picture.width} x {picture.height}",
         )
+        files.append([path.name, picture.sha256])
         gray = picture.tensor()[0].mean(0).numpy()
         weight *= gray if name == "mask" else 1 - gray
-    return np.round(weight * 255).astype(np.float32) / 255  # as an edit file keeps it
+    return np.round(weight * 255).astype(np.float32) / 255, files  # the mask as an edit file keeps it

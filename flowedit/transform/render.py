@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowedit.checks import require
+from flowedit.checks import as_float, describe, require
 from flowedit.face.crop import Crop, extract, reach
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp
@@ -63,11 +63,12 @@ class EditedPhoto:
         """Return the same at another strength, None for this one; crops of the photo are read once for all strengths.
 
         Raises:
-            ValueError: the strength is not finite.
+            ValueError: a number is not finite.
         """
-        strength = self.strength if strength is None else strength
-        require(math.isfinite(strength), f"strength must be finite; got {strength!r}")
-        other = EditedPhoto(self.photo, self.transforms, strength, shape, color)
+        numbers = {"strength": self.strength if strength is None else strength, "shape": shape, "color": color}
+        for name, value in numbers.items():
+            require(math.isfinite(as_float(value)), f"{name} must be finite; got {describe(value)}")
+        other = EditedPhoto(self.photo, self.transforms, *map(as_float, numbers.values()))
         object.__setattr__(other, "_unedited", self._unedited)
         return other
 

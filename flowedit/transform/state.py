@@ -75,6 +75,7 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
             "hard_mask_of": shared,
             "region": transform.region,
             "protect": list(transform.protect),
+            "light": transform.light,
         }
 
     states = [one(transform) for transform in transforms]
@@ -153,6 +154,7 @@ class _Checker:
         require(region is None or region in REGIONS, f"region must be of {', '.join(REGIONS)}; got {describe(region)}")
         require(landmarks or (region is None and not protect), "region and protect must go with landmarks; got none")
 
+        require(0 < _light(state) <= 1, "light must be in (0, 1]")
         tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
         if any(tint.values()):
             require(0 <= _part_tint_limit(state) <= 1, "part_tint_limit must be in [0, 1]")
@@ -226,7 +228,7 @@ class _Builder:
         field.load_state_dict(tensors)
         crop, region, protect = Crop.from_state(state["crop"]), state.get("region"), tuple(state.get("protect", ()))
         mask = mask_regions(region, protect, crop.landmarks)
-        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint)
+        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint, _light(state))
 
     def _tensors(self, number: int) -> Iterator[tuple[str, Tensor]]:
         for name in self.shapes:
@@ -258,6 +260,11 @@ def _number(table: Mapping[str, Any], name: str, most: float) -> float:
     require(good, f"{name} must be a number of at most {most:g}; got {describe(table.get(name))}")
     assert value is not None  # for the type checker
     return value
+
+
+def _light(state: Mapping[str, Any]) -> float:
+    """Return the light that a leaf was found in; older files state none."""
+    return float(_number(state, "light", 1)) if "light" in state else 1.0
 
 
 def _part_tint_limit(state: Mapping[str, Any]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -16,6 +16,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.landmarks import INNER_LIPS, check_landmarks
+from flowedit.face.light import is_gray, light_of, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
@@ -82,7 +83,7 @@ def carry_transform(
     """Put a transform on another photo's face.
 
     The colors of lips, skin, cheeks, brows and irises go to those of the other face; region and protected parts are
-    drawn anew there.
+    drawn anew there. In less light all tints are as much weaker, and a gray photo gets no color.
 
     Args:
         leaf: on its own photo.
@@ -93,14 +94,21 @@ def carry_transform(
     """
     field, part_tint = leaf.field, leaf.part_tint
     here, there = leaf.crop.landmarks, crop.landmarks
-    if here is not None and there is not None:
-        if by == "landmarks":
-            field = carry_field(field, here, there)
-        if part_tint is not None:
-            masks, amounts = part_masks(extract(photo, crop, MASK_PX), there), part_tint.amounts
-            part_tint = PartTint(masks, part_tint.paints, part_tint.limit)
-            with torch.no_grad():
-                part_tint.amounts.copy_(amounts)
+    pixels = extract(photo, crop, MASK_PX)
+    gray, light = is_gray(pixels), min(leaf.light, light_of(pixels))
+    share = light / leaf.light
+    tint = 0.0 if gray else share
+    if here is not None and there is not None and by == "landmarks":
+        field = carry_field(field, here, there, tint)
+    elif tint < 1:
+        field = _resample(field, None, tint)
+    if part_tint is not None:
+        masks = part_tint.masks if here is None or there is None else part_masks(pixels, there)
+        paints = without_color(part_tint.paints) if gray else part_tint.paints
+        scaled = PartTint(masks, share * paints, share * part_tint.limit)
+        with torch.no_grad():
+            scaled.amounts.copy_(part_tint.amounts)
+        part_tint = scaled
     return replace(
         leaf,
         field=field,
@@ -108,6 +116,7 @@ def carry_transform(
         crop=crop,
         mask=mask_regions(leaf.region, leaf.protect, there),
         hard_mask=_carry_mask(leaf, crop, photo),
+        light=light,
     )
 
 
@@ -120,8 +129,7 @@ def scale_transform(leaf: FieldTransform, scale: float, photo: Photo) -> FieldTr
     return replace(leaf, crop=replace(leaf.crop, matrix=leaf.crop.matrix * scale), hard_mask=hard)
 
 
-@torch.no_grad()
-def carry_field(field: Field, here: Tensor, there: Tensor) -> RasterField:
+def carry_field(field: Field, here: Tensor, there: Tensor, tint: float = 1.0) -> RasterField:
     """Bend a field from one face's landmarks to another's.
 
     With a smooth map m from the other crop to this one, a place p there gets what m(p) has here: its color, and its
@@ -132,20 +140,34 @@ def carry_field(field: Field, here: Tensor, there: Tensor) -> RasterField:
         field: over the crop of the first face.
         here: (68, 2) that face's landmarks, crop coordinates.
         there: (68, 2) the other's.
+        tint: scales the color and its bound, from 0 to 1.
 
     Returns:
         A raster field, as fine as the given one, up to 128 points along a side.
     """
     for landmarks in (here, there):
         check_landmarks(landmarks)
+    return _resample(field, partial(_bend, there[OUTER].double(), here[OUTER].double()), tint)
+
+
+@torch.no_grad()
+def _resample(field: Field, bend: Callable[[int], tuple[Tensor, Tensor]] | None, tint: float) -> RasterField:
+    """Return a raster field of what a field has at the places of a map, or in place; see `carry_field`.
+
+    Args:
+        field: any.
+        bend: the map, and its slope, of a grid by its size; None leaves all in place.
+        tint: scales the color and its bound.
+    """
     size = min(max(32, field.detail), 128)
-    places, slope = _bend(there[OUTER].double(), here[OUTER].double(), size)
+    places, slope = (pixel_centers(size), None) if bend is None else bend(size)
     coord, color = field.at_points(places.reshape(-1, 2).clamp(-1, 1).float())
-    coord = torch.linalg.solve(slope, coord.double().reshape(size, size, 2, 1))[..., 0].permute(2, 0, 1)
-    color = color.T.reshape(3, size, size)
+    coord = coord.double().reshape(size, size, 2, 1)
+    coord = (coord if slope is None else torch.linalg.solve(slope, coord))[..., 0].permute(2, 0, 1)
+    color = tint * color.T.reshape(3, size, size)
     # Stretched, a shift may need a higher bound; a spline's control points go a little beyond its values.
     max_shift = min(1.0, max(field.max_shift, 0.55 * float(control_points(coord).abs().max())))
-    return RasterField.from_offsets(coord, color, max_shift, field.max_tint, field.diffeomorphic)
+    return RasterField.from_offsets(coord, color, max_shift, tint * field.max_tint, field.diffeomorphic)
 
 
 def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -157,10 +179,10 @@ def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
     line = torch.linspace(-1, 1, 9, dtype=torch.float64)
     border = torch.cat([torch.stack([line, side.expand(9)], -1) for side in (line[0], line[-1])])
     border = torch.unique(torch.cat([border, border.flip(-1)]), dim=0)
-    known = torch.cat([start, border])
-    moved = torch.cat([end - start, torch.zeros_like(border)])
+    anchors = torch.cat([start, border])
+    shifts = torch.cat([end - start, torch.zeros_like(border)])
     for stiffness in STIFFNESS:
-        places, slope = _plate_map(known, moved, stiffness, pixel_centers(size, dtype=torch.float64).reshape(-1, 2))
+        places, slope = _plate_map(anchors, shifts, stiffness, pixel_centers(size, dtype=torch.float64).reshape(-1, 2))
         if bool((torch.linalg.det(slope) > LEAST_AREA).all()):
             break
     else:  # faces that no smooth map carries into each other: each place has what it had
@@ -169,19 +191,19 @@ def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return places.reshape(size, size, 2), slope.reshape(size, size, 2, 2)
 
 
-def _plate_map(known: Tensor, moved: Tensor, stiffness: float, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Move points (m, 2) as a thin plate through `known` (n, 2), which go by `moved`; give the slope (m, 2, 2) too."""
-    n = len(known)
-    affine = torch.cat([torch.ones_like(known[:, :1]), known], 1)
-    system = torch.zeros(n + 3, n + 3, dtype=known.dtype)
-    system[:n, :n] = _plate(known, known) + stiffness * torch.eye(n, dtype=known.dtype)
+def _plate_map(anchors: Tensor, shifts: Tensor, stiffness: float, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Move points (m, 2) as a thin plate through anchors (n, 2) that go by shifts; return the slope (m, 2, 2) too."""
+    n = len(anchors)
+    affine = torch.cat([torch.ones_like(anchors[:, :1]), anchors], 1)
+    system = torch.zeros(n + 3, n + 3, dtype=anchors.dtype)
+    system[:n, :n] = _plate(anchors, anchors) + stiffness * torch.eye(n, dtype=anchors.dtype)
     system[:n, n:], system[n:, :n] = affine, affine.T
-    weights = torch.linalg.solve(system, torch.cat([moved, moved.new_zeros(3, 2)]))
-    shift = _plate(points, known) @ weights[:n] + weights[n] + points @ weights[n + 1 :]
-    away = points[:, None] - known
+    weights = torch.linalg.solve(system, torch.cat([shifts, shifts.new_zeros(3, 2)]))
+    shift = _plate(points, anchors) @ weights[:n] + weights[n] + points @ weights[n + 1 :]
+    away = points[:, None] - anchors
     steep = away * (away.square().sum(-1, keepdim=True).clamp_min(1e-12).log() + 1)  # the kernel's own slope
     slope = torch.einsum("mnd,na->mad", steep, weights[:n]) + weights[n + 1 :].T
-    return points + shift, slope + torch.eye(2, dtype=known.dtype)
+    return points + shift, slope + torch.eye(2, dtype=anchors.dtype)
 
 
 def _plate(points: Tensor, centre: Tensor) -> Tensor:

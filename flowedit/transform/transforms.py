@@ -44,9 +44,10 @@ class FieldTransform:
         strength: scales shape and color; 0 is the photo.
         region: name of the only part of the face that may change, or None; `mask` is drawn from it.
         protect: names of the parts that keep their bits, likewise.
+        light: how much of the full light the crop is in, up to 1 (`face.light.light_of`); the tint was found within it.
 
     Raises:
-        ValueError: a mask has another shape or range.
+        ValueError: a mask has another shape or range, or the light is not in (0, 1].
     """
 
     field: Field
@@ -57,9 +58,11 @@ class FieldTransform:
     region: str | None = None
     protect: tuple[str, ...] = ()
     part_tint: PartTint | None = None
+    light: float = 1.0
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
+        require(0 < self.light <= 1, f"light must be in (0, 1]; got {self.light!r}")
         if (mask := self.mask) is not None:
             square = mask.ndim == 4 and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] > 0
             require(square, f"mask must have shape (1, 1, m, m); got {describe(mask)}")
