@@ -14,6 +14,7 @@ from flowedit import Edit
 from flowedit.face import landmarks as marks
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.detect import Face, descriptor, find_faces, landmarks
+from flowedit.face.measures import rgb_to_lab
 from flowedit.face.regions import region_mask
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
@@ -158,9 +159,7 @@ def bend(edit: Edit) -> float | None:
 
 
 def lab(image: Tensor) -> Tensor:
-    """Turn (1, 3, H, W) sRGB in [0, 1] into (3, H, W) CIELAB (D65): L in [0, 100], a and b about +-100."""
-    from kornia.color import rgb_to_lab
-
+    """Turn (1, 3, H, W) sRGB in [0, 1] into (3, H, W) CIELAB."""
     return rgb_to_lab(image)[0]
 
 
