@@ -1,4 +1,4 @@
-"""Every number a user may set, with its unit and default: the one home of defaults.
+"""Every number a user may set, with its unit and default; those of a face's parts stand in flowedit/face/parts.py.
 
 `Config` holds what an edit is asked for; its groups hold what the optimizer is made of. A flag of the command line, a
 key of a TOML file and a field here are one text.
@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from flowedit.checks import check_fields, describe, name_or_function, number, require
+from flowedit.checks import Group, check_fields, describe, name_or_function, number, require
+from flowedit.face.parts import Paints, PartShapes
 from flowedit.face.regions import REGIONS
 from flowedit.field.make import FIELDS
 from flowedit.guide.targets import TARGETS
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     Named = str | Callable[..., Any]  # the name of a kind that is registered, or a function
 else:
     Named = str  # what the command line reads
-
-
-class Group:
-    """A group of settings: checked when it is made, as a whole."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -210,6 +204,10 @@ class Config:
     """How the parameters move, and when the loop ends."""
     augment: Augment = Augment()
     """The views of the face."""
+    parts: PartShapes = PartShapes()  # noqa: RUF009, frozen
+    """Where the parts of a face lie that take a color each: a few lengths and likenesses."""
+    paints: Paints = Paints()  # noqa: RUF009, frozen
+    """How far a unit of paint colors each of them."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -15,8 +15,8 @@ from flowedit.app.batch import Files, Target, Verb, run_all
 from flowedit.app.console import format_facts, say
 from flowedit.app.options import Output, Search, describe_strength, parse_prompts
 from flowedit.app.paths import EDIT_FILE, WrongUsage
-from flowedit.checks import number, require, warn
-from flowedit.config import STRENGTHS, Group
+from flowedit.checks import Group, number, require, warn
+from flowedit.config import STRENGTHS
 from flowedit.photo.codec import FORMATS, readable_suffixes
 
 if TYPE_CHECKING:

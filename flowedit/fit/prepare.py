@@ -16,7 +16,7 @@ from flowedit.edit import Edit
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.part_tint import PartTint
-from flowedit.face.parts import mix_paints, part_masks
+from flowedit.face.parts import measure_light, mix_paints, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
 from flowedit.field.offsets import Offsets, pixel_centers
@@ -32,7 +32,6 @@ from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
-BRIGHT = 0.6  # image units: bright places of a crop in full light are at least this bright
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
@@ -142,7 +141,7 @@ def prepare_face(
     sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
     backend = sizes.pop("backend", None)
     # A tint takes a share of the light there, and a gray photo none: in the dark a whole one would be a glow.
-    gray, max_tint = is_gray(pixels), config.max_tint * light_of(pixels)
+    gray, max_tint = is_gray(pixels), config.max_tint * measure_light(pixels)
     bounds = {
         "max_shift": max_shift,
         "max_tint": 0.0 if gray else max_tint,
@@ -153,8 +152,8 @@ def prepare_face(
         field.backend = backend
     part_tint = None
     if crop.landmarks is not None:
-        masks = part_masks(pixels, crop.landmarks)
-        paints = mix_paints(pixels, masks) * light_of(pixels)
+        masks = part_masks(pixels, crop.landmarks, config.parts)
+        paints = mix_paints(pixels, masks, config.paints)
         part_tint = PartTint(masks, paints.mean(-1, keepdim=True).expand_as(paints) if gray else paints, max_tint)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
@@ -169,11 +168,6 @@ def prepare_face(
         weight,
         begun=start is not None,
     )
-
-
-def light_of(pixels: Tensor) -> float:
-    """Return how much light a crop (1, 3, S, S) is in, up to 1: its bright places against BRIGHT."""
-    return min(1.0, max(0.02, float(pixels.mean(1).flatten().quantile(0.95)) / BRIGHT))
 
 
 def is_gray(pixels: Tensor) -> bool:
