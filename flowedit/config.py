@@ -45,8 +45,6 @@ class Weights(Group):
     """Gradient energy of the tint where the photo itself is even."""
     part_colors: float = number(0.18, least=0)
     """Colors of the face's parts: lips, skin, cheeks, brows and irises may each take one."""
-    unnamed_color: float = number(20.0, least=0)
-    """How many times as much the parts' colors count where no prompt is about color: a smile needs no lipstick."""
     fold: float = number(10.0, least=0)
     """Areas squeezed below a fifth."""
     likeness: float = number(0.06, least=0)
@@ -182,6 +180,9 @@ class Config:
     """Bound of the movement, as a fraction of the crop's side."""
     max_tint: float = number(0.15, least=0, most=1)
     """Bound of the tint, image units (1 is white)."""
+    hues: Literal["auto", "free", "kept"] = "auto"
+    """What tints may change: free, hue and light; kept, light alone, red, green and blue alike; auto, hue only where a
+    prompt is about color, and where none is, no part of the face takes a color. A gray photo stays gray."""
     diffeomorphic: bool = False
     """Integrate the movement as a velocity: no folds by construction."""
     identity: float | None = number(0.35, above=0, most=100)

@@ -44,12 +44,14 @@ class FaceTask:
         pixels: (1, 3, S, S) the crop.
         weight: (1, 1, S, S) window and masks.
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
+        hues: whether a pixel's own tint may change its hue; if not, the tint's channels change alike.
     """
 
     start: FieldTransform
     pixels: Tensor
     weight: Tensor
     begun: bool = False
+    hues: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Task:
         config: the corpus of a projected target is named in it.
         settings: of the target, with its corpus.
         generator: source of everything random.
-        names_color: whether a prompt is about color.
+        paints: whether the face's parts take a color each: a prompt is about color, or hues are free.
     """
 
     photo: Photo
@@ -74,7 +76,7 @@ class Task:
     config: Config
     settings: TargetSettings
     generator: torch.Generator
-    names_color: bool = True
+    paints: bool = True
 
 
 def prepare(
@@ -105,11 +107,13 @@ def prepare(
     generator = torch.Generator().manual_seed(config.seed)
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")
-    faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
     colored = names_color(guide, prompts)
+    hues = colored if config.hues == "auto" else config.hues == "free"
+    side = crop_side(guide)
+    faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, hues=hues) for crop in crops)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
-    return Task(photo, faces, prompts, guide, config, settings, generator, colored)
+    return Task(photo, faces, prompts, guide, config, settings, generator, colored or hues)
 
 
 def prepare_face(
@@ -120,6 +124,8 @@ def prepare_face(
     config: Config,
     generator: torch.Generator,
     start: Edit | None = None,
+    *,
+    hues: bool = True,
 ) -> FaceTask:
     """Make what the steps start from, on the config's device.
 
@@ -131,6 +137,7 @@ def prepare_face(
         config: which field.
         generator: source of a neural field's start.
         start: an edit of this photo whose field and colors the new ones start from; None is zero.
+        hues: whether tints may change hues, if the photo is not gray.
     """
     device = resolve_device(config.device)
     pixels = extract(photo, crop, side)
@@ -140,13 +147,9 @@ def prepare_face(
         max_shift = min(max_shift, config.displacement / 100 * eyes / 2)  # a side is two crop units long
     sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
     backend = sizes.pop("backend", None)
-    # A tint takes a share of the light there, and a gray photo none: in the dark a whole one would be a glow.
+    # A tint takes a share of the light there: in the dark a whole one would be a glow.
     gray, max_tint = is_gray(pixels), config.max_tint * measure_light(pixels)
-    bounds = {
-        "max_shift": max_shift,
-        "max_tint": 0.0 if gray else max_tint,
-        "diffeomorphic": config.diffeomorphic,
-    }
+    bounds = {"max_shift": max_shift, "max_tint": max_tint, "diffeomorphic": config.diffeomorphic}
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
@@ -154,7 +157,8 @@ def prepare_face(
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks, config.parts)
         paints = mix_paints(pixels, masks, config.paints)
-        part_tint = PartTint(masks, paints.mean(-1, keepdim=True).expand_as(paints) if gray else paints, max_tint)
+        gray_paints = paints.mean(-1, keepdim=True).expand_as(paints)
+        part_tint = PartTint(masks, gray_paints if gray or config.hues == "kept" else paints, max_tint)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
     transform = FieldTransform(field, crop, mask, hard_mask, region=region, protect=protect, part_tint=part_tint)
@@ -167,6 +171,7 @@ def prepare_face(
         pixels.to(device),
         weight,
         begun=start is not None,
+        hues=hues and not gray,
     )
 
 
