@@ -49,6 +49,8 @@ class Weights(Group):
     """Areas squeezed below a fifth."""
     likeness: float = number(0.06, least=0)
     """Likeness to other edits of the photo, where an edit is to differ from them."""
+    stray: float = number(0.1, least=0)
+    """What such an edit does at places where the first of those hardly does anything."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,20 @@ class HashConfig(Group):
         super().__post_init__()
         within = self.n_coord_levels <= self.n_levels
         require(within, f"n_coord_levels must be at most n_levels, {self.n_levels}; got {self.n_coord_levels}")
+
+
+@dataclass(frozen=True)
+class Variants(Group):
+    """What further edits for one prompt must do to be kept beside the first; see `variants`."""
+
+    least_share: float = number(0.5, least=0, most=1)
+    """Of what the guide sees in the first."""
+    least_effect: float = number(0.7, least=0, most=100)
+    """Move of a measure that the first moves most, deviations from face to face, at the strength that all come to."""
+    most_elsewhere: float = number(0.33, above=0, most=100)
+    """Mean move of the measures that the first moves little, in shares of that."""
+    leading: float = number(0.5, least=0, most=1)
+    """Share of its largest move from which on the first moves a measure much."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +221,8 @@ class Config:
     """How the parameters move, and when the loop ends."""
     augment: Augment = Augment()
     """The views of the face."""
+    variants: Variants = Variants()
+    """What variants must do."""
     parts: PartShapes = PartShapes()  # noqa: RUF009, frozen
     """Where the parts of a face lie that take a color each: a few lengths and likenesses."""
     paints: Paints = Paints()  # noqa: RUF009, frozen

@@ -172,9 +172,8 @@ class VaryCommand(Asked):
             edit.save_edit(path)
         for path in files.get("--sheet", ()):
             save_variants([edit.edited for edit in edits], path, note=edits[0].provenance())
-        if len(edits) < self.n:
-            reason = "" if edits[-1].stopped == "interrupted" else ": others would do less than half as much"
-            warn(f"{len(edits)} of {self.n} found{reason}")
+        if len(edits) < self.n and edits[-1].stopped == "interrupted":
+            warn(f"{len(edits)} of {self.n} found")
         return [describe_strength(path, edit) for path, edit in zip(files["--out"], edits, strict=False)]
 
 

@@ -25,6 +25,22 @@ from flowedit.face.landmarks import (
     outer_canthal_distance,
 )
 
+SPREADS = {
+    "mouth_curvature": 0.040,
+    "mouth_open": 0.0054,
+    "mouth_width": 0.039,
+    "lip_thickness": 0.032,
+    "eye_area": 0.0027,
+    "eye_open": 0.044,
+    "brow_height": 0.029,
+    "nose_width": 0.027,
+    "nose_length": 0.035,
+    "face_width": 0.068,
+    "jaw_width": 0.022,
+    "face_length": 0.076,
+}
+"""Deviation of each measure from face to face: 1.4826 times the median absolute deviation over 51 still faces."""
+
 
 def measure(landmarks: Tensor) -> dict[str, Tensor]:
     """Measure twelve attributes of a face.

@@ -23,7 +23,7 @@ SHAPED = (
 
 
 def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
-    """Return whether any prompt is more like one of COLORED than like any of SHAPED, by the cosine of the changes.
+    """Return whether any prompt is as like one of COLORED as any of SHAPED, or more, by the cosine of the changes.
 
     True for an encoder that does not know any of one list.
     """
@@ -32,4 +32,4 @@ def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
         return True
     changes = F.normalize(embed_changes(encoder, [*prompts, *known[0], *known[1]]), dim=1)
     asked, colored, shaped = changes.split([len(prompts), *map(len, known)])
-    return bool(((asked @ colored.T).amax(1) > (asked @ shaped.T).amax(1)).any())
+    return bool(((asked @ colored.T).amax(1) >= (asked @ shaped.T).amax(1)).any())
