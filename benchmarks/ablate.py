@@ -20,9 +20,9 @@ from benchmarks.edit import faces_of, find_asked, make_config, run, shared_optio
 from benchmarks.table import COLUMNS, align, average
 from flowedit import Config
 from flowedit.checks import require
-from flowedit.fit.prepare import resolve_encoder
 from flowedit.guide.encoder import Encoder
 from flowedit.photo.files import write_atomically
+from flowedit.task.prepare import resolve_encoder
 
 DEFAULT = "default"
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose", "red lipstick")

@@ -22,12 +22,12 @@ from flowedit import Edit
 from flowedit.checks import require
 from flowedit.face.regions import face_distance
 from flowedit.field.raster import RasterField
-from flowedit.fit.judge import judge_edit, measure_similarity
-from flowedit.fit.prepare import resolve_encoder
 from flowedit.fit.variants import spread
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import text_change
 from flowedit.photo.photo import load as load_photo
+from flowedit.task.judge import judge_edit, measure_similarity
+from flowedit.task.prepare import resolve_encoder
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 

@@ -23,9 +23,9 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.detect import Face
 from flowedit.face.measures import measure
-from flowedit.fit.prepare import resolve_encoder
 from flowedit.guide.encoder import Encoder
 from flowedit.photo.photo import load as load_photo
+from flowedit.task.prepare import resolve_encoder
 
 LEAST_PEOPLE = 5  # portraits that make a population
 

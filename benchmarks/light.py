@@ -29,9 +29,9 @@ from flowedit import Edit
 from flowedit.checks import require
 from flowedit.face.crop import extract
 from flowedit.field.offsets import pixel_centers
-from flowedit.fit.prepare import resolve_encoder
 from flowedit.guide.encoder import Encoder
 from flowedit.photo.photo import load as load_photo
+from flowedit.task.prepare import resolve_encoder
 from flowedit.transform.render import EditedPhoto
 
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a slim jaw")

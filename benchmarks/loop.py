@@ -30,11 +30,11 @@ from benchmarks.common import (
 )
 from flowedit.config import Config, RasterConfig
 from flowedit.fit.iterate import iterate
-from flowedit.fit.prepare import prepare
 from flowedit.guide.clip import ClipEncoder
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, make_targets
 from flowedit.photo.photo import Photo, load
+from flowedit.task.prepare import prepare
 from flowedit.transform.transforms import FieldTransform
 
 PROMPTS = ("a smiling face", "a sad face", "a surprised face", "big eyes", "a narrow nose", "red lipstick")

@@ -17,15 +17,30 @@ if TYPE_CHECKING:
     from flowedit.field.warp import warp
     from flowedit.fit.loop import optimize
     from flowedit.fit.variants import variants
+    from flowedit.predict.one_pass import predict
+    from flowedit.predict.weights import load_predictor
 
-__all__ = ["Config", "Edit", "Offsets", "__version__", "load", "optimize", "variants", "warp"]
+__all__ = [
+    "Config",
+    "Edit",
+    "Offsets",
+    "__version__",
+    "load",
+    "load_predictor",
+    "optimize",
+    "predict",
+    "variants",
+    "warp",
+]
 
 _HOMES = {
     "Config": "config",
     "Edit": "edit",
     "Offsets": "field.offsets",
     "load": "edit",
+    "load_predictor": "predict.weights",
     "optimize": "fit.loop",
+    "predict": "predict",  # the room, which can be called
     "variants": "fit.variants",
     "warp": "field.warp",
 }
@@ -34,7 +49,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"flowedit must be asked for one of {__all__}; got {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    value = getattr(home, name, home)
     globals()[name] = value
     return value
 

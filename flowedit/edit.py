@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Edit:
-    """What `optimize` found, or what was made of such edits.
+    """What `optimize` found or `predict` predicted, or what was made of such edits.
 
     Edits of one photo add (`a + b`: offsets add, whatever the order), subtract, scale (`0.5 * a`), follow each other
     (`a @ b` does b first, then a on what b made), and are undone (`~a`, see there).
@@ -51,7 +51,7 @@ class Edit:
         strength: what `render` and `save` use if not told otherwise; 0 is the photo, 1 the edit as optimized.
         strength_reason: why that strength.
         stopped: why the loop stopped; compares as its text: `steps`, `converged`, `budget` (a bound was reached),
-            `callback` or `interrupted`.
+            `callback` or `interrupted`; or `predicted`, without any loop.
         history: every term of the objective by step, `text` and so on; several faces follow each other.
         facts: provenance: encoder, similarity before and after, identity distance, seed, versions; a mapping too.
         config: what it was found with; None where it is made of other edits.

@@ -25,6 +25,7 @@ class StopReason(str, Enum):
     BUDGET = "budget"
     CALLBACK = "callback"
     INTERRUPTED = "interrupted"
+    PREDICTED = "predicted"
 
     __str__ = str.__str__
 
@@ -37,6 +38,7 @@ class StopReason(str, Enum):
             StopReason.BUDGET: "A bound was reached.",
             StopReason.CALLBACK: "The callback asked for it.",
             StopReason.INTERRUPTED: "It was interrupted.",
+            StopReason.PREDICTED: "There was no loop: it was predicted.",
         }[self]
 
     @classmethod
@@ -64,6 +66,10 @@ class Provenance(Mapping[str, Any]):
         identity_distance: of dlib's face descriptors.
         similarity: prompt -> cosine before and after.
         gain: share of the change from "a face" to the prompts that the guide sees.
+        predictor: name of the network that found the edit, or the start of its loop.
+        predictor_sha256: digest of that network.
+        batch: first row and size of the batch that it was predicted in.
+        draw: number of the noise, of several edits for one prompt.
         judge: what a second encoder sees: `name`, `similarity`, `gain`, `guide_gain`, `fooled`.
         seconds: that the edit took.
         made_of: the edits that it is made of, in the order of the formula, as far as they are known.
@@ -86,6 +92,10 @@ class Provenance(Mapping[str, Any]):
     identity_distance: float | None = number(None, least=0)
     similarity: dict | None = None
     gain: float | None = number(None)
+    predictor: str | None = None
+    predictor_sha256: str | None = None
+    batch: list | None = None
+    draw: int | None = number(None, least=0, most=1000)
     judge: dict | None = None
     seconds: float | None = number(None, least=0, most=1e9)
     made_of: list | None = None
@@ -100,6 +110,9 @@ class Provenance(Mapping[str, Any]):
         for name, pair in (self.similarity or {}).items():
             good = isinstance(pair, (list, tuple)) and len(pair) == 2 and None not in map(as_number, pair)
             require(good, f"similarity must be before and after; got {describe(pair)} for {name!r:.80}")
+        place = self.batch
+        whole = place is None or (len(place) == 2 and all(isinstance(as_number(n), int) and n >= 0 for n in place))
+        require(whole, f"batch must be a row and a size; got {describe(place)}")
         judge = self.judge
         good = judge is None or (isinstance(judge.get("name"), str) and isinstance(judge.get("fooled"), bool))
         require(good, f"judge must have a name, and whether the guide was fooled; got {describe(judge)}")
@@ -137,7 +150,7 @@ class Provenance(Mapping[str, Any]):
 
     def summary(self, prompts: Mapping[str, float], strength: float) -> dict[str, Any]:
         """Return what one of several edits leaves in the `made_of` of what is made of them."""
-        names = ("encoder", "target", "field", "seed", "made_of")
+        names = ("encoder", "target", "field", "seed", "predictor", "made_of")
         return {"prompts": dict(prompts), "strength": strength, **{name: self[name] for name in names if name in self}}
 
     def derived(self, made_of: list[dict[str, Any]], origin: str | None, size: list[int] | None) -> Provenance:

@@ -36,7 +36,7 @@ class Interrupted(TinyEncoder):
 def folder(tmp_path, monkeypatch):
     """An empty working folder with one photo that has no face, and a quick encoder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
     Image.fromarray(picture()).save("photo.png")
     return tmp_path
 
@@ -99,7 +99,7 @@ def test_an_empty_prompt(capsys, prompt):
 def test_an_unknown_encoder(capsys, monkeypatch, name):
     from flowedit.guide.encoder import load_encoder
 
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", load_encoder)
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", load_encoder)
     assert " must be " in failure(capsys, "edit", "photo.png", "red", "--encoder", name, *QUICK)
 
 
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_nothing_behind(capsys, monkeypatch):
 
 def test_ctrl_c_in_the_loop_keeps_the_best_so_far_and_says_so(capsys, monkeypatch):
     judge = Interrupted(at=12)  # one call for the targets, ten steps, and then
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: judge)
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: judge)
     assert main(["edit", "photo.png", "red", "-o", "out.png", *QUICK, "--steps", "30"]) == 1
     assert capsys.readouterr().err == "flowedit: interrupted: out.png has the best edit so far\n"
     assert sorted(os.listdir()) == ["out.png", "photo.png"]
@@ -143,7 +143,7 @@ def test_ctrl_c_in_the_loop_keeps_the_best_so_far_and_says_so(capsys, monkeypatc
 
 
 def test_ctrl_c_before_any_step_writes_nothing(capsys, monkeypatch):
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: Interrupted(at=1))
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: Interrupted(at=1))
     assert failure(capsys, "edit", "photo.png", "red", "-o", "out.png", *QUICK, codes=(1,)) == (
         "flowedit: interrupted\n"
     )

@@ -29,7 +29,7 @@ def encoders(tmp_path, monkeypatch):
         return TinyEncoder()
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", load)
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", load)
     Image.fromarray(picture()).save("face.png")
     Image.new("L", (48, 40), 255).save("mask.png")
     return loaded

@@ -52,7 +52,7 @@ def test_a_missing_closed_or_full_stream_is_no_error(stream, monkeypatch):
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_an_edit_goes_on_without_streams(stream, monkeypatch, tmp_path):
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder(known=False))
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder(known=False))
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     with monkeypatch.context() as patch:
@@ -85,8 +85,8 @@ def test_a_folder_with_a_name_beyond_ascii_is_edited_to_the_end(tmp_path):
     script = """
 import sys
 from stand_in import TinyEncoder
-import flowedit.fit.prepare
-flowedit.fit.prepare.load_encoder = lambda name, device: TinyEncoder()
+import flowedit.task.prepare
+flowedit.task.prepare.load_encoder = lambda name, device: TinyEncoder()
 from flowedit.app.cli import main
 sys.exit(main(sys.argv[1:]))
 """

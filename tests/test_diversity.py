@@ -175,7 +175,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(diversity, "optimize", stopping)
     (one,) = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert one.stopped == "interrupted"
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     assert main(["vary", "face.png", "red", "--no-align", "--steps", "4"]) == 1
@@ -200,7 +200,7 @@ def test_variants_say_what_is_wrong():
 
 
 def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     grid = ["--raster.coord-size", "6", "--raster.color-size", "6"]

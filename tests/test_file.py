@@ -30,7 +30,7 @@ from flowedit.field.hashgrid import HashField
 from flowedit.field.make import FIELDS
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load as load_photo
-from flowedit.transform.file import FORMAT, _digest
+from flowedit.transform.file import FORMAT, content_digest
 from flowedit.transform.transforms import FieldTransform, leaves
 
 QUICK = Config(align=False, steps=3, raster=RasterConfig(4, 4))
@@ -165,7 +165,7 @@ def forge(path, head, tensors, *, version=FORMAT):
     """Write a file whose digest is right, whatever it holds."""
     text = head if isinstance(head, str) else json.dumps(head)
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    digest = _digest(text, tensors, tensors.__getitem__)
+    digest = content_digest(text, tensors, tensors.__getitem__)
     metadata = {"flowedit": f"{digest} {text}"} if version > 3 else {"flowedit": text, "sha256": digest}
     save_file(tensors, path, metadata)
     return path

@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     """Three photos; SIGINT as in a user's terminal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
     for name in ("a.png", "b.png", "c.png"):
         Image.fromarray(picture()).save(name)
     yield
@@ -69,7 +69,7 @@ def test_one_while_an_interrupted_edit_is_saved_stops_at_once(monkeypatch, capsy
                 raise KeyboardInterrupt
             return super().image(image)
 
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: Stopping())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: Stopping())
     interrupt(monkeypatch, "save")
     assert main(["edit", "a.png", "red", *QUICK]) == 1
     assert capsys.readouterr() == ("", "flowedit: interrupted\n") and not list(Path().glob("*_*"))
@@ -83,7 +83,7 @@ def test_an_interrupted_sweep_says_so_and_fails(monkeypatch, capsys):
                 raise KeyboardInterrupt
             return super().image(image)
 
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: Stopping())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: Stopping())
     assert main(["sweep", "a.png", "red", *QUICK]) == 1
     assert capsys.readouterr().err == "flowedit: interrupted: a_sweep.png has the best edit so far\n"
     assert Path("a_sweep.png").is_file()

@@ -10,8 +10,8 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config, RasterConfig, Weights
-from flowedit.fit.judge import is_fooled
 from flowedit.guide.gain import Gain, GainMeter
+from flowedit.task.judge import is_fooled
 
 QUICK = Config(
     align=False,

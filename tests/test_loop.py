@@ -16,10 +16,10 @@ import flowedit
 from flowedit.config import Config, RasterConfig, Weights
 from flowedit.field.hashgrid import _lattice_encoding
 from flowedit.fit.iterate import iterate
-from flowedit.fit.prepare import prepare
 from flowedit.fit.terms import TERMS
 from flowedit.kernels import available
 from flowedit.photo.photo import load
+from flowedit.task.prepare import prepare
 from flowedit.transform.bounds import choose_strength
 
 QUICK = Config(align=False, steps=4, raster=RasterConfig(coord_size=4, color_size=4))
@@ -69,7 +69,7 @@ def once(function):
 
 def test_ctrl_c_while_the_strength_is_chosen_keeps_the_finished_loop(monkeypatch):
     whole = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
-    monkeypatch.setattr("flowedit.fit.loop.choose_strength", once(choose_strength))
+    monkeypatch.setattr("flowedit.task.finish.choose_strength", once(choose_strength))
     edit = flowedit.optimize(picture(), "red", config=QUICK, encoder=TinyEncoder())
     assert edit.stopped == "interrupted" and edit.history == whole.history
     assert torch.equal(edit.render(), whole.render()) and edit.facts["gain"] == whole.facts["gain"]

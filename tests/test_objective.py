@@ -10,8 +10,8 @@ import torch
 from flowedit.config import Augment
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.fit.terms import TERMS, movement_price
-from flowedit.fit.views import Views, soften
 from flowedit.kernels import render_views
+from flowedit.task.views import Views, soften
 
 SIDE = 16
 POINTS = pixel_centers(SIDE).reshape(SIDE, SIDE, 2).permute(2, 0, 1)[None]

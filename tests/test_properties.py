@@ -86,7 +86,7 @@ def test_a_wrong_file_of_settings_is_named(folder, rng):
 @given(rng=RANDOM)
 def test_a_picture_is_refused_or_keeps_its_bits(folder, rng):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
+        patch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
         assert attempt_arrays(rng, folder, folder, []) in ("refused", "worked")
 
 

@@ -30,9 +30,22 @@ MAY_IMPORT["transform"] = {"face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["report"] = {"transform", "face", "field", "photo", "kernels", "checks"}
 MAY_IMPORT["provenance"] = {"checks", "config"}
 MAY_IMPORT["edit"] = {"provenance", "isolation", "report", "transform", "face", "photo", "config", "checks", "_version"}
-MAY_IMPORT["fit"] = {"isolation", "edit", "guide", "config", "transform", "face", "field", "photo", "kernels", "checks"}
-MAY_IMPORT["fit"] |= {"provenance", "isolation", "_version"}
-MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "_version"}  # __init__.py, the promise
+MAY_IMPORT["task"] = {
+    "isolation",
+    "edit",
+    "guide",
+    "config",
+    "transform",
+    "face",
+    "field",
+    "photo",
+    "kernels",
+    "checks",
+}
+MAY_IMPORT["task"] |= {"provenance", "_version"}
+MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
+MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
+MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "_version"}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}
 
@@ -101,7 +114,18 @@ def test_the_import_table_has_no_circle():
 
 def test_all_is_the_whole_promise():
     assert set(flowedit.__all__) == {
-        *("Config", "Edit", "Offsets", "__version__", "load", "optimize", "variants", "warp")
+        *(
+            "Config",
+            "Edit",
+            "Offsets",
+            "__version__",
+            "load",
+            "load_predictor",
+            "optimize",
+            "predict",
+            "variants",
+            "warp",
+        )
     }
     for name in flowedit.__all__:
         assert getattr(flowedit, name) is getattr(flowedit, name)

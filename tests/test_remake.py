@@ -24,7 +24,7 @@ CONFIG = Config.from_dict(
 def photo(tmp_path, monkeypatch):
     """A photo, and an encoder whatever its name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flowedit.fit.prepare.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
     Image.fromarray(picture()).save("face.png")
 
 

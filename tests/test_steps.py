@@ -21,12 +21,12 @@ from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.fit.cuda_graph import WARM_UP, Captured
 from flowedit.fit.iterate import iterate, make_optimizers
 from flowedit.fit.objective import Objective
-from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import TERMS, FitState, evenness, movement_price, tint_price
-from flowedit.fit.views import Views, soften
 from flowedit.guide.targets import TargetSettings, make_targets
 from flowedit.kernels import render_views
 from flowedit.photo.photo import load
+from flowedit.task.prepare import FaceTask, Task
+from flowedit.task.views import Views, soften
 from flowedit.transform.transforms import FieldTransform
 
 SIDE = 32

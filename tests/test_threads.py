@@ -11,8 +11,8 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.config import Config
-from flowedit.fit import threads
-from flowedit.fit.threads import count_idle_cores, spare_busy_cores
+from flowedit.task import threads
+from flowedit.task.threads import count_idle_cores, spare_busy_cores
 
 
 @pytest.fixture(autouse=True)

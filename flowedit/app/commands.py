@@ -13,7 +13,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 import flowedit
 from flowedit.app.batch import Files, Target, Verb, run_all
 from flowedit.app.console import format_facts, say
-from flowedit.app.options import Output, Search, describe_strength, parse_prompts
+from flowedit.app.options import Output, Search, describe_strength, parse_prompts, predictor_files
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import Group, number, require, warn
 from flowedit.config import STRENGTHS
@@ -34,6 +34,12 @@ class EditCommand(Search, Verb):
     """PHOTO is a file, a folder or a quoted glob; PROMPT comes last and is TEXT or TEXT=WEIGHT."""
     judge: Annotated[str | None, arg(metavar="NAME")] = None
     """One more encoder, which only looks at the result: a warning says so if it sees nothing of the guide's gain."""
+    fast: Annotated[bool, FlagCreatePairsOff] = False
+    """Predict the edit in one pass of a trained network instead of searching for it."""
+    start: Literal["predict"] | None = None
+    """Search from what the network predicts instead of from nothing."""
+    predictor: Annotated[str | None, arg(metavar="PATH")] = None
+    """The network of --fast and --start: a file or folder that its training made. Default: the shipped one."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
 
     @property
@@ -42,9 +48,14 @@ class EditCommand(Search, Verb):
         return parse_prompts([self.words[-1], *self.also])
 
     def make(self, photo: Path) -> list[Edit]:
-        """Optimize one edit."""
-        how = self.arguments(self.output.quiet)
-        return [flowedit.optimize(photo, self.prompts, judge=self.judge, **how)]
+        """Optimize or predict one edit."""
+        how = {**self.arguments(self.output.quiet), "judge": self.judge}
+        if self.fast:
+            del how["progress"]
+            return [flowedit.predict(photo, self.prompts, predictor=self.predictor, **how)]
+        if self.start is not None:
+            how["start"] = self.start if self.predictor is None else flowedit.load_predictor(self.predictor)
+        return [flowedit.optimize(photo, self.prompts, **how)]
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
@@ -62,8 +73,15 @@ class EditCommand(Search, Verb):
         if Path(prompt).suffix.lower() in readable_suffixes():
             raise WrongUsage(f"PROMPT must be words, after every PHOTO; got the file name {prompt!r}")
         parse_prompts([prompt, *self.also])
+        if self.fast and self.start is not None:
+            raise WrongUsage("--fast must go without --start: it takes no steps")
+        predicts = self.fast or self.start is not None
+        if self.predictor is not None and not predicts:
+            raise WrongUsage("--predictor must go with --fast or --start predict; got neither")
         output = self.output
-        inputs = self.inputs(self.judge)
+        inputs = [*self.inputs(self.judge), *predictor_files(self.predictor)]
+        if predicts:
+            flowedit.load_predictor(self.predictor)  # refuses before any work
         return run_all(self, photos, inputs=inputs, overwrite=output.overwrite, quiet=output.quiet)
 
 

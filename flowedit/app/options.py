@@ -122,6 +122,14 @@ def config_files(config: Config, *encoders: str | None) -> list[Path]:
     return [*masks, *(Path(name) for name in names if name and Path(name).is_file())]
 
 
+def predictor_files(predictor: str | None) -> list[Path]:
+    """Return the file that a predictor by name or path leads to, where there is one."""
+    from flowedit.predict.weights import FILE
+
+    paths = [] if predictor is None else [Path(predictor).expanduser(), Path(predictor).expanduser() / FILE]
+    return [path for path in paths if path.is_file()]
+
+
 def show_progress(quiet: bool) -> bool | None:
     """Return `optimize`'s argument: a bar on a terminal, None, or none at all."""
     return None if is_terminal(sys.stderr) and not quiet else False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 import flowedit
 from flowedit.app.batch import Files, Target, Verb, run_all
-from flowedit.app.options import Output, config_files, show_progress
+from flowedit.app.options import Output, config_files, predictor_files, show_progress
 from flowedit.checks import require, warn
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class RemakeCommand(Verb):
     """The photo it was made on."""
     encoder: Annotated[str | None, arg(metavar="NAME")] = None
     """The encoder that made it, where its file or folder is not found by the name that the edit has."""
+    predictor: Annotated[str | None, arg(metavar="PATH")] = None
+    """The trained network that predicted it or its start, where that is not the shipped one."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
 
     def targets(self) -> list[Target]:
@@ -34,29 +36,35 @@ class RemakeCommand(Verb):
         return self.output.targets()
 
     def make(self, photo: Path) -> list[Edit]:
-        """Optimize with the file's prompts, settings, encoder and number of threads; warn of what is not the same."""
+        """Make it with the file's prompts, settings, encoder, predictor and threads; warn of what is not the same."""
         import torch
 
-        from flowedit.fit.prepare import resolve_encoder
-        from flowedit.fit.threads import spare_busy_cores
         from flowedit.photo.photo import load
+        from flowedit.predict.one_pass import predict_again
+        from flowedit.task.prepare import resolve_encoder
+        from flowedit.task.threads import spare_busy_cores
 
         original = flowedit.load(self.edit)
         facts, config = original.facts, original.config
         assert config is not None  # run asked
         encoder = resolve_encoder(self.encoder or facts["encoder"], config)
         digest, picture = getattr(encoder, "digest", None), load(photo)
+        predictor = None if facts.predictor is None else flowedit.load_predictor(self.predictor or facts.predictor)
         versions = {"flowedit": flowedit.__version__, "torch": torch.__version__}
         pairs = (
             ("photo", facts.get("photo_sha256"), picture.sha256),
             ("encoder", facts.get("encoder_sha256", digest), digest),
+            ("predictor", facts.predictor_sha256, None if predictor is None else predictor.sha256),
             ("versions", facts.get("versions"), versions),
         )
         others = [f"{name} (then {then}, now {now})" for name, then, now in pairs if then != now]
+        how: dict[str, Any] = {"config": config, "encoder": encoder}
         with spare_busy_cores(facts.get("threads")):
-            edit = flowedit.optimize(
-                picture, original.prompts, config=config, encoder=encoder, progress=show_progress(self.output.quiet)
-            )
+            if original.stopped == "predicted":
+                edit = predict_again(picture, original.prompts, facts, predictor=predictor, **how)
+            else:
+                shown = show_progress(self.output.quiet)
+                edit = flowedit.optimize(picture, original.prompts, start=predictor, progress=shown, **how)
         if not have_same_fields(original, edit):
             reason = f"another {' and '.join(others)}" if others else "other terms, starts, devices or an interrupt"
             warn(f"the edit is not the one in {self.edit}, for it has {reason}")
@@ -68,6 +76,8 @@ class RemakeCommand(Verb):
 
     def run(self) -> int:
         """Make it again, and write its picture."""
+        from flowedit.predict.weights import SHIPPED
+
         edit = flowedit.load(self.edit)
         require(
             edit.config is not None,
@@ -79,10 +89,15 @@ class RemakeCommand(Verb):
             self.encoder is not None or "@" not in name,  # where a digest takes the place of a path
             f"--encoder must say where the encoder that made the edit is, {name}; got none",
         )
+        network = self.predictor or edit.facts.predictor
+        require(
+            network in (None, SHIPPED) or self.predictor is not None,
+            f"--predictor must say where the network that predicted the edit is, {network}; got none",
+        )
         return run_all(
             self,
             [str(self.photo)],
-            inputs=[self.edit, *config_files(edit.config, self.encoder or name)],
+            inputs=[self.edit, *config_files(edit.config, self.encoder or name), *predictor_files(network)],
             overwrite=self.output.overwrite,
             quiet=self.output.quiet,
         )

@@ -129,14 +129,18 @@ def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
     """Return each grid point's distance to a polyline; to a closed one it is negative inside (even-odd
     rule)."""
     ends = outline.roll(-1, 0) if closed else outline[1:]
-    distance = torch.full(grid.shape[:-1], math.inf, dtype=torch.float64, device=grid.device)
-    inside = torch.zeros(grid.shape[:-1], dtype=torch.bool, device=grid.device)
-    for a, b in zip(outline, ends, strict=False):
-        edge, to = b - a, grid - a
-        along = ((to @ edge) / (edge @ edge).clamp_min(1e-18)).clamp(0, 1)
-        distance = torch.minimum(distance, (to - along[..., None] * edge).norm(dim=-1))
-        crosses = (a[1] > grid[..., 1]) != (b[1] > grid[..., 1])
-        inside ^= crosses & ((to[..., 0] * edge[1] < to[..., 1] * edge[0]) == (edge[1] > 0))
+    x, y = (axis.contiguous() for axis in grid.unbind(-1))
+    square = torch.full(x.shape, math.inf, dtype=torch.float64, device=x.device)
+    inside = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
+    for (ax, ay), (bx, by) in zip(outline.tolist(), ends.tolist(), strict=False):
+        edge_x, edge_y, to_x, to_y = bx - ax, by - ay, x - ax, y - ay
+        along = (to_x * edge_x + to_y * edge_y).mul_(1 / max(edge_x**2 + edge_y**2, 1e-18)).clamp_(0, 1)
+        off_x, off_y = to_x - along * edge_x, to_y - along * edge_y
+        square = torch.minimum(square, off_x.square_().add_(off_y.square_()))
+        if closed and ay != by:
+            crosses = (ay > y) != (by > y)
+            inside ^= crosses & ((to_x * edge_y < to_y * edge_x) == (edge_y > 0))
+    distance = square.sqrt_()
     return torch.where(inside, -distance, distance) if closed else distance
 
 

@@ -12,8 +12,8 @@ from flowedit.config import Config
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.fit.cuda_graph import Captured
 from flowedit.fit.objective import Objective, check_finite
-from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import Term, weigh
+from flowedit.task.prepare import FaceTask, Task
 from flowedit.transform.transforms import FieldTransform
 
 

@@ -5,34 +5,30 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from flowedit._version import __version__
-from flowedit.checks import as_number, collect, describe, is_bool, require, warn
+from flowedit.checks import as_number, collect, describe, is_bool, require
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.iterate import Step, iterate
-from flowedit.fit.judge import judge_edit, measure_similarity
 from flowedit.fit.objective import grid_size
-from flowedit.fit.prepare import FaceTask, Task, prepare, resolve_encoder
 from flowedit.fit.terms import TERMS, Likeness, Term, flatten
-from flowedit.fit.threads import steady
-from flowedit.fit.views import crop_side
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.gain import GainMeter
-from flowedit.guide.targets import target_name
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
-from flowedit.provenance import Provenance
-from flowedit.transform.bounds import Bound, bound_displacement, bound_identity, choose_strength
+from flowedit.predict.network import Predictor
+from flowedit.predict.one_pass import predict_start
+from flowedit.predict.weights import Trained
+from flowedit.task.finish import Fit, effect_bounds, finish
+from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
+from flowedit.task.threads import steady
+from flowedit.transform.bounds import bound_identity
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
-
-R = TypeVar("R")
 
 
 @isolated()
@@ -44,7 +40,7 @@ def optimize(
     config: Config | None = None,
     encoder: Encoder | str | None = None,
     judge: Encoder | str | None = None,
-    start: Edit | None = None,
+    start: Edit | Literal["predict"] | Trained | Predictor | None = None,
     terms: Mapping[str, tuple[Term, float]] | None = None,
     unlike: Sequence[Edit] = (),
     callback: Callable[[Step], object] | None = None,
@@ -60,7 +56,8 @@ def optimize(
         encoder: guides the edit: name (see `load_encoder`) or object; None is the shipped faceclip.
         judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
             sees next to nothing of it, a warning says that the guide was fooled.
-        start: an edit to start from, of this photo or carried to it; None starts from nothing.
+        start: an edit to start from, of this photo or carried to it; "predict", or a predictor (`load_predictor`),
+            starts from what is predicted; None starts from nothing.
         terms: further terms of the objective by name, each a function of `FitState` and its weight: they are logged,
             weighed and kept in the history like the built-in ones.
         unlike: edits of this photo that the new one shall differ from; `variants` makes several in a row.
@@ -82,7 +79,13 @@ def optimize(
     require(callback is None or callable(callback), f"callback must be a function; got {describe(callback)}", TypeError)
     begun = time.perf_counter()
     with collect() as messages:
-        task = prepare(image, prompt, config, encoder, start)
+        known: dict[str, Any] = {}
+        if isinstance(start, (str, Trained, Predictor)):
+            require(not isinstance(start, str) or start == "predict", describe_start(start), TypeError)
+            task = prepare(image, prompt, config, encoder)
+            task, known = predict_start(task, None if isinstance(start, str) else start)
+        else:
+            task = prepare(image, prompt, config, encoder, start)
         second = None if judge is None else resolve_encoder(judge, task.config)
         for each in unlike:
             same = isinstance(each, Edit) and each.origin == task.photo.sha256
@@ -97,18 +100,11 @@ def optimize(
                 fits[-1] = replace(fits[-1], stopped="interrupted")
             if fits[-1].stopped in ("interrupted", "callback"):  # the faces not reached stay as they are
                 break
-        edit = finish(task, fits, judge=second)
+        steps = sum(len(each.history["text"]) for each in fits)
+        calls = known.get("encoder_calls", 0) + steps * task.config.views + task.config.augment.pool * len(fits)
+        edit = finish(task, fits, judge=second, facts={**known, "steps": steps, "encoder_calls": calls})
     seconds = round(time.perf_counter() - begun, 2)
     return replace(edit, messages=tuple(messages), facts=replace(edit.facts, seconds=seconds))
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What the optimizer found for one face: its best parameters, every term by step, and why it stopped."""
-
-    transform: FieldTransform
-    history: Mapping[str, list[float]]
-    stopped: str
 
 
 def fit(
@@ -133,7 +129,7 @@ def fit(
     transform = face.start
     # Of the bounds, movement's is the field's own; these two are measured now and then, with their periods.
     edited = EditedPhoto(task.photo, (transform,))
-    bounds = [(bound, settings.check_every) for bound in _bound_effect(task, edited)]
+    bounds = [(bound, settings.check_every) for bound in effect_bounds(task, edited)]
     identity, _ = bound_identity(edited, config.identity and settings.beyond * config.identity)
     if identity is not None:
         bounds.append((identity.bound, max(1, -(-config.most_steps // 2))))
@@ -180,57 +176,6 @@ def fit(
     return Fit(replace(transform, field=field, part_tint=part_tint), history, stopped)
 
 
-def finish(task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None) -> Edit:
-    """Choose the strength within the config's bounds, and record what was done and what the guide sees of it.
-
-    Args:
-        task: what was to be done.
-        fits: of the task's faces, at least one.
-        judge: see `optimize`.
-    """
-    photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
-    transforms = tuple(each.transform for each in fits)
-    history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
-    steps = len(history["text"])
-    corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
-    facts = Provenance(
-        encoder=guide.name,
-        encoder_sha256=digest,
-        target=target_name(config.target),
-        corpus=None if corpus is None else corpus.name,  # never its folder: facts go into the picture
-        field=config.field,
-        seed=config.seed,
-        steps=steps,
-        encoder_calls=steps * config.views + config.augment.pool * len(fits),
-        threads=torch.get_num_threads(),
-        versions={"flowedit": __version__, "torch": torch.__version__},
-        photo_sha256=photo.sha256,
-        photo_size=[photo.width, photo.height],
-    )
-    edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=facts, config=config)
-
-    def measure() -> Edit:
-        bounds = _bound_effect(task, edit.edited)
-        if config.displacement is not None:
-            bounds.append(bound_displacement(edit.edited, config.displacement))
-        chosen = choose_strength(edit.edited, config.identity, bounds)
-        if chosen.distance is None and config.identity is not None and config.align:
-            warn("identity could not be kept: dlib finds no face in the crop of the one it found")
-        scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
-        similarity, gain = measure_similarity(scaled, guide)
-        measured = replace(
-            facts,
-            identity_distance=None if chosen.distance is None else round(chosen.distance, 4),
-            similarity=similarity,
-            gain=round(gain.share, 4),
-            judge=None if judge is None else judge_edit(scaled, guide, judge),
-        )
-        return replace(scaled, facts=measured)
-
-    edit, interrupted = _despite_interrupt(measure)
-    return replace(edit, stopped="interrupted") if interrupted else edit
-
-
 def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tuple[Term, float]]:
     """Validate a user's own terms.
 
@@ -251,23 +196,6 @@ def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tup
     return dict(terms or {})
 
 
-def bound_effect(guide: Encoder, prompts: Mapping[str, float], edited: EditedPhoto, limit: float) -> Bound:
-    """Bound how much of the prompts' change the guide sees in the first face."""
-    crop, side = edited.crops()[0], crop_side(guide)
-    meter = GainMeter(guide, prompts, edited.unedited(crop, side))
-
-    def measure(strength: float) -> float:
-        return meter(edited.at(strength).crop_image(crop, side)).share
-
-    return Bound("effect", limit, measure, " of the prompt's change")
-
-
-def _bound_effect(task: Task, edited: EditedPhoto) -> list[Bound]:
-    """Make the bound of what the guide sees in the first face, if the config sets it."""
-    limit = task.config.effect
-    return [] if limit is None else [bound_effect(task.guide, task.prompts, edited, limit)]
-
-
 def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, tuple[Term, float]]:
     """Make the terms that keep a field from being like those of other edits, where they work; none without any."""
     if not unlike:
@@ -278,14 +206,6 @@ def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, t
     others = torch.stack([flatten(field, config.max_shift, config.max_tint) for field in fields]).to(face.pixels)
     likeness = Likeness(others, config.max_shift, config.max_tint)
     return {"likeness": (likeness, config.weights.likeness), "stray": (likeness.stray, config.weights.stray)}
-
-
-def _despite_interrupt(function: Callable[[], R]) -> tuple[R, bool]:
-    """Run a short function to its end, anew after one Ctrl-C; a second one stops. Return also whether there was one."""
-    try:
-        return function(), False
-    except KeyboardInterrupt:
-        return function(), True
 
 
 def _modules(transform: FieldTransform) -> nn.ModuleList:

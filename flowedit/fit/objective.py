@@ -13,11 +13,11 @@ from torch import Tensor
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets
 from flowedit.field.warp import integrate
-from flowedit.fit.prepare import FaceTask, Task
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
-from flowedit.fit.views import Views, soften
 from flowedit.guide.targets import make_targets
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
+from flowedit.task.prepare import FaceTask, Task, is_gray
+from flowedit.task.views import Views, soften
 
 
 class Objective:
@@ -35,7 +35,7 @@ class Objective:
     def __init__(self, task: Task, face: FaceTask, terms: Mapping[str, tuple[Term, float]]) -> None:
         config, guide, crop, landmarks = task.config, task.guide, face.pixels, face.start.crop.landmarks
         self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
-        self._hues = face.hues
+        self._hues = task.hues and not is_gray(face.pixels)
         self._landmarks, self._crop, self._pixels = landmarks, crop, soften(crop, guide.size)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
         self._early = not crop.is_cuda

@@ -13,17 +13,18 @@ from flowedit.checks import require, warn
 from flowedit.config import Config, Variants
 from flowedit.edit import Edit
 from flowedit.face.measures import SPREADS, measure
-from flowedit.fit.judge import measure_similarity
-from flowedit.fit.loop import bound_effect, optimize
-from flowedit.fit.prepare import resolve_encoder
+from flowedit.fit.loop import optimize
 from flowedit.fit.terms import flatten
-from flowedit.fit.threads import steady
 from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
+from flowedit.task.finish import bound_effect
+from flowedit.task.judge import measure_similarity
+from flowedit.task.prepare import resolve_encoder
+from flowedit.task.threads import steady
 from flowedit.transform.bounds import Bound, choose_strength
 
 MOST = 16  # each takes as long as an edit, and finds less that is new

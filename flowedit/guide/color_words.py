@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
@@ -23,13 +25,18 @@ SHAPED = (
 
 
 def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
-    """Return whether any prompt is as like one of COLORED as any of SHAPED, or more, by the cosine of the changes.
+    """Return whether any prompt is about color; see `about_color`."""
+    return bool(about_color(encoder, embed_changes(encoder, list(prompts))).any())
 
-    True for an encoder that does not know any of one list.
+
+def about_color(encoder: Encoder, changes: Tensor) -> Tensor:
+    """Return which changes (n, D) are as like one of COLORED as any of SHAPED, or more, by their cosine: (n,) bool.
+
+    All for an encoder that does not know any of one list.
     """
     known = [[text for text in texts if encoder.knows(text)] for texts in (COLORED, SHAPED)]
     if not all(known):
-        return True
-    changes = F.normalize(embed_changes(encoder, [*prompts, *known[0], *known[1]]), dim=1)
-    asked, colored, shaped = changes.split([len(prompts), *map(len, known)])
-    return bool(((asked @ colored.T).amax(1) >= (asked @ shaped.T).amax(1)).any())
+        return torch.ones(len(changes), dtype=torch.bool)
+    words = F.normalize(embed_changes(encoder, [*known[0], *known[1]]), dim=1)
+    colored, shaped = (F.normalize(changes, dim=1) @ words.T).split([len(known[0]), len(known[1])], dim=1)
+    return (colored.amax(1) >= shaped.amax(1)).cpu()

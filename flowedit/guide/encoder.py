@@ -48,10 +48,10 @@ class Encoder(Protocol):
     size: int  # pixels along one side of its input
 
     def image(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] to (B, D) unit vectors, differentiable."""
+        """(B, 3, S, S) RGB, S of any size and values a little outside [0, 1], to (B, D) unit vectors, differentiable."""
 
     def text(self, prompts: Sequence[str]) -> Tensor:
-        """n prompts to (n, D) unit vectors."""
+        """n prompts, "a face" among them, to (n, D) unit vectors."""
 
     def knows(self, prompt: str) -> bool:
         """Whether the prompt is inside the encoder's world, as far as it can tell."""

@@ -45,7 +45,7 @@ def write_edit(path: str | Path, head: Mapping[str, Any], transforms: Sequence[T
     except TypeError as error:
         raise ValueError(f"an edit file must hold only what JSON holds; {error}") from error
     require(len(text) <= MOST_HEAD_BYTES // 2, f"an edit file's head must have at most {MOST_HEAD_BYTES // 2} bytes")
-    content = save(tensors, {"flowedit": f"{_digest(text, tensors, tensors.__getitem__)} {text}"})
+    content = save(tensors, {"flowedit": f"{content_digest(text, tensors, tensors.__getitem__)} {text}"})
 
     def write(file: BinaryIO) -> None:
         file.write(content)
@@ -78,7 +78,7 @@ def read_edit(path: str | Path, make: Callable[[dict[str, Any], tuple[Transform,
             metadata = file.metadata() or {}
             text, digest = _split(metadata)
             shapes = {name: (_dtype(part), tuple(part.get_shape())) for name, part in _slices(file)}
-            intact = _digest(text, shapes, file.get_tensor) == digest
+            intact = content_digest(text, shapes, file.get_tensor) == digest
             require(intact, "it must be as save_edit wrote it; got changed content (SHA-256 differs)")
             head = json.loads(text, parse_constant=_no_constant)
             require(isinstance(head, dict), f"its head must be a table; got {describe(head)}")
@@ -133,7 +133,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"numbers must be finite; got {name}")
 
 
-def _digest(text: str, names: Mapping[str, Any], read: Callable[[str], Tensor]) -> str:
+def content_digest(text: str, names: Mapping[str, Any], read: Callable[[str], Tensor]) -> str:
     """SHA-256 over the head and every tensor's name, dtype, shape and bytes."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(names):

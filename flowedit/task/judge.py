@@ -8,10 +8,10 @@ import torch
 
 from flowedit.checks import warn
 from flowedit.edit import Edit
-from flowedit.fit.views import crop_side
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import Gain, measure_gain
 from flowedit.guide.targets import text_change
+from flowedit.task.views import crop_side
 
 LEAST_SHARE = 0.15  # of the guide's gain, that a judge must see too
 

@@ -1,9 +1,9 @@
-"""From a photo and a prompt to what the optimizer starts from."""
+"""From a photo and a prompt to what the optimizer starts from, and the predictor fills in."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -22,12 +22,12 @@ from flowedit.field.make import make_field
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.field.warp import window
-from flowedit.fit.views import crop_side
 from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import ROBUST, Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
 
@@ -44,14 +44,12 @@ class FaceTask:
         pixels: (1, 3, S, S) the crop.
         weight: (1, 1, S, S) window and masks.
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
-        hues: whether a pixel's own tint may change its hue; if not, the tint's channels change alike.
     """
 
     start: FieldTransform
     pixels: Tensor
     weight: Tensor
     begun: bool = False
-    hues: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +64,7 @@ class Task:
         config: the corpus of a projected target is named in it.
         settings: of the target, with its corpus.
         generator: source of everything random.
+        hues: whether a tint may change hues; if not, or if the photo is gray, its channels change alike.
         paints: whether the face's parts take a color each: a prompt is about color, or hues are free.
     """
 
@@ -76,6 +75,7 @@ class Task:
     config: Config
     settings: TargetSettings
     generator: torch.Generator
+    hues: bool = True
     paints: bool = True
 
 
@@ -89,13 +89,42 @@ def prepare(
     """Check everything, find the faces, and make what the optimizer starts from; see `optimize`."""
     config = config or Config()
     require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
-    require(
-        start is None or isinstance(start, Edit), f"start must be an edit or None; got {describe(start)}", TypeError
-    )
+    require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
     prompts = check_prompts(prompt)
     photo = images.load(image)
     hard_mask = _read_masks(config, photo)
     guide = resolve_encoder(encoder, config)
+    config, settings = _aim(guide, prompts, config)
+    crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
+    generator = torch.Generator().manual_seed(config.seed)
+    if start is not None and start.origin != photo.sha256:
+        start = start.apply(photo, face=config.face if config.align else "largest")
+    faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
+    color = _color(guide, prompts, config, faces)
+    return Task(photo, faces, prompts, guide, config, settings, generator, **color)
+
+
+def describe_start(start: object) -> str:
+    """Return the error of a value that no edit can start from."""
+    return f'start must be an edit, "predict", a predictor or None; got {describe(start)}'
+
+
+def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -> Task:
+    """Return a task of the same faces for another prompt; the faces are not searched or read again.
+
+    Args:
+        task: of any prompt.
+        prompt: as for `prepare`.
+        config: that the task was prepared with: a corpus that was found for its prompt is not the other prompt's.
+    """
+    prompts = check_prompts(prompt)
+    config, settings = _aim(task.guide, prompts, config)
+    color = _color(task.guide, prompts, config, task.faces)
+    return replace(task, prompts=prompts, config=config, settings=settings, **color)
+
+
+def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:
+    """Make the target's settings, warn of unknown prompts, and name the corpus that was found in the config."""
     for text in prompts:
         if not guide.knows(text):
             warn(f"{guide.name} does not know {text!r} and may do anything; {LARGER}")
@@ -103,17 +132,16 @@ def prepare(
     settings = make_settings(guide, prompts, config.target, **numbers)  # a corpus is found and read before any work
     if config.corpus is None and settings.corpus is not None:
         config = replace(config, corpus=settings.corpus.name)
-    crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
-    generator = torch.Generator().manual_seed(config.seed)
-    if start is not None and start.origin != photo.sha256:
-        start = start.apply(photo, face=config.face if config.align else "largest")
+    return config, settings
+
+
+def _color(guide: Encoder, prompts: Mapping[str, float], config: Config, faces: Sequence[FaceTask]) -> dict[str, bool]:
+    """Return what a task's tints may do, by its attributes' names; warn where no face can take a color asked for."""
     colored = names_color(guide, prompts)
-    hues = colored if config.hues == "auto" else config.hues == "free"
-    side = crop_side(guide)
-    faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, hues=hues) for crop in crops)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
-    return Task(photo, faces, prompts, guide, config, settings, generator, colored or hues)
+    hues = colored if config.hues == "auto" else config.hues == "free"
+    return {"hues": hues, "paints": colored or hues}
 
 
 def prepare_face(
@@ -124,8 +152,6 @@ def prepare_face(
     config: Config,
     generator: torch.Generator,
     start: Edit | None = None,
-    *,
-    hues: bool = True,
 ) -> FaceTask:
     """Make what the steps start from, on the config's device.
 
@@ -137,7 +163,6 @@ def prepare_face(
         config: which field.
         generator: source of a neural field's start.
         start: an edit of this photo whose field and colors the new ones start from; None is zero.
-        hues: whether tints may change hues, if the photo is not gray.
     """
     device = resolve_device(config.device)
     pixels = extract(photo, crop, side)
@@ -171,7 +196,6 @@ def prepare_face(
         pixels.to(device),
         weight,
         begun=start is not None,
-        hues=hues and not gray,
     )
 
 

@@ -1,0 +1,298 @@
+"""Trains the one-pass predictor: a short imitation of the optimizer, then the optimizer's own objective."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import kornia.augmentation as K
+import torch
+from torch import Tensor, nn
+
+from flowedit.fit.adam_uniform import AdamUniform
+from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, PARTS, Prediction, Predictor
+
+from . import losses
+from .faces import Faces
+from .objective import CONFIG, SIZES, Batch, Outcome, bound_fields, evaluate, make_batch
+from .prompts import Prompts
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a predictor is trained; each number is a flag.
+
+    Attributes:
+        minutes: when it ends at the latest; the rate falls to its end by steps or minutes, whichever is first.
+        steps: of the objective.
+        taught: batches that the optimizer finds fields for, first.
+        teacher_steps: steps of the optimizer for each.
+        lessons: steps of imitation.
+        batch: faces in a step.
+        several: of these, faces whose edits are made in pairs by different noise; even.
+        rate: of AdamW, at most.
+        distillation, triplets, likeness: weights of the losses beside the objective; 0 leaves one out.
+        mixing: see `Predictor`.
+        seed: of everything.
+    """
+
+    minutes: float = 100.0
+    steps: int = 9000
+    taught: int = 16
+    teacher_steps: int = 50
+    lessons: int = 250
+    batch: int = 16
+    several: int = 4
+    rate: float = 8e-4
+    distillation: float = 0.01
+    triplets: float = 0.02
+    likeness: float = 0.02
+    mixing: str = "multi_axis"
+    seed: int = 0
+
+
+AVERAGED = 0.998  # share of the averaged weights that a step keeps: these are shipped
+WARM_UP = 200  # steps
+SAVE_EVERY, LOG_EVERY = 250, 50  # steps
+
+
+def light_and_noise() -> nn.Module:
+    """What photos differ by that no edit should depend on: light down to a sixth, contrast, color, blur, noise."""
+    return nn.Sequential(
+        K.ColorJitter(brightness=(0.85, 1.1), contrast=(0.85, 1.15), saturation=(0.6, 1.2), hue=(-0.02, 0.02), p=0.5),
+        K.RandomGamma(gamma=(0.8, 1.3), p=0.3),
+        K.ColorJitter(brightness=(0.15, 1.0), p=0.25),
+        K.RandomGaussianBlur((5, 5), (0.4, 1.2), p=0.2),
+        K.RandomGaussianNoise(std=0.02, p=0.2),
+    )
+
+
+class Source:
+    """Makes batches: two faces with each prompt, and pairs of one face with one prompt for different noise."""
+
+    def __init__(self, faces: Faces, prompts: Prompts, encoder: Encoder, training: Training) -> None:
+        self.faces, self.prompts, self.encoder, self.training = faces, prompts, encoder, training
+        self.generator = torch.Generator().manual_seed(training.seed)
+        self.augmentation = light_and_noise()
+
+    def draw(self) -> tuple[Batch, Tensor]:
+        """Return a batch and its noise (B, noise_dim): zeros but for the last `several`."""
+        count, several = self.training.batch, self.training.several
+        faces = self.faces.draw(count - several // 2, self.generator)
+        asked, colored = self.prompts.draw(count // 2, self.generator)
+        face = torch.cat(
+            [torch.arange(count - several), (count - several + torch.arange(several // 2)).repeat_interleave(2)]
+        )
+        prompt = torch.arange(count // 2).repeat_interleave(2)
+        _, masks, prices = (x[face] for x in faces)
+        augmented = self.augmentation(faces[0]).clamp(0, 1)
+        gray = (faces[0].amax(1) - faces[0].amin(1)).amax((1, 2)) <= 1.5 / 255
+        augmented[gray] = augmented[gray].mean(1, keepdim=True).expand_as(augmented[gray])  # noise has colors
+        noise = torch.zeros(count, 8)
+        noise[count - several :] = torch.randn(several, 8, generator=self.generator)
+        batch = make_batch(
+            self.encoder, (augmented[face], masks, prices), asked[prompt], colored[prompt], self.generator
+        )
+        return batch, noise
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what is needed to go on with the same numbers."""
+        return {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+
+
+def find_fields(encoder: Encoder, batch: Batch, steps: int) -> Tensor:
+    """Optimize every face's field from zero, as the loop does, and return them (B, N) as of `Outcome.fields`."""
+    count, rate, config = len(batch.images), CONFIG.optimizer.lr, CONFIG.optimizer
+    coords, colors, amounts = (
+        [torch.zeros(*shape, requires_grad=True) for _ in range(count)]
+        for shape in ((2, COORD_SIZE, COORD_SIZE), (3, COLOR_SIZE, COLOR_SIZE), (PARTS, 3))
+    )
+    groups = [{"params": [each], "lr": rate} for each in coords]
+    groups += [{"params": [each], "lr": config.color_rate * rate} for each in colors]
+    groups += [{"params": [each], "lr": config.part_rate * rate} for each in amounts]
+    optimizer = AdamUniform(groups, rate)
+    rates = [group["lr"] for group in groups]
+    for step in range(steps):
+        for group, each in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = each * min(1.0, (step + 1) / config.warm_up, 1 + config.cool_down - step / steps)
+        fields = Prediction(torch.stack(coords), torch.stack(colors), torch.stack(amounts))
+        optimizer.zero_grad()
+        evaluate(encoder, batch, fields).total.sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        return evaluate(encoder, batch, fields).fields
+
+
+def objective(batch: Batch, outcome: Outcome, mean: Tensor | None, training: Training) -> dict[str, Tensor]:
+    """Compute the losses of a batch by name, weighted."""
+    count, alone = len(batch.images), len(batch.images) - training.several
+    terms = {"objective": outcome.total.mean()}
+    if training.distillation:
+        moved = outcome.embeddings - batch.embeddings
+        terms["distillation"] = training.distillation * losses.distillation(moved, batch.asked)
+    if training.triplets and mean is not None:
+        fields = outcome.fields[:alone]
+        right = fields.detach().reshape(-1, 2, fields.shape[1]).flip(1).reshape_as(fields)  # the prompt's other face
+        wrong = fields.roll(2, 0)
+        terms["triplets"] = training.triplets * losses.diverse_triplets(fields, right, wrong, mean)
+    if training.likeness and count > alone:
+        terms["likeness"] = training.likeness * losses.likeness(outcome.fields[alone:])
+    return terms
+
+
+class Trainer:
+    """A predictor in training, which can be stopped and gone on with.
+
+    Args:
+        source: of batches.
+        folder: for the checkpoint and the log.
+        training: the numbers.
+    """
+
+    def __init__(self, source: Source, folder: Path, training: Training) -> None:
+        torch.manual_seed(training.seed)
+        self.source, self.training, self.folder = source, training, folder
+        self.network = Predictor(mixing=training.mixing)
+        self.averaged = copy.deepcopy(self.network)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), training.rate, weight_decay=1e-3, betas=(0.9, 0.98)
+        )
+        self.step, self.seconds = 0, 0.0
+        self.mean: Tensor | None = None
+        self.checkpoint, self.log = folder / "predictor.ckpt", folder / "log.jsonl"
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.checkpoint.is_file():
+            state = torch.load(self.checkpoint, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.source.load(state["source"])
+            self.step, self.seconds, self.mean = state["step"], state["seconds"], state["mean"]
+            print(f"goes on from step {self.step}")
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {"network": self.network.state_dict(), "averaged": self.averaged.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "source": self.source.state(), "step": self.step,
+                 "seconds": self.seconds, "mean": self.mean}  # fmt: skip
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+
+    def lessons(self) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield batches with the fields that the optimizer finds for them, found once, again and again."""
+        training = replace(self.training, several=0)
+        source = Source(self.source.faces, self.source.prompts, self.source.encoder, training)
+        taught = []
+        for _ in range(training.taught):
+            batch, _ = source.draw()
+            taught.append((batch, find_fields(source.encoder, batch, training.teacher_steps)))
+        while True:
+            yield from taught
+
+    def move(self, terms: dict[str, Tensor], share: float) -> None:
+        """Make a step down the sum of the losses, at a share of the rate."""
+        self.optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.rate * share
+        self.optimizer.step()
+        with torch.no_grad():
+            keep = min(AVERAGED, (self.step + 1) / (self.step + 10))
+            for slow, fast in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
+
+    def warm_up(self) -> None:
+        """Imitate the optimizer."""
+        training = self.training
+        if not training.taught or not training.lessons:
+            return
+        begun = time.perf_counter()
+        for number, (batch, found) in zip(range(training.lessons), self.lessons(), strict=False):
+            prediction = self.network(batch.images, batch.changes)
+            fields = bound_fields(batch, prediction)
+            self.mean = losses.running_mean(self.mean, found)
+            parts = zip(fields.split(SIZES, dim=1), found.split(SIZES, dim=1), strict=True)
+            terms = {"imitation": torch.stack([losses.imitation(*part) for part in parts]).mean()}
+            if training.triplets:
+                wrong = fields.roll(2, 0)
+                terms["triplets"] = losses.diverse_triplets(fields, found, wrong, self.mean)
+            self.move(terms, min(1.0, (number + 1) / 50))
+            if number % LOG_EVERY == 0:
+                self.tell({"lesson": number, **{name: float(value.detach()) for name, value in terms.items()}})
+        self.seconds += time.perf_counter() - begun
+
+    def run(self) -> None:
+        """Train to the end."""
+        training, encoder = self.training, self.source.encoder
+        if self.step == 0 and self.seconds == 0:
+            self.warm_up()
+        sums: dict[str, float] = {}
+        begun = time.perf_counter()
+        while (done := self.progress(time.perf_counter() - begun)) < 1:
+            batch, noise = self.source.draw()
+            outcome = evaluate(encoder, batch, self.network(batch.images, batch.changes, noise))
+            terms = objective(batch, outcome, self.mean, training)
+            self.mean = losses.running_mean(self.mean, outcome.fields)
+            share = min(1.0, (self.step + 1) / WARM_UP) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * done)))
+            self.move(terms, share)
+            untouched = 1 - (batch.embeddings * batch.targets).sum(1).mean()
+            terms |= {"text": outcome.text.mean(), "text before": untouched}
+            numbers = {name: float(value.detach()) for name, value in terms.items()}
+            for name, value in numbers.items():
+                sums[name] = sums.get(name, 0.0) + value / LOG_EVERY
+            self.step += 1
+            if self.step % LOG_EVERY == 0:
+                self.tell({"step": self.step, "minutes": (self.seconds + time.perf_counter() - begun) / 60, **sums})
+                sums = {}
+            if self.step % SAVE_EVERY == 0:
+                self.seconds, begun = self.seconds + time.perf_counter() - begun, time.perf_counter()
+                self.save()
+        self.seconds += time.perf_counter() - begun
+        self.save()
+
+    def progress(self, seconds: float) -> float:
+        """Return the share of the training that is done."""
+        training = self.training
+        return max(self.step / training.steps, (self.seconds + seconds) / 60 / training.minutes)
+
+    def tell(self, numbers: dict[str, Any]) -> None:
+        """Write a line to the log."""
+        line = json.dumps({name: round(value, 4) for name, value in numbers.items()})
+        print(line, flush=True)
+        with open(self.log, "a") as log:
+            log.write(line + "\n")
+
+
+def train(faces: Path, folder: Path, training: Training, guide: str | None = None) -> tuple[Predictor, Encoder]:
+    """Train, or go on with, a predictor for a guide; return its averaged weights and the guide.
+
+    Args:
+        faces: what `faces.prepare` wrote.
+        folder: for the checkpoint and the log; one that is there is gone on with.
+        training: the numbers.
+        guide: name of an encoder; None is the shipped one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "training.json").write_text(json.dumps(asdict(training), indent=1) + "\n")
+    encoder = load_encoder(guide)
+    torch.manual_seed(training.seed)
+    trainer = Trainer(Source(Faces(faces), Prompts(encoder), encoder, training), folder, training)
+    trainer.resume()
+    trainer.run()
+    return trainer.averaged, encoder

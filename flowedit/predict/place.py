@@ -1,0 +1,54 @@
+"""A prediction placed over a face: its parameters in the field and the paints that the optimizer would have moved."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from flowedit.checks import require
+from flowedit.face.parts import measure_light
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.predict.network import Prediction
+from flowedit.task.prepare import FaceTask, Task, is_gray
+from flowedit.transform.transforms import FieldTransform
+
+
+def check_predictable(task: Task) -> None:
+    """Validate that a task is one that a network can do.
+
+    Raises:
+        ValueError: the field is no raster, or a face is not aligned.
+    """
+    config = task.config
+    require(config.field == "raster", f"a prediction must have field='raster'; got field={config.field!r}")
+    aligned = config.align and all(face.start.part_tint is not None for face in task.faces)
+    require(aligned, "a prediction must be of an aligned face; got align=False (--no-align), the whole picture")
+
+
+@torch.no_grad()
+def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> FieldTransform:
+    """Return a face's transform with the parameters in one row of a prediction, on the CPU.
+
+    The tint takes a share of the light, as its bound does, and changes hues and parts as the task allows. Where the
+    task's lattices are of other sizes than the network's, they are fitted to the predicted field's values.
+    """
+    start, field = face.start, face.start.field
+    assert isinstance(field, RasterField) and start.part_tint is not None  # check_predictable
+    coord, color = prediction.coord[row].cpu(), prediction.color[row].cpu()
+    bounds = field.max_shift, field.max_tint, field.diffeomorphic
+    predicted = RasterField(coord.shape[-1], color.shape[-1], *bounds)
+    predicted.coord.copy_(coord)
+    hues = task.hues and not is_gray(face.pixels)
+    predicted.color.copy_(measure_light(face.pixels) * (color if hues else color.mean(0, keepdim=True)))
+    sizes = field.coord_size, field.color_size
+    if sizes != (predicted.coord_size, predicted.color_size):
+        values = [predicted.at_points(pixel_centers(n).reshape(-1, 2)) for n in sizes]
+        n, m = sizes
+        predicted = RasterField.from_offsets(values[0][0].T.reshape(2, n, n), values[1][1].T.reshape(3, m, m), *bounds)
+    part_tint = copy.deepcopy(start.part_tint).cpu()
+    if task.paints:
+        part_tint.amounts.copy_(prediction.amounts[row])
+    return replace(start, field=predicted, part_tint=part_tint)

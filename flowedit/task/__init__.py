@@ -1,0 +1,1 @@
+"""What an edit is to do, and how it ends: what the optimizer and the predictor share."""

@@ -1,0 +1,111 @@
+"""How an edit ends: the strength within its bounds, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+
+from flowedit._version import __version__
+from flowedit.checks import warn
+from flowedit.edit import Edit
+from flowedit.guide.encoder import Encoder
+from flowedit.guide.gain import GainMeter
+from flowedit.guide.targets import target_name
+from flowedit.provenance import Provenance
+from flowedit.task.judge import judge_edit, measure_similarity
+from flowedit.task.prepare import Task
+from flowedit.task.views import crop_side
+from flowedit.transform.bounds import Bound, bound_displacement, choose_strength
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import FieldTransform
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What was found for one face: its parameters, every term by step, and why there were no more steps."""
+
+    transform: FieldTransform
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    stopped: str = "steps"
+
+
+def finish(
+    task: Task, fits: Sequence[Fit], *, judge: Encoder | None = None, facts: Mapping[str, Any] | None = None
+) -> Edit:
+    """Choose the strength within the config's bounds, and record what was done and what the guide sees of it.
+
+    Args:
+        task: what was to be done.
+        fits: of the task's faces, at least one.
+        judge: see `optimize`.
+        facts: what else is known of how the edit was found, by the names of `Provenance`.
+    """
+    photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
+    transforms = tuple(each.transform for each in fits)
+    history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
+    corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
+    known = Provenance(
+        encoder=guide.name,
+        encoder_sha256=digest,
+        target=target_name(config.target),
+        corpus=None if corpus is None else corpus.name,  # never its folder: facts go into the picture
+        field=config.field,
+        seed=config.seed,
+        threads=torch.get_num_threads(),
+        versions={"flowedit": __version__, "torch": torch.__version__},
+        photo_sha256=photo.sha256,
+        photo_size=[photo.width, photo.height],
+        **(facts or {}),
+    )
+    edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)
+
+    def measure() -> Edit:
+        bounds = effect_bounds(task, edit.edited)
+        if config.displacement is not None:
+            bounds.append(bound_displacement(edit.edited, config.displacement))
+        chosen = choose_strength(edit.edited, config.identity, bounds)
+        if chosen.distance is None and config.identity is not None and config.align:
+            warn("identity could not be kept: dlib finds no face in the crop of the one it found")
+        scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
+        similarity, gain = measure_similarity(scaled, guide)
+        measured = replace(
+            known,
+            identity_distance=None if chosen.distance is None else round(chosen.distance, 4),
+            similarity=similarity,
+            gain=round(gain.share, 4),
+            judge=None if judge is None else judge_edit(scaled, guide, judge),
+        )
+        return replace(scaled, facts=measured)
+
+    edit, interrupted = _despite_interrupt(measure)
+    return replace(edit, stopped="interrupted") if interrupted else edit
+
+
+def bound_effect(guide: Encoder, prompts: Mapping[str, float], edited: EditedPhoto, limit: float) -> Bound:
+    """Bound how much of the prompts' change the guide sees in the first face."""
+    crop, side = edited.crops()[0], crop_side(guide)
+    meter = GainMeter(guide, prompts, edited.unedited(crop, side))
+
+    def measure(strength: float) -> float:
+        return meter(edited.at(strength).crop_image(crop, side)).share
+
+    return Bound("effect", limit, measure, " of the prompt's change")
+
+
+def effect_bounds(task: Task, edited: EditedPhoto) -> list[Bound]:
+    """Make the bound of what the guide sees in the first face, if the config sets it."""
+    limit = task.config.effect
+    return [] if limit is None else [bound_effect(task.guide, task.prompts, edited, limit)]
+
+
+def _despite_interrupt(function: Callable[[], R]) -> tuple[R, bool]:
+    """Run a short function to its end, anew after one Ctrl-C; a second one stops. Return also whether there was one."""
+    try:
+        return function(), False
+    except KeyboardInterrupt:
+        return function(), True

@@ -1,0 +1,376 @@
+"""Edits in one pass: what goes in, what comes out, files of weights, and the loop that goes on from there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from stand_in import TinyEncoder
+
+import flowedit
+from flowedit.app.cli import main
+from flowedit.config import Augment, Config, RasterConfig
+from flowedit.predict.inputs import target_change
+from flowedit.predict.network import Predictor
+from flowedit.predict.weights import FILE, load_predictor, save_predictor
+from flowedit.task import prepare
+from flowedit.transform.bounds import bound_displacement
+from flowedit.transform.transforms import leaves
+
+PORTRAIT = np.ascontiguousarray(skimage.data.astronaut()[:280, 80:360])
+FREE = Config(identity=None)
+
+
+def stand_in(seed=0, embed_dim=4):
+    """A network whose zeros are small random numbers: what it predicts depends on all that it is shown."""
+    network = Predictor(embed_dim=embed_dim)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+    return network
+
+
+NETWORK = stand_in()
+
+
+def predict(prompt="red", photo=PORTRAIT, config=FREE, predictor=NETWORK, **rest):
+    return flowedit.predict(photo, prompt, config=config, predictor=predictor, **{"encoder": TinyEncoder(), **rest})
+
+
+@pytest.fixture(scope="module")
+def edit():
+    return predict()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder with a photo and a saved network, and an encoder whatever its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
+    Image.fromarray(PORTRAIT).save("face.png")
+    save_predictor(NETWORK, "net", guide="tiny", guide_sha256=None)
+    return tmp_path
+
+
+def parameters(edit):
+    return torch.cat([value.flatten() for leaf in leaves(edit.transforms)
+                      for part in (leaf.field, leaf.part_tint) for value in part.parameters()])  # fmt: skip
+
+
+def changed(edit):
+    """Where the picture is another: (H, W)."""
+    return (edit.render(1.0) != edit.render(0.0)).any(1)[0]
+
+
+def test_an_untrained_network_changes_no_bit():
+    edit = predict(predictor=Predictor(embed_dim=4), config=Config())
+    assert not changed(edit).any() and not parameters(edit).any()
+    assert edit.strength == 1 and edit.stopped == "predicted" and edit.facts["steps"] == 0
+    assert edit.facts["identity_distance"] == 0 and edit.facts["gain"] == 0 and edit.history == {}
+
+
+def test_a_prediction_is_an_edit(edit):
+    assert isinstance(edit, flowedit.Edit) and changed(edit).any() and edit.facts["encoder_calls"] == 1
+    assert torch.equal((0.5 * edit).render(), edit.render(0.5)) and not changed(edit - edit).any()
+    assert edit.explain()["stopped"] == "predicted" and edit.explain()["faces"]["face 1"]
+    other = np.ascontiguousarray(PORTRAIT[:, ::-1])
+    assert changed(edit.apply(other)).any() and (~edit).apply(edit.to_pil()).render().shape == (1, 3, 280, 280)
+
+
+def test_prompts_weights_and_intensity_change_what_is_predicted(edit):
+    others = [
+        predict("blue"),
+        predict({"red": 0.25}),
+        predict({"red": 1.0, "blue": -0.5}),
+        predict(config=replace(FREE, intensity=0.4)),
+        predict(config=replace(FREE, target="absolute")),
+    ]
+    found = torch.stack([parameters(each) for each in (edit, *others)])
+    assert torch.pdist(found).min() > 1e-4
+    assert torch.equal(found[0], parameters(predict({"red": 1.0})))
+
+
+def test_region_protect_and_mask_keep_every_other_bit(edit, tmp_path):
+    mask = np.zeros((280, 280), np.uint8)
+    mask[:, :140] = 255
+    Image.fromarray(mask).save(tmp_path / "left.png")
+    whole = changed(edit)
+    left = changed(predict(config=replace(FREE, mask=tmp_path / "left.png")))
+    assert whole[:, 140:].any() and left[:, :140].any() and not left[:, 140:].any()
+    mouth = predict(config=replace(FREE, region="mouth"))
+    assert torch.equal(mouth.render(), edit.only("mouth").render()) and 0 < changed(mouth).sum() < 0.3 * whole.sum()
+    still = predict(config=replace(FREE, protect=("eyes",)))
+    assert torch.equal(still.render(), edit.without("eyes").render()) and not torch.equal(still.render(), edit.render())
+
+
+def test_budgets_choose_the_strength():
+    bound = bound_displacement(predict(config=replace(FREE, displacement=0.2)).edited, 0.2)
+    assert predict(config=replace(FREE, displacement=0.2)).strength < 1 < bound.measure(1.0) / 0.2
+    held = predict(config=Config(identity=0.05))
+    assert held.strength < 1 and held.facts["identity_distance"] <= 0.05 and "identity" in held.strength_reason
+
+
+def test_a_gray_photo_stays_gray_and_a_dark_one_takes_less_tint(edit):
+    gray = np.repeat(PORTRAIT.mean(2, keepdims=True).astype(np.uint8), 3, 2)
+    picture = predict(photo=gray).render(1.0)
+    assert (picture.amax(1) - picture.amin(1)).max() < 1e-6
+    dark = predict(photo=(PORTRAIT * 0.3).astype(np.uint8))
+    tints = [each.transforms[0].field.on_grid(64).color.abs().mean() for each in (dark, edit)]
+    assert 0.1 * tints[1] < tints[0] < 0.6 * tints[1]
+
+
+def test_every_face_is_predicted():
+    pair = np.concatenate([PORTRAIT, PORTRAIT[:, ::-1]], 1)
+    edit = predict(photo=pair, config=replace(FREE, face="all"))
+    first, second = edit.transforms
+    assert edit.facts["batch"] == [0, 2] and not torch.equal(first.field.coord, second.field.coord)
+    assert changed(edit)[:, :280].any() and changed(edit)[:, 280:].any()
+    assert len(predict(photo=pair, config=replace(FREE, face=1)).transforms) == 1
+
+
+def test_a_list_of_prompts_is_its_prompts_one_by_one(edit, monkeypatch):
+    seen = []
+    choose = prepare.choose
+    monkeypatch.setattr(prepare, "choose", lambda *a: seen.append(a) or choose(*a))
+    edits = predict(["red", {"blue": 0.5, "left": -1.0}, "red"])
+    assert len(seen) == 1 and [each.facts["batch"] for each in edits] == [[0, 3], [1, 3], [2, 3]]
+    assert [dict(each.prompts) for each in edits] == [{"red": 1.0}, {"blue": 0.5, "left": -1.0}, {"red": 1.0}]
+    for each, alone in zip(edits, (edit, predict({"blue": 0.5, "left": -1.0}), edit), strict=True):
+        torch.testing.assert_close(parameters(each), parameters(alone), rtol=1e-4, atol=1e-7)
+    assert len(predict(["red"])) == 1
+
+
+def test_messages_are_those_of_the_prompt():
+    class Knows(TinyEncoder):
+        def knows(self, prompt):
+            return prompt == "red"
+
+    with pytest.warns(UserWarning, match="does not know 'blue'"):
+        red, blue = predict(["red", "blue"], encoder=Knows())
+    assert not any("does not know" in text for text in red.messages)
+    assert sum("does not know 'blue'" in text for text in blue.messages) == 1
+
+
+def test_different_edits_for_one_prompt_are_drawn_by_the_seed(edit):
+    three, two = predict(n=3), predict(n=2)
+    found = torch.stack([parameters(each) for each in (edit, *three)])
+    assert torch.pdist(found).min() > 1e-3 and [each.facts["draw"] for each in three] == [0, 1, 2]
+    torch.testing.assert_close(parameters(two[1]), found[2], rtol=1e-4, atol=1e-7)
+    assert not torch.allclose(parameters(predict(n=2, config=replace(FREE, seed=1))[1]), found[2])
+    pairs = predict(["red", "blue"], n=2)
+    assert [[dict(each.prompts) for each in pair] for pair in pairs] == [[{"red": 1.0}] * 2, [{"blue": 1.0}] * 2]
+
+
+@pytest.mark.parametrize("diffeomorphic", [False, True])
+def test_lattices_of_other_sizes_do_the_same(diffeomorphic):
+    config = replace(FREE, diffeomorphic=diffeomorphic)
+    one, other = (predict(config=each) for each in (config, replace(config, raster=RasterConfig(24, 96))))
+    field = other.transforms[0].field
+    assert (field.coord_size, field.color_size, field.diffeomorphic) == (24, 96, diffeomorphic)
+    crop = one.edited.crops()[0]
+    for a, b in zip(one.edited.offsets(crop, 48), other.edited.offsets(crop, 48), strict=True):
+        assert a.abs().mean() > 1e-4 and (a - b).abs().mean() < 0.1 * a.abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"config": replace(FREE, field="hash")}, "a prediction must have field='raster'; got field='hash'"),
+        ({"config": replace(FREE, align=False)}, "a prediction must be of an aligned face; got align=False"),
+        ({"n": 0}, "n must be a whole number from 1 to 16; got 0"),
+        ({"n": True}, "n must be a whole number from 1 to 16; got True"),
+        ({"prompt": []}, "prompt must be at least one; got an empty list"),
+        ({"predictor": stand_in(embed_dim=5)}, "the encoder's embeddings must have 5 numbers"),
+        (
+            {"predictor": "nowhere"},
+            "predictor must be 'predictor', or a file or folder of save_predictor; got 'nowhere'",
+        ),
+        ({"predictor": 3}, "predictor must be a name or a path; got 3"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused(options, words):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        predict(**options)
+    assert str(caught.value).startswith(words)
+
+
+def test_without_shipped_weights_the_error_names_the_training(monkeypatch, tmp_path):
+    monkeypatch.setattr("flowedit.predict.weights.WEIGHTS", tmp_path)
+    with pytest.raises(RuntimeError, match=r"no predictor is shipped .* python -m examples.predictor --data FOLDER"):
+        predict(predictor=None)
+
+
+def test_a_target_is_seen_from_the_face():
+    generator = torch.Generator().manual_seed(0)
+    faces = F.normalize(torch.randn(5, 8, generator=generator), dim=1)
+    change = 0.3 * torch.randn(5, 8, generator=generator)
+    seen = target_change(faces, F.normalize(faces + change, dim=1))
+    along = (change * faces).sum(1, keepdim=True)
+    torch.testing.assert_close(seen, (change - along * faces) / (1 + along))
+    away = target_change(faces, -faces)
+    torch.testing.assert_close(away, -6 * faces)  # 1 / LEAST_COSINE, and the face itself
+
+
+def test_weights_come_back_from_their_file(folder):
+    trained = load_predictor("net")
+    assert trained is load_predictor(Path("net") / FILE) is flowedit.load_predictor("net")
+    assert trained.name == f"net@{trained.sha256[:12]}" and trained.guide == "tiny" and not trained.network.training
+    for name, value in trained.network.state_dict().items():
+        torch.testing.assert_close(value, NETWORK.state_dict()[name], rtol=1e-3, atol=1e-6)
+        assert not value.requires_grad
+    save_predictor(stand_in(1), "net", guide="tiny", guide_sha256=None)
+    state = torch.get_rng_state()
+    assert load_predictor("net").sha256 != trained.sha256 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_another_guide_is_refused_with_the_training_command(folder):
+    class Digested(TinyEncoder):
+        digest = "f" * 64
+
+    save_predictor(NETWORK, "other", guide="faceclip", guide_sha256="a" * 64)
+    for predictor, encoder, told in (("other", TinyEncoder(), "got tiny:"), ("net", Digested(), "got tiny (ffffffff")):
+        with pytest.raises(ValueError, match="trained under") as caught:
+            predict(predictor=predictor, encoder=encoder)
+        text = str(caught.value)
+        assert told in text and text.endswith("python -m examples.predictor --data FOLDER") and "\n" not in text
+    save_predictor(NETWORK, "same", guide="another name", guide_sha256="f" * 64)
+    assert predict(predictor="same", encoder=Digested()).facts["predictor"].startswith("same@")
+
+
+def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
+    from safetensors.torch import load_file, save_file
+
+    from flowedit.transform.file import content_digest
+
+    file = Path("net") / FILE
+    good, tensors = file.read_bytes(), load_file(file)
+
+    def sign(text, tensors):
+        save_file(tensors, file, {"predictor": f"{content_digest(text, tensors, tensors.__getitem__)} {text}"})
+
+    def head(settings, guide='"tiny"'):
+        return f'{{"settings": {settings}, "guide": {guide}, "guide_sha256": null}}'
+
+    fine = '{"embed_dim": 4, "noise_dim": 8}'
+    broken = {**tensors, next(iter(tensors)): next(iter(tensors.values())) * np.nan}
+    cases = [
+        (lambda: file.write_bytes(b""), "must be"),
+        (lambda: file.write_bytes(good[:-100]), "must be"),
+        (lambda: file.write_bytes(good[:-1] + bytes([good[-1] ^ 1])), "changed content"),
+        (lambda: file.write_bytes(b"\xff" * 8 + good[8:]), "head must have at most"),
+        (lambda: save_file(tensors, file), "must have a head"),
+        (lambda: save_file({"a": torch.zeros(2, dtype=torch.float64)}, file, {"predictor": "x y"}), "must be of F16"),
+        (lambda: sign("[]", tensors), "head must be a table"),
+        (lambda: sign(head("3"), tensors), "settings must be a table"),
+        (lambda: sign(head('{"embed_dim": 4, "what": 1}'), tensors), "unexpected keyword"),
+        (lambda: sign(head('{"embed_dim": 1e9}'), tensors), "numbers up to 1024"),
+        (lambda: sign(head('{"embed_dim": 1000}'), tensors), "shapes of its settings"),
+        (lambda: sign(head('{"embed_dim": {"a": 1}}'), tensors), "names and numbers"),
+        (lambda: sign(head(fine, "7"), tensors), "guide must be a name"),
+        (lambda: sign(head(fine), broken), "must be finite"),
+        (lambda: sign(head(fine), {}), "shapes of its settings"),
+        (lambda: sign("{" * 100_000, tensors), "must be"),
+    ]
+    for k, (write, words) in enumerate(cases):
+        write()
+        with pytest.raises(ValueError, match=words) as caught:
+            load_predictor("net")
+        text = str(caught.value)
+        assert text.startswith(f"{file.absolute()} must be a predictor made by save_predictor: "), k
+        assert "\n" not in text and len(text) < 600, k
+
+
+def test_weights_beyond_half_precision_are_not_saved(tmp_path):
+    network = stand_in()
+    with torch.no_grad():
+        next(network.parameters()).fill_(1e6)
+    with pytest.raises(ValueError, match="must be finite in half precision"):
+        save_predictor(network, tmp_path / "net", guide="tiny", guide_sha256=None)
+    assert not (tmp_path / "net" / FILE).exists()
+
+
+@pytest.mark.parametrize("which", ["alone", "drawn", "start"])
+def test_an_edit_file_is_made_again_bit_for_bit(which, folder, capsys):
+    predictor = load_predictor("net")
+    if which == "alone":
+        edit = predict(predictor=predictor)
+    elif which == "drawn":
+        edit = predict(["blue", {"red": 0.7}], predictor=predictor, n=3)[1][1]
+        assert edit.facts["batch"] == [4, 6] and edit.facts["draw"] == 1
+    else:
+        config = replace(FREE, steps=2, views=1, augment=Augment(pool=1))
+        edit = flowedit.optimize(PORTRAIT, "red", config=config, encoder=TinyEncoder(), start=predictor)
+    edit.save_edit("one.flowedit")
+    assert torch.equal(parameters(flowedit.load("one.flowedit")), parameters(edit))
+    assert main(["remake", "one.flowedit", "face.png", "--predictor", "net", "--save-edit", "two.flowedit"]) == 0
+    assert capsys.readouterr().err == ""
+    again = flowedit.load("two.flowedit")
+    assert torch.equal(parameters(again), parameters(edit)) and again.stopped == edit.stopped
+    names = ("predictor", "predictor_sha256", "batch", "draw", "steps", "encoder_calls")
+    assert [again.facts.get(name) for name in names] == [edit.facts.get(name) for name in names]
+
+
+def test_remake_asks_where_the_network_is_and_names_another(folder, capsys):
+    predict(predictor="net").save_edit("one.flowedit")
+    assert main(["remake", "one.flowedit", "face.png"]) == 1
+    assert "--predictor must say where the network that predicted the edit is, net@" in capsys.readouterr().err
+    save_predictor(stand_in(1), "other", guide="tiny", guide_sha256=None)
+    assert main(["remake", "one.flowedit", "face.png", "--predictor", "other"]) == 0
+    assert "it has another predictor (then " in capsys.readouterr().err
+
+
+def test_the_loop_starts_from_the_prediction(edit):
+    config = replace(FREE, steps=1, views=1, augment=Augment(pool=1))
+    how = {"config": config, "encoder": TinyEncoder()}
+    first = flowedit.optimize(PORTRAIT, "red", start=NETWORK, **how)  # what is kept is the first step's
+    assert torch.equal(parameters(first), parameters(edit)) and first.facts["predictor"] == "network"
+    assert first.facts["encoder_calls"] == 1 + 1 + 1 and first.facts["steps"] == 1 and first.stopped == "steps"
+    assert flowedit.optimize(PORTRAIT, "red", start=edit, **how).history == first.history
+    assert flowedit.optimize(PORTRAIT, "red", **how).history["total"] != first.history["total"]
+    with pytest.raises(RuntimeError, match="no predictor is shipped"):
+        flowedit.optimize(PORTRAIT, "red", start="predict", **how)
+
+
+@pytest.mark.parametrize("order", ["flowedit.predict.network", "flowedit.fit.loop"])
+def test_the_room_is_the_function_whatever_was_imported_first(order):
+    script = f"import {order}, flowedit; flowedit.predict('no.png', 'sad', n=0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr.strip().endswith("ValueError: n must be a whole number from 1 to 16; got 0")
+
+
+def test_the_command_line_predicts(folder, capsys):
+    words = ["edit", "face.png", "red", "--identity", "None", "--save-edit", "e.flowedit", "--predictor", "net"]
+    assert main([*words, "--fast", "-o", "fast.png"]) == 0
+    assert "fast.png: strength 1.00" in capsys.readouterr().out
+    fast = flowedit.load("e.flowedit")
+    assert torch.equal(parameters(fast), parameters(predict(predictor="net"))) and fast.stopped == "predicted"
+    assert main([*words, "--start", "predict", "--steps", "1", "-o", "first.png"]) == 0
+    first = flowedit.load("e.flowedit")
+    assert first.stopped == "steps" and first.facts["predictor"] == fast.facts["predictor"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["--fast", "--start", "predict"], 2, "--fast must go without --start"),
+        (["--predictor", "net"], 2, "--predictor must go with --fast or --start predict; got neither"),
+        (["--fast"], 1, "no predictor is shipped"),
+        (["--fast", "--predictor", "gone"], 1, "predictor must be 'predictor', or a file or folder"),
+        (["--fast", "--predictor", "net", "--save-edit", f"net/{FILE}"], 1, "--save-edit must end in"),
+        (["--fast", "--predictor", "net", "--no-align"], 1, "a prediction must be of an aligned face"),
+    ],
+)
+def test_the_command_line_refuses(words, code, reason, folder, capsys):
+    assert main(["edit", "face.png", "red", *words]) == code
+    said = capsys.readouterr().err
+    assert reason in said and len(said.splitlines()) == 1 and not Path("face_edited.png").exists()

@@ -1,0 +1,188 @@
+"""The predictor's recipe: its batches have the loop's own objective, and its losses say what they are for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from test_align import astronaut
+
+from examples.faceclip.captions import CONCEPTS
+from examples.predictor import losses
+from examples.predictor import prompts as recipe_prompts
+from examples.predictor.faces import Faces, describe_face
+from examples.predictor.objective import bound_fields, evaluate, make_batch
+from examples.predictor.prompts import Prompts
+from examples.predictor.train import Source, Training, train
+from flowedit.config import Config
+from flowedit.face.crop import Crop, extract, face_crop, whole_crop
+from flowedit.face.detect import find_faces
+from flowedit.fit.objective import Objective
+from flowedit.guide.color_words import names_color
+from flowedit.guide.encoder import load_encoder
+from flowedit.guide.targets import make_settings
+from flowedit.kernels import REGULARIZERS
+from flowedit.photo.photo import load, quantize
+from flowedit.predict.inputs import CROP_PX
+from flowedit.predict.network import Prediction
+from flowedit.predict.place import place
+from flowedit.task.prepare import Task, prepare_face
+
+
+@pytest.fixture(scope="module")
+def face():
+    photo = load(astronaut())
+    crop = face_crop(find_faces(photo)[0].landmarks)
+    row = {
+        "image": quantize(extract(photo, crop, CROP_PX), np.uint8),
+        "landmarks": crop.landmarks.numpy(),
+        "source": "london",
+    }
+    return photo, crop, row
+
+
+@pytest.fixture(scope="module")
+def faces_file(face, tmp_path_factory):
+    described = [describe_face(face[2]) for _ in range(3)]
+    path = tmp_path_factory.mktemp("faces") / "faces.npz"
+    np.savez(path, **{name: np.stack([np.asarray(each[name]) for each in described]) for name in described[0]})
+    return path
+
+
+def random_fields(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (2, 16, 16), (3, 64, 64), (5, 3)
+    return Prediction(*(0.03 * torch.randn(count, *shape, generator=generator) for shape in shapes))
+
+
+@pytest.mark.parametrize("prompt", ["a smiling face", "red lipstick"])
+def test_a_batch_has_the_objective_of_the_loop(face, prompt):
+    photo, _, row = face
+    encoder, config, generator = load_encoder(), Config(), torch.Generator().manual_seed(0)
+    image = torch.from_numpy(row["image"]).permute(2, 0, 1)[None].float() / 255
+    described = describe_face(row)
+    faces = (image, torch.from_numpy(described["masks"])[None], torch.from_numpy(described["prices"])[None].float())
+    asked = config.intensity * (encoder.text([prompt]) - encoder.text(["a face"]))
+    colored = names_color(encoder, {prompt: 1.0})
+    batch = make_batch(encoder, faces, asked, torch.tensor([colored]), generator)
+    fields = random_fields(1)
+    outcome = evaluate(encoder, batch, fields)
+
+    task_face = prepare_face(load(row["image"]), crop_of(row), None, CROP_PX, config, generator)
+    settings = make_settings(encoder, {prompt: 1.0}, "direction", intensity=config.intensity)
+    task = Task(photo, (task_face,), {prompt: 1.0}, encoder, config, settings, generator, colored, colored)
+    start = place(fields, 0, task, task_face)
+    objective = Objective(task, replace(task_face, start=start), {})
+    values = dict(zip(objective.weights, objective(torch.tensor([0]), 0).tolist(), strict=True))
+    for k, name in enumerate(REGULARIZERS):
+        assert float(outcome.costs[0, k]) == pytest.approx(values[name], rel=0.01, abs=1e-6), name
+        assert float(batch.weights[0, k]) == pytest.approx(objective.weights[name]), name
+    assert float(outcome.text) == pytest.approx(values["text"], abs=2e-3)
+
+
+def crop_of(row):
+    """The crop of a picture that is one aligned face."""
+    return Crop(whole_crop(load(row["image"])).matrix, torch.from_numpy(row["landmarks"]))
+
+
+def test_gray_faces_are_tinted_by_light_alone(face):
+    gray = torch.full((1, 3, CROP_PX, CROP_PX), 0.5)
+    described = describe_face(face[2])
+    faces = (gray, torch.from_numpy(described["masks"])[None], torch.from_numpy(described["prices"])[None].float())
+    encoder = load_encoder()
+    batch = make_batch(encoder, faces, torch.zeros(1, 128), torch.tensor([True]), torch.Generator().manual_seed(0))
+    fields = bound_fields(batch, random_fields(1))[0]
+    assert fields[: 2 * 16**2].abs().min() > 0
+    red, green, blue = fields[2 * 16**2 : 2 * 16**2 + 3 * 64**2].reshape(3, -1)
+    assert torch.equal(red, green) and torch.equal(green, blue) and red.abs().max() > 0.01
+    assert torch.equal(batch.paints, batch.paints[..., :1].expand_as(batch.paints))
+
+
+def test_distillation_is_least_where_each_face_does_what_its_own_prompt_asks():
+    asked = torch.eye(4, 16)
+    exact, turned, still = (losses.distillation(moved, asked) for moved in (2 * asked, asked.roll(1, 0), 0 * asked))
+    assert exact == pytest.approx(0, abs=1e-6) and exact < still < turned
+
+
+def test_triplets_punish_fields_that_are_all_the_mean():
+    generator = torch.Generator().manual_seed(0)
+    right, mean = torch.randn(6, 50, generator=generator), torch.randn(50, generator=generator)
+    wrong = right.roll(1, 0)
+    own, shuffled = (
+        losses.diverse_triplets(right, right, wrong, mean),
+        losses.diverse_triplets(wrong, right, right, mean),
+    )
+    average = losses.diverse_triplets(mean.expand_as(right), right, wrong, mean)
+    assert own == 0 and shuffled > 0.5 and average > 1
+
+
+def test_pairs_of_like_fields_cost_and_unlike_ones_do_not():
+    one, other = torch.eye(2, 8)
+    assert losses.likeness(torch.stack([one, 3 * one])) == pytest.approx(1)
+    assert losses.likeness(torch.stack([one, other])) == losses.likeness(torch.stack([one, -one])) == 0
+
+
+def test_every_meaning_is_asked_as_often_and_some_avoided(monkeypatch):
+    monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
+    monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 5)
+    encoder = load_encoder()
+    prompts = Prompts(encoder)
+    changes, colored = prompts.draw(400, torch.Generator().manual_seed(0))
+    known = F.normalize(prompts._changes, dim=1)
+    likeness = F.normalize(changes, dim=1) @ known.T
+    nearest = likeness.abs().argmax(1)
+    assert torch.allclose(likeness.abs().amax(1), torch.ones(400), atol=1e-5)
+    counts = torch.bincount(nearest, minlength=len(known))[: len(CONCEPTS)]
+    assert (counts > 0).sum() >= 46 and counts.max() < 20  # a few meanings have a phrase that is nearly another's
+    avoided = likeness.gather(1, nearest[:, None])[:, 0] < 0
+    assert 0.03 < avoided.float().mean() < 0.12
+    assert 0 < colored.float().mean() < 1
+
+
+def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
+    monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
+    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "minutes": 60.0}
+    whole, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
+    log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert log[0]["imitation"] > 0
+    assert any(parameter.abs().max() > 0 for parameter in whole.coord.parameters())
+
+    monkeypatch.setattr("examples.predictor.train.SAVE_EVERY", 2)
+    monkeypatch.setattr(Source, "draw", stop_at(Source.draw, 1 + 3))
+    with pytest.raises(KeyboardInterrupt):
+        train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
+    monkeypatch.undo()
+    monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
+    monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
+    again, _ = train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def stop_at(draw, number):
+    """A method that is interrupted at a call, by its number."""
+    calls = itertools.count(1)
+
+    def stopped(self):
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return draw(self)
+
+    return stopped
+
+
+def test_a_half_of_the_faces_is_mirrored_with_their_masks(faces_file):
+    faces = Faces(faces_file)
+    images, masks, prices = faces.draw(40, torch.Generator().manual_seed(0))
+    plain = images[0] if torch.equal(images[0], faces.draw(40, torch.Generator().manual_seed(0))[0][0]) else None
+    mirrored = torch.tensor([not torch.equal(image, images[0]) for image in images])
+    assert plain is not None and 8 < mirrored.sum() < 32
+    assert torch.equal(images[mirrored][0], images[~mirrored][0].flip(-1))
+    assert torch.equal(masks[mirrored][0], masks[~mirrored][0].flip(-1))
+    assert torch.equal(prices[mirrored][0], prices[~mirrored][0].flip(-1))
