@@ -34,6 +34,7 @@ from flowedit.transform.transforms import FieldTransform
 PROMPTS = ("a smiling face", "a sad face", "big eyes", "a wide nose")
 PAIRS = (("a smiling face", "big eyes"), ("a smiling face", "a wide nose"), ("a sad face", "a slim jaw"))
 OTHERS = 20  # faces that one person's edit is carried to
+CLEAR_SD, MOST_ELSEWHERE = 0.7, 1 / 3  # what each variant must do of what is asked, and may do of what is not
 LOUD, PLANTING = 0.03, 30  # most that a planted edit adds to a channel, image units; its steps
 
 
@@ -70,6 +71,14 @@ class Bench:
         """How far the measure that a prompt names went its way."""
         name, sign = judge.GEOMETRY[prompt]
         return None if effects is None else sign * effects[name]
+
+    def elsewhere(self, effects: Mapping[str, float] | None, prompt: str) -> float:
+        """Mean move of the measures that a prompt does not name, over that of the named one; infinite the wrong way."""
+        own = self.toward(effects, prompt)
+        if effects is None or own is None or own <= 0:
+            return math.inf
+        named = (judge.GEOMETRY[prompt][0], *judge.NAMED_TOO.get(prompt, ()))
+        return fmean(abs(value) for name, value in effects.items() if name not in named) / own
 
 
 def undo(bench: Bench) -> list[dict[str, Any]]:
@@ -140,19 +149,25 @@ def together(bench: Bench) -> list[dict[str, Any]]:
 
 
 def several(bench: Bench) -> list[dict[str, Any]]:
-    """Ask for four variants: how different they are, and whether each does what was asked."""
+    """Ask for four variants: how different they are, whether each does what was asked, and how many little else."""
     rows = []
     for prompt in bench.options.prompts:
-        spreads, counts, gains, transforms = [], [], [], []
+        spreads, counts, gains, transforms, elsewhere = [], [], [], [], []
         for portrait in bench.portraits:
-            edits = flowedit.variants(portrait.path, prompt, **bench.arguments)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # fewer are counted
+                edits = flowedit.variants(portrait.path, prompt, **bench.arguments)
             spreads.append(spread(edits))
             counts.append(len(edits))
             own = [measure_similarity(edit, bench.guide)[1].share for edit in edits]
             gains.append(max(own) / min(own) if min(own) > 0 else math.inf)
-            transforms += [bench.toward(bench.effects(portrait, edit), prompt) for edit in edits]
+            effects = [bench.effects(portrait, edit) for edit in edits]
+            transforms += [bench.toward(each, prompt) for each in effects]
+            elsewhere += [bench.elsewhere(each, prompt) for each in effects]
         row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts), "spread": median(spreads)}
-        rows.append(row | {"gains": median(gains), "right": judge.share_above(transforms, RIGHT_SD)})
+        row |= {"gains": median(gains), "right": judge.share_above(transforms, RIGHT_SD)}
+        row |= {"clear": judge.share_above(transforms, CLEAR_SD), "effect": middle(transforms)}
+        rows.append(row | {"alone": fmean(ratio <= MOST_ELSEWHERE for ratio in elsewhere)})
     return rows
 
 
@@ -210,7 +225,7 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     def written(key: str, value: Any) -> str:
         if value is None:
             return "-"
-        if key in ("right", "warned"):
+        if key in ("right", "clear", "alone", "warned"):
             return f"{value:.0%}"
         return f"{value:.2f}" if isinstance(value, float) else str(value)
 

@@ -14,7 +14,8 @@ from flowedit import Edit
 from flowedit.face import landmarks as marks
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.detect import Face, descriptor, find_faces, landmarks
-from flowedit.face.regions import region_mask
+from flowedit.face.measures import rgb_to_lab
+from flowedit.face.regions import outline_distance, region_mask, smoothstep
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
 from flowedit.photo.photo import Photo
@@ -22,6 +23,7 @@ from flowedit.report.explain import measure_background, sample_crop
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
 INNER = slice(marks.JAW.stop, 68)  # landmarks without the jaw line, which dlib places loosely
+BROW_EDGE = (0.04, 0.10)  # interocular distances from the brow's line where a brow ends
 LEAST_PX = 30  # regions smaller than this, such as closed eyes, have no color of their own
 
 # Prompt -> (measure of flowedit.face.measures, direction).
@@ -158,18 +160,16 @@ def bend(edit: Edit) -> float | None:
 
 
 def lab(image: Tensor) -> Tensor:
-    """Turn (1, 3, H, W) sRGB in [0, 1] into (3, H, W) CIELAB (D65): L in [0, 100], a and b about +-100."""
-    from kornia.color import rgb_to_lab
-
+    """Turn (1, 3, H, W) sRGB in [0, 1] into (3, H, W) CIELAB."""
     return rgb_to_lab(image)[0]
 
 
 def regions(landmarks: Tensor, size: int) -> dict[str, Tensor]:
     """Draw the regions whose color is measured, as (size, size) weights in [0, 1]; tiny ones are left out.
 
-    `lips` and `eyes` are the landmarks' own outlines; `cheeks` two discs; `skin` as in flowedit; `plain skin`
-    that without the cheeks; `around` hair and background: off the face by 0.3 interocular distances, and above the
-    jaw's corners, since the neck is skin too.
+    `lips` and `eyes` are the landmarks' own outlines, `brows` strips along theirs; `cheeks` two discs; `skin` as in
+    flowedit; `plain skin` that without the cheeks; `around` hair and background: off the face by 0.3 interocular
+    distances, and above the jaw's corners, since the neck is skin too.
 
     Args:
         landmarks: (68, 2) crop coordinates, of the unedited face.
@@ -186,7 +186,9 @@ def regions(landmarks: Tensor, size: int) -> dict[str, Tensor]:
     reach = max(1, round(0.3 * unit * size / 2))
     face = F.max_pool2d(torch.cat(parts).amax(0, keepdim=True), 2 * reach + 1, 1, reach)[0, 0]
     above = grid[..., 1] < landmarks[list(marks.JAW_CORNERS), 1].mean()
+    brows = torch.stack([outline_distance(grid.double(), landmarks[brow].double(), False) for brow in marks.BROWS])
     drawn = {
+        "brows": smoothstep(brows.amin(0) / unit, *BROW_EDGE).float(),
         "lips": polygon(landmarks[marks.OUTER_LIPS], size) * (1 - polygon(landmarks[marks.INNER_LIPS], size)),
         "eyes": torch.maximum(*(polygon(landmarks[eye], size) for eye in marks.EYES)),
         "cheeks": cheek * skin[0, 0],

@@ -110,6 +110,13 @@ def check_fields(settings: Any) -> None:
         object.__setattr__(settings, each.name, value)
 
 
+class Group:
+    """A group of settings: checked when it is made, as a whole."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
@@ -142,9 +149,16 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
                 return Path(value)
             words.append("a path")
         elif get_origin(kind) is tuple:
-            if isinstance(value, (tuple, list)) and all(isinstance(item, (str, Path)) for item in value):
-                return tuple(str(item) for item in value)
-            words.append("a tuple of texts")
+            items = value if isinstance(value, (tuple, list)) else None
+            if get_args(kind)[-1] is Ellipsis:
+                if items is not None and all(isinstance(item, (str, Path)) for item in items):
+                    return tuple(str(item) for item in items)
+                words.append("a tuple of texts")
+            else:
+                numbers = [as_number(item) for item in items or ()]
+                if len(numbers) == len(get_args(kind)) and all(n is not None and math.isfinite(n) for n in numbers):
+                    return tuple(float(n) for n in numbers if n is not None)
+                words.append(f"{len(get_args(kind))} finite numbers")
         elif isinstance(value, kind):
             return value
         else:

@@ -1,4 +1,4 @@
-"""Every number a user may set, with its unit and default: the one home of defaults.
+"""Every number a user may set, with its unit and default; those of a face's parts stand in flowedit/face/parts.py.
 
 `Config` holds what an edit is asked for; its groups hold what the optimizer is made of. A flag of the command line, a
 key of a TOML file and a field here are one text.
@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from flowedit.checks import check_fields, describe, name_or_function, number, require
+from flowedit.checks import Group, check_fields, describe, name_or_function, number, require
+from flowedit.face.parts import Paints, PartShapes
 from flowedit.face.regions import REGIONS
 from flowedit.field.make import FIELDS
 from flowedit.guide.targets import TARGETS
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     Named = str | Callable[..., Any]  # the name of a kind that is registered, or a function
 else:
     Named = str  # what the command line reads
-
-
-class Group:
-    """A group of settings: checked when it is made, as a whole."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -51,12 +45,12 @@ class Weights(Group):
     """Gradient energy of the tint where the photo itself is even."""
     part_colors: float = number(0.18, least=0)
     """Colors of the face's parts: lips, skin, cheeks, brows and irises may each take one."""
-    unnamed_color: float = number(20.0, least=0)
-    """How many times as much the parts' colors count where no prompt is about color: a smile needs no lipstick."""
     fold: float = number(10.0, least=0)
     """Areas squeezed below a fifth."""
     likeness: float = number(0.06, least=0)
     """Likeness to other edits of the photo, where an edit is to differ from them."""
+    stray: float = number(0.1, least=0)
+    """What such an edit does at places where the first of those hardly does anything."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +94,20 @@ class HashConfig(Group):
         super().__post_init__()
         within = self.n_coord_levels <= self.n_levels
         require(within, f"n_coord_levels must be at most n_levels, {self.n_levels}; got {self.n_coord_levels}")
+
+
+@dataclass(frozen=True)
+class Variants(Group):
+    """What further edits for one prompt must do to be kept beside the first; see `variants`."""
+
+    least_share: float = number(0.5, least=0, most=1)
+    """Of what the guide sees in the first."""
+    least_effect: float = number(0.7, least=0, most=100)
+    """Move of a measure that the first moves most, deviations from face to face, at the strength that all come to."""
+    most_elsewhere: float = number(0.33, above=0, most=100)
+    """Mean move of the measures that the first moves little, in shares of that."""
+    leading: float = number(0.5, least=0, most=1)
+    """Share of its largest move from which on the first moves a measure much."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,9 @@ class Config:
     """Bound of the movement, as a fraction of the crop's side."""
     max_tint: float = number(0.15, least=0, most=1)
     """Bound of the tint, image units (1 is white)."""
+    hues: Literal["auto", "free", "kept"] = "auto"
+    """What tints may change: free, hue and light; kept, light alone, red, green and blue alike; auto, hue only where a
+    prompt is about color, and where none is, no part of the face takes a color. A gray photo stays gray."""
     diffeomorphic: bool = False
     """Integrate the movement as a velocity: no folds by construction."""
     identity: float | None = number(0.35, above=0, most=100)
@@ -210,6 +221,12 @@ class Config:
     """How the parameters move, and when the loop ends."""
     augment: Augment = Augment()
     """The views of the face."""
+    variants: Variants = Variants()
+    """What variants must do."""
+    parts: PartShapes = PartShapes()  # noqa: RUF009, frozen
+    """Where the parts of a face lie that take a color each: a few lengths and likenesses."""
+    paints: Paints = Paints()  # noqa: RUF009, frozen
+    """How far a unit of paint colors each of them."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -57,6 +57,14 @@ def test_within_the_budget_nothing_is_held_back(brightness):
     assert chosen.distance == pytest.approx(whole_distance(layer), abs=1e-5)
 
 
+def test_where_the_face_is_lost_the_reason_says_so(monkeypatch):
+    lost = float(EditedPhoto(PHOTO, [tinted()]).at(0.3).crop_image(whole_crop(PHOTO), budget.MEASURE_PX).mean())
+    monkeypatch.setattr(budget, "_describe", lambda face: None if face.mean() > lost else face.mean().reshape(1))
+    chosen = choose_strength(EditedPhoto(PHOTO, [tinted()]), 1.0)
+    assert 0.3 - 2 * budget.LESS <= chosen.strength <= 0.3
+    assert chosen.reason.startswith("held back: beyond it dlib finds no face, identity distance 0.0")
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.83])
 def test_held_back_to_the_largest_strength_within(brightness, share):
     layer = tinted()

@@ -101,6 +101,18 @@ def test_two_at_once_must_both_go_right(bench, monkeypatch):
     assert jointly["rest"] == pytest.approx(0.3) and total["identity"] == 0.2
 
 
+def test_each_variant_must_do_what_was_asked_and_little_else(bench, monkeypatch):
+    monkeypatch.setattr(control.flowedit, "variants", lambda path, prompt, **rest: [made(path), made(path, 0.05)])
+    monkeypatch.setattr(control, "measure_similarity", lambda edit, guide: (None, SimpleNamespace(share=0.2)))
+    bench.options.config, bench.options.prompts = None, ["big eyes"]
+    seen = [{"eye_area": 2.0, "eye_open": 9.0, "jaw_width": 0.5}, {"eye_area": 0.5, "eye_open": 0.0, "jaw_width": 0.4}]
+    told = iter([*seen, *seen, None, {"eye_area": -1.0, "eye_open": 0.0, "jaw_width": 0.0}])
+    monkeypatch.setattr(bench, "effects", lambda who, edit: next(told), raising=False)
+    (row,) = control.several(bench)
+    assert (row["n"], row["variants"], row["right"]) == (3, 2, pytest.approx(4 / 6))
+    assert row["clear"] == pytest.approx(2 / 6) == row["alone"] and row["effect"] == 0.5
+
+
 def test_a_judges_warnings_are_counted(bench, monkeypatch):
     loaded = []
     monkeypatch.setattr(control, "load_encoder", lambda name: loaded.append(name) or name)

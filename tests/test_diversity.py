@@ -11,22 +11,28 @@ import pytest
 import torch
 from PIL import Image
 from stand_in import TinyEncoder, picture
+from test_align import drawn_landmarks
 
 import flowedit
 from flowedit.app.cli import main
-from flowedit.config import Config, RasterConfig, Weights
-from flowedit.field.offsets import Offsets
+from flowedit.config import Config, RasterConfig, Variants, Weights
+from flowedit.face.crop import Crop
+from flowedit.face.measures import SPREADS, measure
+from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.field.raster import RasterField
 from flowedit.fit import variants as diversity
 from flowedit.fit.terms import Likeness, flatten
-from flowedit.fit.variants import spread
+from flowedit.fit.variants import are_enough, shape_change, spread
+from flowedit.photo.photo import load
 from flowedit.report.strips import SIDE_PX
+from flowedit.transform.transforms import FieldTransform
 
 # A stand-in sees nothing but means: there are fewer ways to please it than there are to please faceclip.
 QUICK = Config(
     align=False,
     steps=12,
     raster=RasterConfig(coord_size=6, color_size=6),
-    weights=Weights(shift=0.1, tint=0.1, likeness=0.03),
+    weights=Weights(shift=0.1, tint=0.1, likeness=0.03, stray=0.01),
 )
 
 
@@ -52,6 +58,21 @@ def test_likeness_is_of_what_the_other_consists_of():
     across = torch.tensor([1.0, -1, 1, -1] + [0] * 6)
     assert alike(across, moved) == pytest.approx(0, abs=1e-6)
     assert alike(moved, moved, tinted) == pytest.approx(alike(moved, moved) / 2)
+
+
+def test_what_is_done_elsewhere_makes_no_field_less_alike_and_is_priced():
+    first = torch.zeros(5, 4)
+    first[0, :2] = 0.5
+    elsewhere = first.clone()
+    elsewhere[1, 3] = 1.0  # as much again as the first does, where that does nothing
+    other, second = Likeness(first.flatten()[None], 0.5, 1.0), torch.stack([first.flatten(), elsewhere.flatten()])
+
+    def state(field):
+        return SimpleNamespace(offsets=Offsets(field[:2].reshape(1, 2, 1, 4), field[2:].reshape(1, 3, 1, 4)))
+
+    assert other(state(elsewhere)) == other(state(first)) > 0.9
+    assert other.stray(state(first)) == 0 and other.stray(state(elsewhere)) == pytest.approx(2)
+    assert Likeness(second, 0.5, 1.0).stray(state(elsewhere)) == pytest.approx(2)  # the first says where
 
 
 def test_fields_are_compared_in_shares_of_what_is_allowed():
@@ -95,6 +116,54 @@ def test_what_does_too_little_is_tried_anew(monkeypatch):
     assert seeds == [0, 1, 2] and [edit.facts["seed"] for edit in made] == [0, 2]
 
 
+def changes(*rows):
+    return [torch.tensor([*row, *[0.0] * (12 - len(row))]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("last", "enough"),
+    [
+        ((2.0, 1.5, 0.1), True),
+        ((1.2, -0.2, 0.1), True),  # one of what leads is enough
+        ((0.5, 0.6, 0.1), False),  # too little
+        ((-2.0, 0.3, 0.0), False),  # the wrong way
+        ((2.0, 1.5, 7.0), False),  # too much else: 0.7 on average over ten measures
+    ],
+)
+def test_a_variant_changes_what_the_first_does_and_little_else(last, enough):
+    limits = Variants()
+    assert are_enough([0.4, 0.4], changes((3.0, 2.0, 0.5), last), limits) is enough
+    assert are_enough([0.4, 0.4], [None, None], limits)  # color, or no face
+    assert not are_enough([0.4, 0.19], changes((3.0, 2.0), (3.0, 2.0)), limits)
+    weak = changes((1.0,), (2.0,))
+    assert are_enough([0.4, 0.4], weak, limits) and not are_enough([0.4, 0.24], weak, limits)  # 0.6 once held back
+
+
+def test_the_change_of_a_shape_is_that_of_its_landmarks():
+    marks, wide = drawn_landmarks(), drawn_landmarks()
+    wide[48:, 0] /= 0.8
+    line = pixel_centers(16).permute(2, 0, 1)
+    coord = torch.stack([-0.2 * line[0] * (line[1] > 0.1), torch.zeros(16, 16)])
+    field = RasterField.from_offsets(coord, torch.zeros(3, 4, 4), 0.2, 0.1)
+    crop = Crop(torch.tensor([[50.0, 0, 50], [0, 50, 50]], dtype=torch.float64), marks)
+    edit = flowedit.Edit(load(picture(100, 100)), (FieldTransform(field, crop),), {"red": 1.0})
+    wanted = {name: (measure(wide)[name] - value) / SPREADS[name] for name, value in measure(marks).items()}
+    found = dict(zip(wanted, shape_change(edit), strict=True))
+    assert found["mouth_width"] == pytest.approx(float(wanted["mouth_width"]), rel=0.1) and found["mouth_width"] > 1
+    assert abs(found["brow_height"]) < 0.1 and abs(found["eye_area"]) < 0.1
+    assert shape_change(0.0 * edit).abs().max() < 1e-4
+    assert shape_change(flowedit.Edit(None, (FieldTransform(field, replace(crop, landmarks=None)),), {})) is None
+
+
+def test_fewer_are_returned_where_the_others_change_something_else(monkeypatch):
+    told = iter(changes((2.0, 0.0), (0.1, 2.0), (1.9, 0.1), (0.0, 3.0), (0.0, 3.0)))
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
+    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    with pytest.warns(UserWarning, match="2 of 3 variants: others would do too little of what is asked, or too much"):
+        made = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert [edit.facts["seed"] for edit in made] == [0, 2]
+
+
 def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
     real = diversity.optimize
 
@@ -135,7 +204,19 @@ def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     grid = ["--raster.coord-size", "6", "--raster.color-size", "6"]
-    small = ["--steps", "12", *grid, "--weights.shift", "0.1", "--weights.tint", "0.1", "--weights.likeness", "0.03"]
+    small = [
+        "--steps",
+        "12",
+        *grid,
+        "--weights.shift",
+        "0.1",
+        "--weights.tint",
+        "0.1",
+        "--weights.likeness",
+        "0.03",
+        "--weights.stray",
+        "0.01",
+    ]
     command = ["vary", "face.png", "red", "--no-align", "--n", "2", *small]
     assert main([*command, "-o", "red.png", "--sheet", "sheet.png", "--save-edits", "red.flowedit"]) == 0
     names = ["face.png", "red.flowedit", "red.png", "red_2.flowedit", "red_2.png", "sheet.png"]

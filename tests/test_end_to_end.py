@@ -342,6 +342,42 @@ def test_a_prompt_about_shape_leaves_hues_alone_in_any_light(light):
     assert max((abs(value) for color in face["parts"].values() for value in color), default=0) < 0.02
 
 
+@pytest.mark.parametrize(
+    ("prompt", "options", "hues"),
+    [
+        ("a smiling face", {}, False),
+        ("a smiling face", {"field": "hash", "steps": 40}, False),
+        ("a smiling face", {"hues": "free", "steps": 8}, True),
+        ("red lipstick", {"steps": 8}, True),
+        ("red lipstick", {"hues": "kept", "steps": 8}, False),
+    ],
+)
+def test_a_tint_changes_hue_only_where_color_is_asked_for(prompt, options, hues):
+    made = edit(prompt, **options)
+    (crop,) = made.edited.crops()
+    color = made.edited.offsets(crop, 64).color
+    uneven = float((color - color[:, :1]).abs().max())
+    assert color.abs().max() > 1e-4 and (uneven > 1e-3 if hues else uneven == 0)
+    assert hues or prompt != "a smiling face" or made.transforms[0].part_tint.amounts.abs().max() == 0
+
+
+def test_a_smile_after_lipstick_leaves_the_lipstick_as_it_is():
+    red = edit("red lipstick", steps=8)
+    both = edit_from(red, "a smiling face")
+    before, after = (each.transforms[0] for each in (red, both))
+    assert torch.equal(before.part_tint.amounts, after.part_tint.amounts) and before.part_tint.amounts[0, 0] > 0.01
+    assert torch.equal(before.part_tint.paints, after.part_tint.paints)
+    added = after.field.color - before.field.color
+    assert float((added - added.mean(0)).abs().max()) < 0.02 * float(added.abs().max()) > 0
+    after = edit_from(edit("a smiling face", steps=4), "red lipstick").transforms[0].part_tint
+    assert float(after.colors()[0, 0] - after.colors()[0, 1]) > 0.01
+
+
+def edit_from(start, prompt):
+    config = flowedit.Config(steps=8, identity=None)
+    return flowedit.optimize(PORTRAIT, prompt, config=config, start=start)
+
+
 @pytest.mark.parametrize("prompt", ["big eyes", "red lipstick"])
 def test_a_gray_photo_stays_gray(prompt, recwarn):
     gray = np.repeat(PORTRAIT.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)

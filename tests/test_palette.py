@@ -7,7 +7,16 @@ import torch
 from test_align import drawn_landmarks
 
 from flowedit.face.part_tint import PartTint
-from flowedit.face.parts import DARKEST, PARTS, PARTS_PX, PIGMENTS, mix_paints, part_masks
+from flowedit.face.parts import (
+    DARKEST_LIGHT,
+    PARTS,
+    PARTS_PX,
+    PIGMENTS,
+    Paints,
+    PartShapes,
+    mix_paints,
+    part_masks,
+)
 from flowedit.field.offsets import pixel_centers
 from flowedit.fit.terms import tint_price
 from flowedit.kernels.step.reference import tint
@@ -116,15 +125,42 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
     drawn = part_masks(plain(torch.ones(3)), LANDMARKS)
     mixes = mix_paints(plain(torch.ones(3)), drawn)
     assert mixes.shape == (len(PARTS), 3, 3)
-    for mix, (*pigment, strength) in zip(mixes, PIGMENTS.values(), strict=True):
-        axis = torch.tensor(pigment) / torch.tensor(pigment).norm()
+    for mix, (part, pigment) in zip(mixes, PIGMENTS.items(), strict=True):
+        axis, strength = torch.tensor(pigment) / torch.tensor(pigment).norm(), getattr(Paints(), part)
         torch.testing.assert_close(mix[0], strength * axis)
         torch.testing.assert_close(mix[1:] @ axis, torch.zeros(2), rtol=0, atol=1e-6)
         assert strength > 5 * mix[1:].norm(dim=1).max() > 0
     dark, black = (mix_paints(plain(value * torch.ones(3)), drawn) for value in (0.45, 0.0))
-    torch.testing.assert_close(dark, mixes * 0.75)  # as much of the light that takes the whole paint
-    least = torch.tensor([DARKEST[part] for part in PARTS])[:, None, None]
-    torch.testing.assert_close(black, mixes * least)
+    torch.testing.assert_close(dark, mixes * 0.75)  # as much as there is light
+    least = torch.tensor([0.65 if part == "skin" else 0.5 for part in PARTS])[:, None, None]
+    torch.testing.assert_close(black, mixes * least * DARKEST_LIGHT)
+
+
+def test_a_dark_part_takes_less_paint_than_a_light_one():
+    drawn = part_masks(plain(), LANDMARKS)
+    image = plain(torch.ones(3))
+    light = mix_paints(image, drawn)
+    image[..., :48, :] = 0.3  # brows and eyes
+    share = mix_paints(image, drawn) / light
+    parts = dict(zip(PARTS, share[:, 0].nanmean(-1).tolist(), strict=True))
+    assert parts["brows"] == pytest.approx(0.5, abs=0.02) and parts["lips"] == pytest.approx(1)
+
+
+def test_parts_are_where_their_settings_say():
+    lips = part_masks(plain(), LANDMARKS)[PARTS.index("lips")].float().mean()
+    wide = part_masks(plain(), LANDMARKS, PartShapes(lips=(0.1, 0.2)))[PARTS.index("lips")].float().mean()
+    assert wide > 1.5 * lips
+    drawn = part_masks(plain(), LANDMARKS)
+    twice = mix_paints(plain(), drawn, Paints(lips=6.0)) / mix_paints(plain(), drawn)
+    torch.testing.assert_close(twice[0, 0], torch.full((3,), 2.0))
+    torch.testing.assert_close(twice[1:, 0], torch.ones(4, 3))
+
+
+def test_parts_lie_in_dim_light_where_they_lie_in_full_light():
+    image = plain()
+    image[:, :, :, :48] = torch.tensor([0.8, 0.75, 0.7])[None, :, None, None]  # grayish: no skin
+    bright, dim = (part_masks(share * image, LANDMARKS).int() for share in (0.7, 0.07))
+    assert (bright - dim).abs().max() <= 1
 
 
 def test_own_tint_costs_more_where_a_part_has_a_color_for_it():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from kornia.color import lab_to_rgb
 from torch import Tensor
 
 from flowedit.face.landmarks import (
@@ -23,8 +24,6 @@ from flowedit.face.landmarks import (
     outer_canthal_distance,
 )
 from flowedit.face.measures import rgb_to_lab
-
-from .color import lab_to_rgb
 
 LOW_JAW, CHIN = slice(CHEEKS[0], CHEEKS[1] + 1), slice(6, 11)
 LOWER_LIPS = (slice(55, 60), slice(65, 68))  # without the corners: outer, inner border
@@ -164,17 +163,17 @@ def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generat
     yellow = yellow + face * (chroma * hue.sin())[:, None, None] + own * back[:, 1, None, None]
     red = red + lips * ((8 + 4 * torch.randn(n, generator=generator)) * gray)[:, None, None]
 
-    grid_without_parts = skin + cheeks  # a tan leaves lips and eyes as they are
+    plain_skin = skin + cheeks  # a tan leaves lips and eyes as they are
     # Few of the photos are of dark-skinned people: skins of every depth, so that shape is read as well in them.
     chosen = torch.rand(n, generator=generator) < 0.4
-    solid = (grid_without_parts + lips + brows)[:, None]  # and the eyes' sockets, which are a hole in it
+    solid = (plain_skin + lips + brows)[:, None]  # and the eyes' sockets, which are a hole in it
     solid = -F.max_pool2d(-F.max_pool2d(solid, 9, 1, 4), 9, 1, 4)[:, 0]
     deep = (solid - 0.5 * irises - 0.3 * lips).clamp(0, 1)
     depth = (0.6 * torch.rand(n, generator=generator) * chosen)[:, None, None] * deep
     light, red, yellow = light * (1 - depth), red * (1 - 0.4 * depth), yellow * (1 - 0.4 * depth)
-    light = light + grid_without_parts * draw(0, 10, 0.6)
-    yellow = yellow + grid_without_parts * draw(0, 7)
-    red = red + grid_without_parts * draw(0, 3)
+    light = light + plain_skin * draw(0, 10, 0.6)
+    yellow = yellow + plain_skin * draw(0, 7)
+    red = red + plain_skin * draw(0, 3)
     red = red + lips * draw(6, 12, 0.6).clamp(min=-10)
     yellow = yellow + lips * draw(0, 5)
     light = light + lips * draw(-2, 7)
@@ -201,7 +200,7 @@ def recolor(image: Tensor, masks: Tensor, gray: Tensor, generator: torch.Generat
         ],
         -1,
     )
-    change = F.interpolate(lab_to_rgb(lab).clamp(0, 1) - small, image.shape[-1], mode="bilinear", align_corners=False)
+    change = F.interpolate(lab_to_rgb(lab) - small, image.shape[-1], mode="bilinear", align_corners=False)
     return (image + change).clamp_(0, 1), measured
 
 

@@ -1,4 +1,4 @@
-"""sRGB and CIELAB (D65), differentiable and batched, and the face masks that color captions are measured in."""
+"""The face masks that color captions are measured in."""
 
 from __future__ import annotations
 
@@ -8,19 +8,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from flowedit.face import landmarks as marks
-from flowedit.face.measures import TO_XYZ, WHITE
 
 MASKS = ("lips", "skin", "cheeks", "brows", "irises", "hair")
-
-
-def lab_to_rgb(lab: Tensor) -> Tensor:
-    """Inverse of `rgb_to_lab`; colors outside sRGB leave [0, 1]."""
-    light, a, b = lab.unbind(1)
-    y = (light + 16) / 116
-    root = torch.stack([y + a / 500, y, y - b / 200], 1)
-    xyz = torch.where(root > 0.2068966, root**3, (root - 16 / 116) / 7.787)
-    linear = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(TO_XYZ / WHITE[:, None]), xyz)
-    return torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=1e-6) ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 
 def face_masks(landmarks: np.ndarray, size: int = 64) -> np.ndarray:

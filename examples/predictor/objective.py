@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.config import Augment, Config
+from flowedit.face.light import is_gray, measure_light
 from flowedit.face.parts import mix_paints
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
@@ -17,7 +18,6 @@ from flowedit.guide.encoder import Encoder
 from flowedit.kernels import REGULARIZERS, Interpolation, fused_step, render_views, upsample
 from flowedit.predict.inputs import CROP_PX, target_change
 from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, PARTS, Prediction
-from flowedit.task.prepare import is_gray, light_of
 from flowedit.task.views import Views
 
 from .faces import GRID
@@ -41,8 +41,9 @@ class Batch:
         masks: (B, 5, GRID, GRID) of the faces' parts, in [0, 1].
         prices: (B, 2, GRID, GRID) of movement and tint.
         paints: (B, 5, 3, 3) of the parts, in the light there.
-        lights: of each face; see `light_of`.
-        grays: which have no color.
+        lights: of each face; see `measure_light`.
+        hues: (B,) bool, whether a tint may change hues.
+        colored: (B,) bool, whether parts take paint.
         even: where the faces are even, along x and along y; see `evenness`.
         views: one of each face.
     """
@@ -57,7 +58,8 @@ class Batch:
     prices: Tensor
     paints: Tensor
     lights: list[float]
-    grays: list[bool]
+    hues: Tensor
+    colored: Tensor
     even: tuple[Tensor, Tensor]
     views: Views
 
@@ -99,42 +101,43 @@ def make_batch(
     targets = F.normalize(embeddings + asked, dim=1)
     lights, grays, paints = [], [], []
     for image, mask in zip(images.split(1), masks, strict=True):
-        lights.append(light_of(image))
+        lights.append(measure_light(image))
         grays.append(is_gray(image))
-        mixed = mix_paints(image, mask) * lights[-1]
+        mixed = mix_paints(image, mask)
         paints.append(mixed.mean(-1, keepdim=True).expand_as(mixed) if grays[-1] else mixed)
     weights = torch.tensor([float(getattr(CONFIG.weights, name)) for name in REGULARIZERS]).repeat(count, 1)
-    weights[~colored, REGULARIZERS.index("part_colors")] *= CONFIG.weights.unnamed_color
     small = F.interpolate(images, (GRID, GRID), mode="area")
     on_grid = F.interpolate(masks.float() / 255, (GRID, GRID), mode="bilinear")
     return Batch(
         images, asked, target_change(embeddings, targets), embeddings, targets, weights, on_grid, prices,
-        torch.stack(paints), lights, grays, evenness(small), Views(theta, gain),
+        torch.stack(paints), lights, colored & ~torch.tensor(grays), colored, evenness(small), Views(theta, gain),
     )  # fmt: skip
 
 
 def bound_fields(batch: Batch, prediction: Prediction) -> Tensor:
     """Return fields (B, N): movement and tint in shares of their largest, as the light allows, and amounts of paint."""
     shifts = torch.tanh(prediction.coord / (2 * CONFIG.max_shift))
-    tints = torch.tanh(prediction.color / CONFIG.max_tint) * (~torch.tensor(batch.grays)).reshape(-1, 1, 1, 1)
-    return torch.cat([each.flatten(1) for each in (shifts, tints, prediction.amounts)], dim=1)
+    color, hues = prediction.color, batch.hues.reshape(-1, 1, 1, 1)
+    tints = torch.tanh(torch.where(hues, color, color.mean(1, keepdim=True)) / CONFIG.max_tint)
+    amounts = prediction.amounts * batch.colored.reshape(-1, 1, 1)
+    return torch.cat([each.flatten(1) for each in (shifts, tints, amounts)], dim=1)
 
 
 def evaluate(encoder: Encoder, batch: Batch, prediction: Prediction) -> Outcome:
     """Compute the objective of every face's field."""
     config = CONFIG
     fields = bound_fields(batch, prediction)
-    shares = (
-        x.reshape_as(y) for x, y in zip(fields.split(SIZES, 1), (prediction.coord, prediction.color), strict=False)
-    )
-    shift, tint = (upsample(x, GRID, GRID, Interpolation.B_SPLINE) for x in shares)
+    parameters = prediction.coord, prediction.color, prediction.amounts
+    shares = [x.reshape_as(y) for x, y in zip(fields.split(SIZES, 1), parameters, strict=True)]
+    shift, tint = (upsample(x, GRID, GRID, Interpolation.B_SPLINE) for x in shares[:2])
+    amounts = shares[2]
     shift = 2 * config.max_shift * WINDOW * shift
     tint = config.max_tint * torch.tensor(batch.lights).reshape(-1, 1, 1, 1) * tint
     views, costs = [], []
     for i in range(len(batch.images)):
         one = slice(i, i + 1)
         step = fused_step(
-            batch.images[one], shift[one], tint[one], prediction.amounts[i], weight=WINDOW, paints=batch.paints[i],
+            batch.images[one], shift[one], tint[one], amounts[i], weight=WINDOW, paints=batch.paints[i],
             masks=batch.masks[i], price=batch.prices[i], even_x=batch.even[0][one], even_y=batch.even[1][one],
             theta=batch.views.theta[one], gain=batch.views.gain[one], limit=config.max_tint * batch.lights[i],
             size=CROP_PX,

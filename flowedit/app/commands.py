@@ -15,8 +15,8 @@ from flowedit.app.batch import Files, Target, Verb, run_all
 from flowedit.app.console import format_facts, say
 from flowedit.app.options import Output, Search, describe_strength, parse_prompts, predictor_files
 from flowedit.app.paths import EDIT_FILE, WrongUsage
-from flowedit.checks import number, require, warn
-from flowedit.config import STRENGTHS, Group
+from flowedit.checks import Group, number, require, warn
+from flowedit.config import STRENGTHS
 from flowedit.photo.codec import FORMATS, readable_suffixes
 
 if TYPE_CHECKING:
@@ -190,9 +190,8 @@ class VaryCommand(Asked):
             edit.save_edit(path)
         for path in files.get("--sheet", ()):
             save_variants([edit.edited for edit in edits], path, note=edits[0].provenance())
-        if len(edits) < self.n:
-            reason = "" if edits[-1].stopped == "interrupted" else ": others would do less than half as much"
-            warn(f"{len(edits)} of {self.n} found{reason}")
+        if len(edits) < self.n and edits[-1].stopped == "interrupted":
+            warn(f"{len(edits)} of {self.n} found")
         return [describe_strength(path, edit) for path, edit in zip(files["--out"], edits, strict=False)]
 
 

@@ -15,8 +15,8 @@ from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 from flowedit.app.batch import Files, Target
 from flowedit.app.console import is_terminal
 from flowedit.app.paths import EDIT_FILE, WrongUsage
-from flowedit.checks import number, require
-from flowedit.config import Config, Group
+from flowedit.checks import Group, number, require
+from flowedit.config import Config
 from flowedit.guide.targets import check_length
 from flowedit.photo.codec import FORMATS
 

@@ -55,7 +55,7 @@ class Crop:
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return (top, left, bottom, right): the pixels of a photo that touch the crop; empty if none
         does."""
-        corners = self.to_photo(torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]))
+        corners = self.to_photo(pixel_centers(2, dtype=torch.float64).reshape(-1, 2) * 2)
         (left, top), (right, bottom) = corners.amin(0).floor().tolist(), corners.amax(0).ceil().tolist()
 
         def inside(value: float, limit: int) -> int:
@@ -74,8 +74,9 @@ class Crop:
     def from_state(cls, state: dict[str, Any]) -> Crop:
         """Rebuild a crop from `state()`; ValueError where it is no such thing."""
         try:
-            matrix = torch.tensor(state["matrix"], dtype=torch.float64)
-            marks = None if state["landmarks"] is None else torch.tensor(state["landmarks"], dtype=torch.float32)
+            matrix = torch.tensor(state["matrix"], dtype=torch.float64, device="cpu")
+            listed = state["landmarks"]
+            marks = None if listed is None else torch.tensor(listed, dtype=torch.float32, device="cpu")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError("a crop's state must hold matrix and landmarks; got something else") from error
         require(matrix.shape == (2, 3), f"a crop's matrix must have shape (2, 3); got {tuple(matrix.shape)}")
@@ -114,8 +115,9 @@ def face_crop(landmarks: Tensor) -> Crop:
 def whole_crop(photo: Photo) -> Crop:
     """Return the centred square that holds the whole photo: side max(height, width), no landmarks."""
     half = max(photo.height, photo.width) / 2
-    axis = torch.tensor([half, 0.0], dtype=torch.float64)
-    return Crop(_similarity(axis, torch.tensor([photo.width / 2, photo.height / 2], dtype=torch.float64)))
+    axis = torch.tensor([half, 0.0], dtype=torch.float64, device="cpu")
+    center = torch.tensor([photo.width / 2, photo.height / 2], dtype=torch.float64, device="cpu")
+    return Crop(_similarity(axis, center))
 
 
 def reach(photo: Photo, crop: Crop, size: int) -> tuple[int, int, int, int]:
@@ -149,8 +151,9 @@ def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
     over = 2 if crop.side_px / size > 1 + 1e-6 else 1
     top, left, bottom, right = reach(photo, crop, size)
     source = average_cells(photo, (top, left, bottom, right), step)
-    points = (crop.to_photo(pixel_centers(size * over, dtype=torch.float64)) - torch.tensor([left, top])) / step
-    extent = torch.tensor([source.shape[3], source.shape[2]])
+    points = crop.to_photo(pixel_centers(size * over, dtype=torch.float64))
+    points = (points - torch.tensor([left, top], device="cpu")) / step
+    extent = torch.tensor([source.shape[3], source.shape[2]], device="cpu")
     grid = (points * 2 / extent - 1).float()[None]
     image = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return F.avg_pool2d(image, over) if over > 1 else image

@@ -59,11 +59,11 @@ def find_faces(photo: Photo, *, turned: bool = False) -> list[Face]:
             others = _detect(np.rot90(picture, quarters).copy(), doublings)
             if max((score for _, score in others), default=0.0) > max((score for _, score in boxes), default=0.0):
                 turn, boxes = quarters, others
-    scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32)
+    scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32, device="cpu")
     upright = np.rot90(picture, turn).copy()
     faces = []
     for box, score in boxes:
-        corners = torch.tensor(box, dtype=torch.float32).reshape(2, 2)
+        corners = torch.tensor(box, dtype=torch.float32, device="cpu").reshape(2, 2)
         points = _turn_back(_fit(upright, box), turn, size) * scale_xy
         low, high = (_turn_back(corners, turn, size) * scale_xy).sort(0).values.tolist()
         faces.append(Face((low[0], low[1], high[0], high[1]), points, score))
@@ -165,7 +165,7 @@ def descriptor(image: Tensor, landmarks: Tensor) -> Tensor:
     shape = dlib.full_object_detection(dlib.rectangle(0, 0, side - 1, side - 1), [dlib.point(x, y) for x, y in whole])
     with _DLIB:
         numbers = list(_models().descriptor.compute_face_descriptor(picture, shape))
-    return torch.tensor(numbers, dtype=torch.float32)
+    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
 
 
 class _Models(NamedTuple):
@@ -214,8 +214,8 @@ def _fit(picture: np.ndarray, box: tuple[float, float, float, float]) -> Tensor:
     enlarged = _enlarged(near, times)
     with _DLIB:
         parts = [(part.x, part.y) for part in _models().predictor(enlarged, rectangle).parts()]
-    points = torch.tensor(parts, dtype=torch.float64)
-    return ((points + 0.5) / times + torch.tensor([left, top])).float()
+    points = torch.tensor(parts, dtype=torch.float64, device="cpu")
+    return ((points + 0.5) / times + torch.tensor([left, top], device="cpu")).float()
 
 
 def _box_of(points: Tensor) -> tuple[float, float, float, float]:
@@ -223,7 +223,7 @@ def _box_of(points: Tensor) -> tuple[float, float, float, float]:
     low, high = points.amin(0), points.amax(0)
     extent = (high - low).amax()
     side = 1.05 * float(extent)
-    centre = (low + high) / 2 - torch.tensor([0.0, 0.07]) * extent
+    centre = (low + high) / 2 - torch.tensor([0.0, 0.07], dtype=torch.float32, device="cpu") * extent
     left, top = (centre - side / 2).tolist()
     return left, top, left + side, top + side
 
@@ -245,7 +245,7 @@ def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
     """Enlarge an (H, W, 3) uint8 picture by a whole number, smoothly."""
     if times == 1:
         return np.ascontiguousarray(picture)
-    image = torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
+    image = torch.tensor(picture, device="cpu").permute(2, 0, 1)[None].float() / 255
     return quantize(F.interpolate(image, scale_factor=times, mode="bilinear", align_corners=False), np.uint8)
 
 

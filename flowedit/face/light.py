@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-BRIGHT = 0.6  # image units: bright places of a crop in full light are at least this bright
+BRIGHT = 0.6  # image units: bright places of a crop in full light, and medium skin, are at least this bright
 DARKEST = 0.02  # share of the light that a crop without any is taken to be in
 GRAY = 1.5 / 255  # how far channels of a gray picture may be from each other: the rounding of 8 bits
 
 
-def light_of(pixels: Tensor) -> float:
-    """Return how much light a crop (1, 3, S, S) is in, up to 1: its bright places against BRIGHT."""
+def measure_light(pixels: Tensor) -> float:
+    """Measure how much light a crop (1, 3, S, S) is in, up to 1: its bright places against BRIGHT."""
     return min(1.0, max(DARKEST, float(pixels.mean(1).flatten().quantile(0.95)) / BRIGHT))
 
 

@@ -25,8 +25,21 @@ from flowedit.face.landmarks import (
     outer_canthal_distance,
 )
 
-TO_XYZ = torch.tensor([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
-WHITE = torch.tensor([0.95047, 1.0, 1.08883])  # D65
+SPREADS = {
+    "mouth_curvature": 0.040,
+    "mouth_open": 0.0054,
+    "mouth_width": 0.039,
+    "lip_thickness": 0.032,
+    "eye_area": 0.0027,
+    "eye_open": 0.044,
+    "brow_height": 0.029,
+    "nose_width": 0.027,
+    "nose_length": 0.035,
+    "face_width": 0.068,
+    "jaw_width": 0.022,
+    "face_length": 0.076,
+}
+"""Deviation of each measure from face to face: 1.4826 times the median absolute deviation over 51 still faces."""
 
 
 def measure(landmarks: Tensor) -> dict[str, Tensor]:
@@ -87,8 +100,6 @@ def polygon_area(points: Tensor) -> Tensor:
 
 def rgb_to_lab(image: Tensor) -> Tensor:
     """Turn (B, 3, H, W) sRGB in [0, 1] into CIELAB (D65): L in [0, 100], a and b about +-100."""
-    linear = torch.where(image > 0.04045, ((image + 0.055) / 1.055) ** 2.4, image / 12.92)
-    xyz = torch.einsum("ij,bjhw->bihw", TO_XYZ / WHITE[:, None], linear)
-    root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    x, y, z = root.unbind(1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+    from kornia import color  # takes seconds: not with the package
+
+    return color.rgb_to_lab(image)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.checks import Group, number
 from flowedit.face.landmarks import (
     BROWS,
     CHEEKS,
@@ -24,28 +27,104 @@ from flowedit.face.landmarks import (
     interocular_distance,
     mouth_center,
 )
+from flowedit.face.light import BRIGHT, measure_light
 from flowedit.face.regions import face_outline, outline_distance, smoothstep
 from flowedit.field.offsets import pixel_centers
 
 PARTS_PX = 128  # side of the parts' masks over the crop
 
-PIGMENTS = {  # what a part's pigment takes from red, green and blue light, and image units per unit of paint
-    "lips": (-0.3, 1.0, 0.6, 3.0),  # lipstick and blood
-    "skin": (0.6, 0.85, 1.0, 1.5),  # melanin; weak, since a large part moves the encoder at a touch
-    "cheeks": (-0.7, 0.6, 0.3, 0.7),  # rouge, as bright as the skin: a darker one would pass for a shadow
-    "brows": (0.8, 0.9, 1.0, 4.0),
-    "irises": (0.3, 0.6, 1.0, 12.0),  # strong: a few pixels, which an encoder hardly sees
+PIGMENTS = {  # what a part's pigment takes from red, green and blue light
+    "lips": (-0.3, 1.0, 0.6),  # lipstick and blood
+    "skin": (0.6, 0.85, 1.0),  # melanin
+    "cheeks": (-0.7, 0.6, 0.3),  # rouge, as bright as the skin: a darker one would pass for a shadow
+    "brows": (0.8, 0.9, 1.0),
+    "irises": (0.3, 0.6, 1.0),
 }
 PARTS = tuple(PIGMENTS)
-MEDIUM = 0.6  # image units: a part this bright takes the paint as it is, a darker one less,
-DARKEST = {"lips": 0.5, "skin": 0.65, "cheeks": 0.5, "brows": 0.5, "irises": 0.5}  # but at least this share of it
-WEAK = 0.1  # image units per unit of paint, for hues that are not the part's own
-GAZE = 0.05  # how far an iris may be from its eye's middle, interocular distances
-WHITER, PALER = 0.5, 0.2  # what makes a place beside the lips a tooth: its light, and redness over light
-LIGHT, CHROMA = 0.16, 0.05  # how far skin may be from its median and still count as skin, image units
 
 
-def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class PartShapes(Group):
+    """Where the parts of a face lie, and what tells them from what lies over them; set by eye.
+
+    A pair is where a mask begins to fall and where it has fallen to zero, in interocular distances outside an outline.
+    """
+
+    lips: tuple[float, float] = (-0.01, 0.05)
+    """Edge of the lips."""
+    opening: tuple[float, float] = (-0.02, 0.02)
+    """Edge of what an open mouth shows between the lips."""
+    brows: tuple[float, float] = (0.04, 0.10)
+    """Edge of the brows about their line."""
+    face: tuple[float, float] = (-0.02, 0.20)
+    """Edge of the skin about jaw and forehead; ears lie within."""
+    forehead: float = number(0.95, least=0, most=10)
+    """Height of the forehead above the ears, in distances from mouth to eyes."""
+    neck: tuple[float, float] = (-0.15, 0.05)
+    """Edge of the neck."""
+    neck_length: float = number(1.4, least=0, most=10)
+    """Length of the neck below the jaw, in distances from mouth to eyes."""
+    skin_at_eyes: tuple[float, float] = (0.02, 0.07)
+    """Edge of the skin at the eyes."""
+    skin_at_lips: tuple[float, float] = (-0.02, 0.04)
+    """Edge of the skin at the lips."""
+    skin_chroma: float = number(0.05, above=0, most=1)
+    """Color difference from typical skin, image units in full light, that counts 1."""
+    skin_light: float = number(0.16, above=0, most=1)
+    """Difference in brightness from typical skin, image units in full light, that counts 1."""
+    skin_medium: float = number(0.4, above=0, most=1)
+    """Least share of `skin_light` for dark skin, which is nearer to dark hair."""
+    skin: tuple[float, float] = (1.5, 3.0)
+    """Difference up to which all is skin, and from which on nothing is."""
+    rouge_side: float = number(0.24, least=0, most=1)
+    """How far rouge lies out from between lid and mouth corner, in distances from nose wing to the cheek's side."""
+    rouge: tuple[float, float] = (0.0, 0.46)
+    """Edge of rouge about its middle."""
+    rouge_length: float = number(1.35, above=0, most=10)
+    """How many times as long it is toward the ear."""
+    rouge_height: float = number(0.745, above=0, most=10)
+    """How many times as long it is across that."""
+    irises: tuple[float, float] = (0.07, 0.11)
+    """Edge of an iris about its middle."""
+    lids: tuple[float, float] = (-0.02, 0.01)
+    """Edge of the open eye."""
+    gaze: float = number(0.05, least=0, most=1)
+    """How far an iris may be from its eye's middle, interocular distances."""
+    dark: tuple[float, float] = (0.45, 0.85)
+    """Brightness up to which an eye is iris, and from which on white, in shares of the way from dark to light."""
+    tooth_light: float = number(0.5, above=0, most=10)
+    """How much lighter than the lips a tooth is, in shares of their brightness."""
+    tooth_pale: float = number(0.2, above=0, most=1)
+    """How much less red than the lips a tooth is, redness over brightness."""
+    tooth: tuple[float, float] = (0.5, 1.0)
+    """Share of both up to which a place is lip, and from which on tooth."""
+
+
+@dataclass(frozen=True)
+class Paints(Group):
+    """How far a unit of paint colors each part, in full light; set by eye."""
+
+    lips: float = number(3.0, least=0, most=100)
+    """Pigment of the lips, image units."""
+    skin: float = number(1.5, least=0, most=100)
+    """Of the skin: weak, since a large part moves the encoder at a touch."""
+    cheeks: float = number(0.7, least=0, most=100)
+    """Of the cheeks."""
+    brows: float = number(4.0, least=0, most=100)
+    """Of the brows."""
+    irises: float = number(12.0, least=0, most=100)
+    """Of the irises: strong, since an encoder hardly sees a few pixels."""
+    other: float = number(0.1, least=0, most=100)
+    """Of hues that are not a part's own."""
+    medium: float = number(0.6, above=0, most=1)
+    """Brightness, image units, from which on a part takes its paint whole; a darker one takes less."""
+    darkest: float = number(0.5, least=0, most=1)
+    """Least share of its paint that the darkest part takes."""
+    darkest_skin: float = number(0.65, least=0, most=1)
+    """The same of the skin."""
+
+
+def part_masks(image: Tensor, landmarks: Tensor, shapes: PartShapes | None = None) -> Tensor:
     """Draw the parts in the crop's frame.
 
     Lips leave out the open mouth, and teeth wherever they are; irises lie where the eye looks, without its white.
@@ -55,109 +134,113 @@ def part_masks(image: Tensor, landmarks: Tensor) -> Tensor:
     Args:
         image: (1, 3, S, S) the crop, in [0, 1].
         landmarks: (68, 2) crop coordinates.
+        shapes: None is the default.
 
     Returns:
         (5, PARTS_PX, PARTS_PX) uint8 in the order of PARTS; 255 is the whole color.
     """
     check_landmarks(landmarks)
-    p = landmarks.double()
+    s, p = shapes or PartShapes(), landmarks.double()
     left, right = eye_centers(p)
     unit, up = interocular_distance(p), (left + right) / 2 - mouth_center(p)
     grid = pixel_centers(PARTS_PX, dtype=torch.float64)
-    small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0]
+    small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0] / measure_light(image)
 
     def away(outline: Tensor, *, closed: bool = True) -> Tensor:
         return outline_distance(grid, outline, closed) / unit
 
-    def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
-        return smoothstep(away(outline, closed=closed), full, zero)
-
-    def disc(centre: Tensor, full: float, zero: float) -> Tensor:
-        return smoothstep((grid - centre).norm(dim=-1) / unit, full, zero)
-
-    eyes = torch.maximum(*(soft(p[eye], 0.02, 0.07) for eye in EYES))
-    brows = torch.maximum(*(soft(p[brow], 0.04, 0.10, closed=False) for brow in BROWS))
+    eyes = torch.maximum(*(smoothstep(away(p[eye]), *s.skin_at_eyes) for eye in EYES))
+    brows = torch.maximum(*(smoothstep(away(p[brow], closed=False), *s.brows) for brow in BROWS))
     outer, inner = away(p[OUTER_LIPS]), away(p[INNER_LIPS])
-    teeth = tooth_likeness(small, (outer < 0) & (inner > 0))
-    lips = smoothstep(outer, -0.01, 0.05) * (1 - smoothstep(inner, -0.02, 0.02)) * (1 - teeth)
+    teeth = tooth_likeness(small, (outer < 0) & (inner > 0), s)
+    lips = smoothstep(outer, *s.lips) * (1 - smoothstep(inner, *s.opening)) * (1 - teeth)
     jaw_left, jaw_right = JAW_CORNERS
-    neck = torch.cat([p[jaw_left : jaw_right + 1], p[[jaw_right, jaw_left]] - 1.4 * up])
-    face = torch.maximum(soft(face_outline(p, 0.95 * up), -0.02, 0.20), soft(neck, -0.15, 0.05))
-    skin = face * (1 - eyes) * (1 - smoothstep(outer, -0.02, 0.04)) * skin_likeness(small, p)
+    neck = torch.cat([p[jaw_left : jaw_right + 1], p[[jaw_right, jaw_left]] - s.neck_length * up])
+    face = smoothstep(away(face_outline(p, s.forehead * up)), *s.face)
+    skin = torch.maximum(face, smoothstep(away(neck), *s.neck))
+    skin = skin * (1 - eyes) * (1 - smoothstep(outer, *s.skin_at_lips)) * skin_likeness(small, p, s)
     cheeks = torch.zeros_like(skin)
     for points in zip(OUTER_LOWER_LIDS, MOUTH_CORNERS, CHEEKS, NOSE_WINGS, EARS, strict=True):
         lid, corner, side, wing, ear = p[list(points)]
-        to = (grid - 0.5 * (lid + corner) - 0.24 * (side - wing)) / unit
+        to = (grid - 0.5 * (lid + corner) - s.rouge_side * (side - wing)) / unit
         along = to @ F.normalize(ear - wing, dim=0)  # rouge follows the cheekbone, up to the ear
         across = (to.square().sum(-1) - along.square()).clamp(min=0)
-        cheeks = torch.maximum(cheeks, smoothstep(((along / 1.35).square() + 1.8 * across).sqrt(), 0.0, 0.46))
+        distance = ((along / s.rouge_length).square() + across / s.rouge_height**2).sqrt()
+        cheeks = torch.maximum(cheeks, smoothstep(distance, *s.rouge))
     irises = torch.zeros_like(skin)
-    for outline, centre in zip(EYES, (left, right), strict=True):
+    for outline, center in zip(EYES, (left, right), strict=True):
         lids = away(p[outline])
-        open_eye, dark = smoothstep(lids, -0.02, 0.01), darkness(small, lids < 0)
+        open_eye, dark = smoothstep(lids, *s.lids), darkness(small, lids < 0, s)
         weight = open_eye * dark + 1e-6
-        gaze = (grid * weight[..., None]).sum((0, 1)) / weight.sum() - centre
-        gaze = gaze * (GAZE * unit / gaze.norm().clamp(min=1e-9)).clamp(max=1)
-        irises = torch.maximum(irises, disc(centre + gaze, 0.07, 0.11) * open_eye * dark)
+        gaze = (grid * weight[..., None]).sum((0, 1)) / weight.sum() - center
+        gaze = gaze * (s.gaze * unit / gaze.norm().clamp(min=1e-9)).clamp(max=1)
+        iris = smoothstep((grid - center - gaze).norm(dim=-1) / unit, *s.irises)
+        irises = torch.maximum(irises, iris * open_eye * dark)
     masks = torch.stack([lips, skin, cheeks * skin, brows, irises])
     return (masks * 255).round().to(torch.uint8)
 
 
-def mix_paints(image: Tensor, masks: Tensor) -> Tensor:
+def mix_paints(image: Tensor, masks: Tensor, paints: Paints | None = None) -> Tensor:
     """Mix each part's three paints: its pigment, strong, and two weak ones for every other hue.
 
     A palette is priced and moved in amounts of paint, so a part changes first the way that such parts differ
-    from face to face. Pigments take a share of the light: a dark part's paints are as much weaker.
+    from face to face. Pigments take a share of the light: a dark part's paints are as much weaker, and all of them
+    in dim light.
 
     Args:
         image: (1, 3, S, S) the crop, in [0, 1].
         masks: what `part_masks` drew there.
+        paints: None is the default.
 
     Returns:
         (5, 3, 3) image units.
     """
-    gray = F.interpolate(image.cpu(), (PARTS_PX, PARTS_PX), mode="area").mean(1)
+    paints, light = paints or Paints(), measure_light(image)
+    gray = F.interpolate(image.cpu(), (PARTS_PX, PARTS_PX), mode="area").mean(1) / light
     weight = masks.float() + 1e-3  # a part that is not seen is as bright as the picture
-    least = torch.tensor([DARKEST[part] for part in PARTS])
-    light = ((gray * weight).sum((1, 2)) / weight.sum((1, 2)) / MEDIUM).clamp(least, torch.ones(len(PARTS)))
-    made = []
-    for *pigment, strength in PIGMENTS.values():
-        along = F.normalize(torch.tensor(pigment, dtype=torch.float64), dim=0)
+    bright = (gray * weight).sum((1, 2)) / weight.sum((1, 2)) / paints.medium
+    mixes = []
+    for (part, pigment), share in zip(PIGMENTS.items(), bright.tolist(), strict=True):
+        along = F.normalize(torch.tensor(pigment, dtype=torch.float64, device="cpu"), dim=0)
         across = torch.linalg.svd(along[None])[2][1:]  # an orthonormal basis of the plane across
-        made.append(torch.cat([strength * along[None], WEAK * across]))
-    return torch.stack(made).float() * light[:, None, None]
+        least = paints.darkest_skin if part == "skin" else paints.darkest
+        mix = torch.cat([getattr(paints, part) * along[None], paints.other * across])
+        mixes.append(mix * (light * min(1.0, max(least, share))))
+    return torch.stack(mixes).float()
 
 
-def darkness(image: Tensor, inside: Tensor) -> Tensor:
+def darkness(image: Tensor, inside: Tensor, shapes: PartShapes) -> Tensor:
     """Tell an iris from the white around it: 1 where `image` (3, H, W) is dark for what lies `inside` (H, W)."""
     light = image.mean(0)
     if not inside.any():
         return torch.ones_like(light)
-    low, high = light[inside].quantile(torch.tensor([0.1, 0.9], dtype=light.dtype))
-    return smoothstep(light, float(low.lerp(high, 0.45)), float(low.lerp(high, 0.85)) + 1e-6)
+    low, high = light[inside].quantile(torch.tensor([0.1, 0.9], dtype=light.dtype, device=light.device))
+    full, zero = (float(low.lerp(high, share)) for share in shapes.dark)
+    return smoothstep(light, full, zero + 1e-6)
 
 
-def tooth_likeness(image: Tensor, lips: Tensor) -> Tensor:
-    """Say how much whiter, that is lighter and less red, each place of `image` (3, H, W) is than the `lips` (H, W)."""
+def tooth_likeness(image: Tensor, lips: Tensor, shapes: PartShapes) -> Tensor:
+    """Measure how much whiter, that is lighter and less red, each place of `image` (3, H, W) is than the `lips` (H, W):
+    1 is a tooth."""
     light = image.mean(0)
     red = (image[0] - image[1]) / (light + 0.05)
     if not lips.any():
         return torch.zeros_like(light)
-    lighter = (light / (light[lips].median() + 0.05) - 1) / WHITER
-    paler = (red[lips].median() - red) / PALER
-    return 1 - smoothstep(torch.minimum(lighter, paler), 0.5, 1.0)
+    lighter = (light / (light[lips].median() + 0.05) - 1) / shapes.tooth_light
+    paler = (red[lips].median() - red) / shapes.tooth_pale
+    return 1 - smoothstep(torch.minimum(lighter, paler), *shapes.tooth)
 
 
-def skin_likeness(image: Tensor, landmarks: Tensor) -> Tensor:
-    """Say how much each place of `image` (3, H, W) looks like the skin between eyes and mouth."""
+def skin_likeness(image: Tensor, landmarks: Tensor, shapes: PartShapes) -> Tensor:
+    """Measure how much each place of `image` (3, H, W) looks like the skin between eyes and mouth: 1 is skin."""
     (left, right), (mouth_left, mouth_right) = OUTER_CANTHI, MOUTH_CORNERS
     triangle = landmarks[[left, right, mouth_right, LOWER_LIP[1], mouth_left]]
     inside = outline_distance(pixel_centers(PARTS_PX, dtype=torch.float64), triangle, True) < 0
     if not inside.any():  # a face from the side, or landmarks on a line
         return torch.ones_like(image[0])
     light = image.mean(0, keepdim=True)
-    medium = (light[0, inside].median() / MEDIUM).clamp(0.4, 1)  # dark skin is nearer to dark hair
-    features = torch.cat([(image - light) / CHROMA, light / (LIGHT * medium)])
+    medium = (light[0, inside].median() / BRIGHT).clamp(shapes.skin_medium, 1)
+    features = torch.cat([(image - light) / shapes.skin_chroma, light / (shapes.skin_light * medium)])
     far = (features - features[:, inside].median(1).values[:, None, None]).norm(dim=0)
-    like = smoothstep(far, 1.5, 3.0)[None, None]
+    like = smoothstep(far, *shapes.skin)[None, None]
     return F.avg_pool2d(F.pad(like, (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,11 +26,33 @@ from flowedit.face.landmarks import (
 )
 from flowedit.field.offsets import pixel_centers
 
+
+@dataclass(frozen=True)
+class Margins:
+    """How far regions reach beyond their landmarks; set by eye.
+
+    A pair is where a mask begins to fall and where it has fallen to 0, in interocular distances outside an outline.
+    Not of `Config`: a region is the same place in every edit, file and report.
+    """
+
+    mouth: tuple[float, float] = (0.10, 0.35)
+    eyes: tuple[float, float] = (0.08, 0.25)
+    brows: tuple[float, float] = (0.10, 0.28)
+    nose: tuple[float, float] = (0.12, 0.30)
+    jaw: tuple[float, float] = (0.15, 0.50)
+    face: tuple[float, float] = (-0.05, 0.10)
+    skin_at_eyes: tuple[float, float] = (0.05, 0.14)
+    skin_at_brows: tuple[float, float] = (0.07, 0.16)
+    skin_at_lips: tuple[float, float] = (0.03, 0.12)
+    forehead: float = 0.85  # its height above the ears, in distances from mouth to eyes
+
+
+MARGINS = Margins()
 REGIONS = ("mouth", "eyes", "brows", "nose", "jaw", "skin")
 MASK_PX = 256  # side of a mask of several regions
 
 
-def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
+def region_mask(name: str, landmarks: Tensor, size: int, margins: Margins = MARGINS) -> Tensor:
     """Draw a region of the face as a soft mask in the crop's frame.
 
     "skin" is the face without eyes, brows and lips; its forehead is an estimate, and hair over it is not
@@ -39,6 +62,7 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
         name: one of REGIONS.
         landmarks: (68, 2) crop coordinates.
         size: the mask's side in pixels.
+        margins: how far it reaches.
 
     Returns:
         (1, 1, size, size) float32: 1 in the region and a small margin, falling smoothly to exactly 0.
@@ -49,30 +73,30 @@ def region_mask(name: str, landmarks: Tensor, size: int) -> Tensor:
     points = landmarks.double()
     unit, grid = interocular_distance(points), pixel_centers(size, dtype=torch.float64)
 
-    def soft(outline: Tensor, full: float, zero: float, *, closed: bool = True) -> Tensor:
-        """Return 1 up to `full` interocular distances from an outline, 0 from `zero` on, a smooth step between."""
-        return smoothstep(outline_distance(grid, outline, closed) / unit, full, zero)
+    def soft(outline: Tensor, edge: tuple[float, float], *, closed: bool = True) -> Tensor:
+        """Return 1 up to the first distance of `edge` from an outline, 0 from the second on, a smooth step between."""
+        return smoothstep(outline_distance(grid, outline, closed) / unit, *edge)
 
-    def both(pair: tuple[slice, slice], full: float, zero: float, *, closed: bool) -> Tensor:
-        one, other = (soft(points[part], full, zero, closed=closed) for part in pair)
+    def both(pair: tuple[slice, slice], edge: tuple[float, float], *, closed: bool) -> Tensor:
+        one, other = (soft(points[part], edge, closed=closed) for part in pair)
         return torch.maximum(one, other)
 
     lips = points[OUTER_LIPS]
     if name == "mouth":
-        mask = soft(lips, 0.10, 0.35)
+        mask = soft(lips, margins.mouth)
     elif name == "eyes":
-        mask = both(EYES, 0.08, 0.25, closed=True)
+        mask = both(EYES, margins.eyes, closed=True)
     elif name == "brows":
-        mask = both(BROWS, 0.10, 0.28, closed=False)
+        mask = both(BROWS, margins.brows, closed=False)
     elif name == "nose":
-        mask = soft(torch.cat([points[NOSE_ROOT, None], points[NOSE_BASE]]), 0.12, 0.30)
+        mask = soft(torch.cat([points[NOSE_ROOT, None], points[NOSE_BASE]]), margins.nose)
     elif name == "jaw":
-        mask = soft(points[CHEEKS[0] : CHEEKS[1] + 1], 0.15, 0.50, closed=False)
+        mask = soft(points[CHEEKS[0] : CHEEKS[1] + 1], margins.jaw, closed=False)
     else:
-        mask = smoothstep(face_distance(grid, points), -0.05, 0.10)
-        mask = mask * (1 - both(EYES, 0.05, 0.14, closed=True))
-        mask = mask * (1 - both(BROWS, 0.07, 0.16, closed=False))
-        mask = mask * (1 - soft(lips, 0.03, 0.12))
+        mask = smoothstep(face_distance(grid, points, margins), *margins.face)
+        mask = mask * (1 - both(EYES, margins.skin_at_eyes, closed=True))
+        mask = mask * (1 - both(BROWS, margins.skin_at_brows, closed=False))
+        mask = mask * (1 - soft(lips, margins.skin_at_lips))
     return mask.float()[None, None]
 
 
@@ -86,7 +110,8 @@ def mask_regions(region: str | None, protect: Sequence[str], landmarks: Tensor |
         return None
     require(landmarks is not None, "region and protect must go with a detected face; got a whole picture")
     assert landmarks is not None  # for the type checker
-    mask = torch.ones(1, 1, MASK_PX, MASK_PX) if region is None else region_mask(region, landmarks, MASK_PX)
+    whole = torch.ones(1, 1, MASK_PX, MASK_PX, dtype=torch.float32, device="cpu")
+    mask = whole if region is None else region_mask(region, landmarks, MASK_PX)
     for name in protect:
         mask = mask * (1 - region_mask(name, landmarks, MASK_PX))
     return mask
@@ -96,7 +121,7 @@ def face_outline(points: Tensor, up: Tensor) -> Tensor:
     """Close the jaw line over the forehead with half an ellipse that is `up` high."""
     left, right = points[EARS[0]], points[EARS[1]]
     middle, half = (left + right) / 2, (right - left) / 2
-    angle = torch.linspace(0, math.pi, 17, dtype=torch.float64)[1:-1, None]
+    angle = torch.linspace(0, math.pi, 17, dtype=torch.float64, device=points.device)[1:-1, None]
     return torch.cat([points[JAW], middle + half * angle.cos() + up * angle.sin()])
 
 
@@ -119,11 +144,11 @@ def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
     return torch.where(inside, -distance, distance) if closed else distance
 
 
-def face_distance(grid: Tensor, landmarks: Tensor) -> Tensor:
+def face_distance(grid: Tensor, landmarks: Tensor, margins: Margins = MARGINS) -> Tensor:
     """Return how far places (..., 2) lie from a face's outline, in interocular distances; negative inside."""
     points = landmarks.double()
     (left, right), mouth = eye_centers(points), mouth_center(points)
-    outline = face_outline(points, 0.85 * ((left + right) / 2 - mouth))
+    outline = face_outline(points, margins.forehead * ((left + right) / 2 - mouth))
     return outline_distance(grid, outline, True) / interocular_distance(points)
 
 

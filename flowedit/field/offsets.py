@@ -24,7 +24,7 @@ class Offsets(NamedTuple):
         return cls(torch.zeros(batch, 2, height, width), torch.zeros(batch, 3, height, width))
 
 
-def pixel_centers(size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+def pixel_centers(size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
     """Return the (size, size, 2) pixel centers of a size x size grid over the crop: (2 i + 1) / size - 1."""
     line = (2 * torch.arange(size, dtype=torch.float64, device=device) + 1) / size - 1
     return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).to(dtype)

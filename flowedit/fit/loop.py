@@ -191,20 +191,21 @@ def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tup
         require(
             weight is not None and abs(weight) <= 1e6, f"the weight of term {name!r} must be a number; got {pair[1]!r}"
         )
-        taken = {*TERMS, "total", "likeness"}
+        taken = {*TERMS, "total", "likeness", "stray"}
         require(name not in taken, f"a term must not be named as a built-in one is; got {name!r}")
     return dict(terms or {})
 
 
 def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, tuple[Term, float]]:
-    """Make the term that keeps a field from being like those of other edits; none without any."""
+    """Make the terms that keep a field from being like those of other edits, where they work; none without any."""
     if not unlike:
         return {}
     config, crop = task.config, face.start.crop
     size = grid_size(face.start.field, face.pixels.shape[-1])
     fields = [edit.edited.offsets(crop, size) for edit in unlike]
     others = torch.stack([flatten(field, config.max_shift, config.max_tint) for field in fields]).to(face.pixels)
-    return {"likeness": (Likeness(others, config.max_shift, config.max_tint), config.weights.likeness)}
+    likeness = Likeness(others, config.max_shift, config.max_tint)
+    return {"likeness": (likeness, config.weights.likeness), "stray": (likeness.stray, config.weights.stray)}
 
 
 def _modules(transform: FieldTransform) -> nn.ModuleList:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.light import is_gray
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets
 from flowedit.field.warp import integrate
@@ -35,6 +36,7 @@ class Objective:
     def __init__(self, task: Task, face: FaceTask, terms: Mapping[str, tuple[Term, float]]) -> None:
         config, guide, crop, landmarks = task.config, task.guide, face.pixels, face.start.crop.landmarks
         self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
+        self._hues = task.hues and not is_gray(face.pixels)
         self._landmarks, self._crop, self._pixels = landmarks, crop, soften(crop, guide.size)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
         self._early = not crop.is_cuda
@@ -54,7 +56,7 @@ class Objective:
             masks, tinted = crop.new_zeros(0, size, size), free
         else:
             self._amounts, paints, masks = (
-                self._part_tint.amounts,
+                self._part_tint.amounts if task.paints else self._part_tint.amounts.detach(),
                 self._part_tint.paints,
                 self._part_tint.masks_on(size),
             )
@@ -68,8 +70,6 @@ class Objective:
         )  # fmt: skip
         self._terms = {name: term for name, (term, _) in terms.items()}
         self.weights = {name: float(getattr(config.weights, name)) for name in REGULARIZERS}
-        if not task.names_color:
-            self.weights["part_colors"] *= config.weights.unnamed_color
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
         self._seeds = [
             torch.tensor([self.weights[name] for name in REGULARIZERS], dtype=crop.dtype, device=crop.device)
@@ -97,6 +97,8 @@ class Objective:
         coord = coord * self._weight
         if self._field.diffeomorphic:
             coord = integrate(coord)
+        if not self._hues:
+            color = lighten(color)
         views = self._views.choose(chosen)
         shown, tinted, own_color, costs = self._fused_step(
             self._pixels, coord, color, self._amounts, theta=views.theta, gain=views.gain, size=self._encoder.size
@@ -134,6 +136,16 @@ class Objective:
         size = size or self._crop.shape[-1]
         step = self._fused_step(self._crop, coord, color, self._amounts, theta=theta, gain=theta.new_ones(1), size=size)
         return step.views.clamp(0, 1)
+
+
+def lighten(color: Tensor) -> Tensor:
+    """Return a tint (1, 3, h, w) as it is, with a gradient that is the same in its three channels.
+
+    A field that starts without a tint, or with equal channels, keeps them equal, and one that goes on from another edit
+    keeps that one's hues.
+    """
+    fixed = color.detach()
+    return fixed + (color - fixed).mean(1, keepdim=True)
 
 
 def _evaluate(name: str, term: Term, state: FitState) -> Tensor:

@@ -19,6 +19,7 @@ from flowedit.kernels.step import reference
 
 NEAR_FACE = (0.05, 0.4)  # interocular distances from a face's outline: still on it, and off it
 EDGE = 0.03  # color difference between neighbors, image units, that counts as an edge
+WORKING = 0.3  # share of a field's largest change from which on a place counts whole as one where it works
 BEGUN = 0.3  # share of another field's size from which on the likeness to it counts whole
 
 
@@ -104,10 +105,11 @@ TERMS: dict[str, Term] = {
 
 
 class Likeness:
-    """A term: how much a field is like others, 0 across or against, 1 the same.
+    """A term: how much a field is like others where the first of them works, 0 across or against, 1 the same.
 
     The cosine of the movements and that of the tints, each as far as the other field consists of it: so a smile is made
-    different by another movement, and not by a tan.
+    different by another movement, and not by a tan. What a field does elsewhere makes it no less like the others: that
+    is what `stray` measures.
 
     After AnyFace's diverse triplet loss (Sun et al. 2022), where dividing by the distance from the mean result keeps a
     predictor from giving everyone the average; a cosine is as free of the fields' size, and needs no wrong prompts.
@@ -119,20 +121,30 @@ class Likeness:
     """
 
     def __init__(self, others: Tensor, max_shift: float, max_tint: float) -> None:
-        self._others, self._bounds = others, (max_shift, max_tint)
-        self._parts = [2 * others.shape[1] // 5, 3 * others.shape[1] // 5]
-        self._total = others.square().sum(1).clamp_min(1e-12)
+        self._bounds = max_shift, max_tint
+        planes = others.unflatten(1, (5, -1))
+        lengths = planes[0].norm(dim=0)
+        self._place = (lengths / (WORKING * lengths.max()).clamp_min(1e-12)).clamp(max=1)
+        self._others = planes * self._place
+        self._total = self._others.square().sum((1, 2)).clamp_min(1e-12)
 
     def __call__(self, state: FitState) -> Tensor:
         """Return the mean over the other fields."""
-        field = flatten(state.offsets, *self._bounds)
+        field = self._planes(state) * self._place
         likeness = []
-        for part, other in zip(field.split(self._parts), self._others.split(self._parts, dim=1), strict=True):
-            square = other.square().sum(1)
+        for part, other in zip(field.split([2, 3]), self._others.split([2, 3], dim=1), strict=True):
+            square = other.square().sum((1, 2))
             # A field that has hardly begun is like nothing yet: it shall first find where the prompt leads.
             length = (square * (part.square().sum() + (BEGUN * BEGUN) * square)).clamp_min(1e-18).sqrt()
-            likeness.append(F.relu(other @ part / length) * square / self._total)
+            likeness.append(F.relu((other * part).sum((1, 2)) / length) * square / self._total)
         return torch.stack(likeness).sum(0).mean()
+
+    def stray(self, state: FitState) -> Tensor:
+        """Return the field's energy where the first of the others does not work, in shares of what that one has."""
+        return (self._planes(state) * (1 - self._place)).square().sum() / self._total[0]
+
+    def _planes(self, state: FitState) -> Tensor:
+        return flatten(state.offsets, *self._bounds).unflatten(0, (5, -1))
 
 
 def flatten(offsets: Offsets, max_shift: float, max_tint: float) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from flowedit.checks import require
-from flowedit.config import Config
+from flowedit.checks import require, warn
+from flowedit.config import Config, Variants
 from flowedit.edit import Edit
+from flowedit.face.measures import SPREADS, measure
 from flowedit.fit.loop import optimize
 from flowedit.fit.terms import flatten
+from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
@@ -23,8 +27,8 @@ from flowedit.task.prepare import resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import Bound, choose_strength
 
-LEAST_SHARE = 0.5  # of what the first gains: a variant that does less is tried anew
 MOST = 16  # each takes as long as an edit, and finds less that is new
+ROUNDS = 5  # of a fixed point that halves its error or better in each
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
@@ -41,8 +45,10 @@ def variants(
 ) -> list[Edit]:
     """Find different edits of a face for one prompt, and bring them to the same effect.
 
-    The first is what `optimize` finds; each further one pays for being like those before it (`steps.alike_term`), and
-    starts from another seed. In the end each is held back to what the guide sees in the weakest.
+    The first is what `optimize` finds; each further one pays for being like those before it where the first works, and
+    for what it does elsewhere (`terms.Likeness`), and starts from another seed. In the end each is held back to what
+    the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide sees, and, where
+    no prompt is about color, of what the first does most to the face's shape, with little of what the first leaves.
 
     Args:
         image: as for `optimize`.
@@ -53,8 +59,8 @@ def variants(
         progress: as for `optimize`.
 
     Returns:
-        n edits, or fewer where no more can be found that do at least half as much as the first. Ctrl-C keeps those
-        found so far, and the last one's `stopped` says so.
+        n edits, or, with a warning, fewer where 2 n - 1 tries find no more that do enough. Ctrl-C keeps those found so
+        far, and the last one's `stopped` says so.
 
     Raises:
         TypeError, ValueError: as `optimize`, or n is out of its range.
@@ -64,9 +70,11 @@ def variants(
     require(config.face != "all", "variants must be of one face; got face='all'")
     prompts, photo = check_prompts(prompt), images.load(image)
     guide = resolve_encoder(encoder, config)
+    shaped = not names_color(guide, prompts)
     found: list[Edit] = []
     shares: list[float] = []
     bounds: list[Bound] = []
+    changes: list[Tensor | None] = []
     for k in range(2 * n - 1):
         settings = replace(config, seed=config.seed + k)
         try:
@@ -78,15 +86,61 @@ def variants(
             break
         bound = bound_effect(guide, prompts, edit.edited, 0.0)
         share = bound.measure(edit.strength)
-        if not found or share >= LEAST_SHARE * shares[0] or edit.stopped == "interrupted":
-            found, shares, bounds = [*found, edit], [*shares, share], [*bounds, bound]
+        together = [*shares, share], [*changes, shape_change(edit) if shaped else None]
+        if not found or edit.stopped == "interrupted" or are_enough(*together, config.variants):
+            found, bounds, (shares, changes) = [*found, edit], [*bounds, bound], together
         if len(found) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
             break
+    if len(found) < n and found[-1].stopped != "interrupted":
+        warn(f"{len(found)} of {n} variants: others would do too little of what is asked, or too much else")
     least = min(shares)
     return [
         edit if share <= least else _hold_back(edit, bound._replace(limit=least), guide, config.identity)
         for edit, share, bound in zip(found, shares, bounds, strict=True)
     ]
+
+
+def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits: Variants) -> bool:
+    """Return whether edits, the last of which is new, may stand side by side once all are as strong as the weakest.
+
+    Args:
+        shares: of the prompt's change, that the guide sees in each.
+        changes: of each as `shape_change`; None where shapes do not matter.
+        limits: of `Config`.
+    """
+    if shares[-1] < limits.least_share * shares[0]:
+        return False
+    first, least = changes[0], min(shares)
+    if first is None:
+        return True
+    leading = first.abs() >= limits.leading * first.abs().max()
+    for share, change in zip(shares, changes, strict=True):
+        assert change is not None  # all or none
+        most = float((change * first.sign())[leading].max())
+        if most * least / share < limits.least_effect:
+            return False
+    last = changes[-1]
+    assert last is not None
+    elsewhere = last[~leading].abs().mean() if bool((~leading).any()) else 0.0
+    return float(elsewhere) <= limits.most_elsewhere * most
+
+
+@torch.no_grad()
+def shape_change(edit: Edit) -> Tensor | None:
+    """Measure how an edit's movement changes the shape of its face, without looking at pixels.
+
+    Returns:
+        (12,) the moves of `face.measures.measure`, in its SPREADS; None without a face.
+    """
+    crop = edit.edited.crops()[0]
+    if crop.landmarks is None:
+        return None
+    before = crop.landmarks.float()
+    coord, after = edit.edited.offsets(crop, SPREAD_PX).coord, before
+    for _ in range(ROUNDS):  # a place p shows what was at p + coord(p)
+        after = before - F.grid_sample(coord, after[None, None], align_corners=False)[0, :, 0].T
+    moves = [(measure(after)[name] - value) / SPREADS[name] for name, value in measure(before).items()]
+    return torch.stack(moves)
 
 
 def spread(edits: list[Edit]) -> float:

@@ -30,7 +30,7 @@ def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
 
 
 def about_color(encoder: Encoder, changes: Tensor) -> Tensor:
-    """Return which changes (n, D) are more like one of COLORED than like any of SHAPED, by their cosine: (n,) bool.
+    """Return which changes (n, D) are as like one of COLORED as any of SHAPED, or more, by their cosine: (n,) bool.
 
     All for an encoder that does not know any of one list.
     """
@@ -39,4 +39,4 @@ def about_color(encoder: Encoder, changes: Tensor) -> Tensor:
         return torch.ones(len(changes), dtype=torch.bool)
     words = F.normalize(embed_changes(encoder, [*known[0], *known[1]]), dim=1)
     colored, shaped = (F.normalize(changes, dim=1) @ words.T).split([len(known[0]), len(known[1])], dim=1)
-    return (colored.amax(1) > shaped.amax(1)).cpu()
+    return (colored.amax(1) >= shaped.amax(1)).cpu()

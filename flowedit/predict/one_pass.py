@@ -201,15 +201,16 @@ def find_fields(
         first = 0 if place_in_batch is None else place_in_batch[0]
         last = len(rows) if place_in_batch is None else first + count
         for row in range(first, last, count):
+            task, draw = wishes[len(found)]
             facts = {
                 "predictor": trained.name,
                 "predictor_sha256": trained.sha256,
                 "batch": [row, len(rows)],
-                "draw": wishes[len(found)][1],
+                "draw": draw,
                 "steps": 0,
                 "encoder_calls": count,
             }
-            found.append(([place(prediction, row + i, face) for i, face in enumerate(faces)], facts))
+            found.append(([place(prediction, row + i, task, face) for i, face in enumerate(faces)], facts))
     return found
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 
 from flowedit.checks import require
+from flowedit.face.light import is_gray, measure_light
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.predict.network import Prediction
-from flowedit.task.prepare import FaceTask, Task, light_of
+from flowedit.task.prepare import FaceTask, Task
 from flowedit.transform.transforms import FieldTransform
 
 
@@ -28,11 +29,11 @@ def check_predictable(task: Task) -> None:
 
 
 @torch.no_grad()
-def place(prediction: Prediction, row: int, face: FaceTask) -> FieldTransform:
+def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> FieldTransform:
     """Return a face's transform with the parameters in one row of a prediction, on the CPU.
 
-    The tint takes a share of the light, as its bound does, and a gray photo none. Where the task's lattices are of
-    other sizes than the network's, they are fitted to the predicted field's values.
+    The tint takes a share of the light, as its bound does, and changes hues and parts as the task allows. Where the
+    task's lattices are of other sizes than the network's, they are fitted to the predicted field's values.
     """
     start, field = face.start, face.start.field
     assert isinstance(field, RasterField) and start.part_tint is not None  # check_predictable
@@ -40,12 +41,14 @@ def place(prediction: Prediction, row: int, face: FaceTask) -> FieldTransform:
     bounds = field.max_shift, field.max_tint, field.diffeomorphic
     predicted = RasterField(coord.shape[-1], color.shape[-1], *bounds)
     predicted.coord.copy_(coord)
-    predicted.color.copy_(color * light_of(face.pixels) if field.max_tint > 0 else 0 * color)
+    hues = task.hues and not is_gray(face.pixels)
+    predicted.color.copy_(measure_light(face.pixels) * (color if hues else color.mean(0, keepdim=True)))
     sizes = field.coord_size, field.color_size
     if sizes != (predicted.coord_size, predicted.color_size):
         values = [predicted.at_points(pixel_centers(n).reshape(-1, 2)) for n in sizes]
         n, m = sizes
         predicted = RasterField.from_offsets(values[0][0].T.reshape(2, n, n), values[1][1].T.reshape(3, m, m), *bounds)
     part_tint = copy.deepcopy(start.part_tint).cpu()
-    part_tint.amounts.copy_(prediction.amounts[row])
+    if task.paints:
+        part_tint.amounts.copy_(prediction.amounts[row])
     return replace(start, field=predicted, part_tint=part_tint)

@@ -15,7 +15,7 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import choose
-from flowedit.face.light import is_gray, light_of, without_color
+from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import mix_paints, part_masks
 from flowedit.face.regions import mask_regions
@@ -65,7 +65,8 @@ class Task:
         config: the corpus of a projected target is named in it.
         settings: of the target, with its corpus.
         generator: source of everything random.
-        names_color: whether a prompt is about color.
+        hues: whether a tint may change hues; if not, or if the photo is gray, its channels change alike.
+        paints: whether the face's parts take a color each: a prompt is about color, or hues are free.
         files: see `Provenance`.
     """
 
@@ -76,7 +77,8 @@ class Task:
     config: Config
     settings: TargetSettings
     generator: torch.Generator
-    names_color: bool = True
+    hues: bool = True
+    paints: bool = True
     files: Sequence[list[str]] = ()
 
 
@@ -101,10 +103,10 @@ def prepare(
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")
     faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
-    colored = _check_color(guide, prompts, faces)
+    hues, paints = _color(guide, prompts, config, faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
-    return Task(photo, faces, prompts, guide, config, settings, generator, colored, files)
+    return Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files)
 
 
 def describe_start(start: object) -> str:
@@ -122,8 +124,8 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     """
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
-    colored = _check_color(task.guide, prompts, task.faces)
-    return replace(task, prompts=prompts, config=config, settings=settings, names_color=colored)
+    hues, paints = _color(task.guide, prompts, config, task.faces)
+    return replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
 
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:
@@ -138,12 +140,15 @@ def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[
     return config, settings
 
 
-def _check_color(guide: Encoder, prompts: Mapping[str, float], faces: Sequence[FaceTask]) -> bool:
-    """Return whether a prompt is about color; warn where no face can take one."""
+def _color(
+    guide: Encoder, prompts: Mapping[str, float], config: Config, faces: Sequence[FaceTask]
+) -> tuple[bool, bool]:
+    """Return a task's `hues` and `paints`; warn where no face can take a color asked for."""
     colored = names_color(guide, prompts)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
-    return colored
+    hues = colored if config.hues == "auto" else config.hues == "free"
+    return hues, colored or hues
 
 
 def prepare_face(
@@ -174,22 +179,18 @@ def prepare_face(
         max_shift = min(max_shift, config.displacement / 100 * eyes / 2)  # a side is two crop units long
     sizes = asdict(getattr(config, config.field)) if config.field in ("raster", "hash") else {}
     backend = sizes.pop("backend", None)
-    # A tint takes a share of the light there, and a gray photo none: in the dark a whole one would be a glow.
-    gray, light = is_gray(pixels), light_of(pixels)
+    # A tint takes a share of the light there: in the dark a whole one would be a glow.
+    gray, light = is_gray(pixels), measure_light(pixels)
     max_tint = config.max_tint * light
-    bounds = {
-        "max_shift": max_shift,
-        "max_tint": 0.0 if gray else max_tint,
-        "diffeomorphic": config.diffeomorphic,
-    }
+    bounds = {"max_shift": max_shift, "max_tint": max_tint, "diffeomorphic": config.diffeomorphic}
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
     part_tint = None
     if crop.landmarks is not None:
-        masks = part_masks(pixels, crop.landmarks)
-        paints = mix_paints(pixels, masks) * light
-        part_tint = PartTint(masks, without_color(paints) if gray else paints, max_tint)
+        masks = part_masks(pixels, crop.landmarks, config.parts)
+        paints = mix_paints(pixels, masks, config.paints)
+        part_tint = PartTint(masks, without_color(paints) if gray or config.hues == "kept" else paints, max_tint)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
     transform = FieldTransform(field, crop, mask, hard_mask, 1.0, region, protect, part_tint, light)

@@ -16,7 +16,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.landmarks import INNER_LIPS, check_landmarks
-from flowedit.face.light import is_gray, light_of, without_color
+from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
@@ -95,7 +95,7 @@ def carry_transform(
     field, part_tint = leaf.field, leaf.part_tint
     here, there = leaf.crop.landmarks, crop.landmarks
     pixels = extract(photo, crop, MASK_PX)
-    gray, light = is_gray(pixels), min(leaf.light, light_of(pixels))
+    gray, light = is_gray(pixels), min(leaf.light, measure_light(pixels))
     share = light / leaf.light
     tint = 0.0 if gray else share
     if here is not None and there is not None and by == "landmarks":

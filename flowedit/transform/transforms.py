@@ -44,7 +44,7 @@ class FieldTransform:
         strength: scales shape and color; 0 is the photo.
         region: name of the only part of the face that may change, or None; `mask` is drawn from it.
         protect: names of the parts that keep their bits, likewise.
-        light: how much of the full light the crop is in, up to 1 (`face.light.light_of`); the tint was found within it.
+        light: how much of the full light the crop is in, up to 1 (`measure_light`); the tint was found within it.
 
     Raises:
         ValueError: a mask has another shape or range, or the light is not in (0, 1].
