@@ -6,9 +6,9 @@ import pytest
 import torch
 from test_align import drawn_landmarks
 
+from flowedit.face.light import DARKEST
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import (
-    DARKEST_LIGHT,
     PARTS,
     PARTS_PX,
     PIGMENTS,
@@ -133,7 +133,7 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
     dark, black = (mix_paints(plain(value * torch.ones(3)), drawn) for value in (0.45, 0.0))
     torch.testing.assert_close(dark, mixes * 0.75)  # as much as there is light
     least = torch.tensor([0.65 if part == "skin" else 0.5 for part in PARTS])[:, None, None]
-    torch.testing.assert_close(black, mixes * least * DARKEST_LIGHT)
+    torch.testing.assert_close(black, mixes * least * DARKEST)
 
 
 def test_a_dark_part_takes_less_paint_than_a_light_one():
