@@ -75,7 +75,7 @@ def light_and_noise() -> nn.Module:
 
 
 class Source:
-    """Makes batches: two faces with each prompt, and pairs of one face with one prompt for different noise."""
+    """Makes batches: a prompt for each face, or for two where triplets are asked for, and pairs of one face and prompt."""
 
     def __init__(self, faces: Faces, prompts: Prompts, encoder: Encoder, training: Training) -> None:
         self.faces, self.prompts, self.encoder, self.training = faces, prompts, encoder, training
@@ -86,11 +86,12 @@ class Source:
         """Return a batch and its noise (B, noise_dim): zeros but for the last `several`."""
         count, several = self.training.batch, self.training.several
         faces = self.faces.draw(count - several // 2, self.generator)
-        asked, colored = self.prompts.draw(count // 2, self.generator)
-        face = torch.cat(
-            [torch.arange(count - several), (count - several + torch.arange(several // 2)).repeat_interleave(2)]
-        )
-        prompt = torch.arange(count // 2).repeat_interleave(2)
+        alone = count - several
+        shared = 2 if self.training.triplets else 1
+        asked, colored = self.prompts.draw(alone // shared + several // 2, self.generator)
+        pairs = torch.arange(several // 2).repeat_interleave(2)  # of different noise
+        face = torch.cat([torch.arange(alone), alone + pairs])
+        prompt = torch.cat([torch.arange(alone) // shared, alone // shared + pairs])
         _, masks, prices = (x[face] for x in faces)
         augmented = self.augmentation(faces[0]).clamp(0, 1)
         gray = (faces[0].amax(1) - faces[0].amin(1)).amax((1, 2)) <= 1.5 / 255
