@@ -17,6 +17,7 @@ from torch import Tensor
 
 from flowedit.checks import describe, require
 from flowedit.guide.encoder import Encoder
+from flowedit.isolation import isolated
 from flowedit.photo.files import open_input, write_atomically
 from flowedit.predict.network import Predictor
 from flowedit.transform.file import content_digest
@@ -78,7 +79,7 @@ def load_predictor(name: str | os.PathLike[str] | None = None, device: torch.dev
     )
     require(path.is_file(), f"predictor must be {SHIPPED!r}, or a file or folder of save_predictor; got {given!r}")
     state = path.stat()
-    with _LOCK:
+    with isolated(), _LOCK:
         return _load(path.absolute(), (state.st_size, state.st_mtime_ns), shipped, torch.device(device))
 
 
@@ -140,7 +141,7 @@ def resolve_predictor(
 
 @functools.lru_cache(maxsize=2)
 def _load(path: Path, stamp: tuple[int, int], shipped: bool, device: torch.device) -> Trained:
-    # In a thread of its own none of the caller's torch modes hold, nor does what switches them off.
+    # In a thread of its own, since torch's modes, of which the meta device is one, are switched off in this one.
     with ThreadPoolExecutor(1) as fresh:
         return fresh.submit(_read, path, shipped, device).result()
 
