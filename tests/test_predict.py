@@ -286,6 +286,7 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
         (lambda: sign(head('{"embed_dim": 4, "what": 1}'), tensors), "unexpected keyword"),
         (lambda: sign(head('{"embed_dim": 1e9}'), tensors), "numbers up to 1024"),
         (lambda: sign(head('{"embed_dim": 1000}'), tensors), "shapes of its settings"),
+        (lambda: sign(head('{"embed_dim": 4, "noise_dim": 7}'), tensors), "shapes of its settings"),
         (lambda: sign(head('{"embed_dim": {"a": 1}}'), tensors), "names and numbers"),
         (lambda: sign(head(fine, "7"), tensors), "guide must be a name"),
         (lambda: sign(head(fine), broken), "must be finite"),
