@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from stand_in import TinyEncoder
+from test_isolation import STATES
 
 import flowedit
 from flowedit.app.cli import main
 from flowedit.config import Augment, Config, RasterConfig
+from flowedit.predict import weights
 from flowedit.predict.inputs import target_change
 from flowedit.predict.network import Predictor
 from flowedit.predict.weights import FILE, load_predictor, save_predictor
@@ -233,6 +235,15 @@ def test_weights_come_back_from_their_file(folder):
     assert load_predictor("net").sha256 != trained.sha256 and torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("name", STATES)
+def test_the_callers_torch_state_changes_no_bit(name, folder):
+    expected = parameters(predict(predictor="net"))
+    weights._load.cache_clear()
+    with STATES[name]():
+        edit = flowedit.predict(PORTRAIT, "red", config=FREE, encoder=TinyEncoder(), predictor="net")
+    assert torch.equal(parameters(edit), expected)
+
+
 def test_another_guide_is_refused_with_the_training_command(folder):
     class Digested(TinyEncoder):
         digest = "f" * 64
@@ -275,6 +286,7 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
         (lambda: sign(head('{"embed_dim": 4, "what": 1}'), tensors), "unexpected keyword"),
         (lambda: sign(head('{"embed_dim": 1e9}'), tensors), "numbers up to 1024"),
         (lambda: sign(head('{"embed_dim": 1000}'), tensors), "shapes of its settings"),
+        (lambda: sign(head('{"embed_dim": 4, "noise_dim": 7}'), tensors), "shapes of its settings"),
         (lambda: sign(head('{"embed_dim": {"a": 1}}'), tensors), "names and numbers"),
         (lambda: sign(head(fine, "7"), tensors), "guide must be a name"),
         (lambda: sign(head(fine), broken), "must be finite"),

@@ -6,8 +6,8 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from flowedit.checks import describe, require
 from flowedit.guide.encoder import Encoder
+from flowedit.isolation import isolated
 from flowedit.photo.files import open_input, write_atomically
 from flowedit.predict.network import Predictor
 from flowedit.transform.file import content_digest
@@ -78,7 +79,7 @@ def load_predictor(name: str | os.PathLike[str] | None = None, device: torch.dev
     )
     require(path.is_file(), f"predictor must be {SHIPPED!r}, or a file or folder of save_predictor; got {given!r}")
     state = path.stat()
-    with _LOCK:
+    with isolated(), _LOCK:
         return _load(path.absolute(), (state.st_size, state.st_mtime_ns), shipped, torch.device(device))
 
 
@@ -140,12 +141,6 @@ def resolve_predictor(
 
 @functools.lru_cache(maxsize=2)
 def _load(path: Path, stamp: tuple[int, int], shipped: bool, device: torch.device) -> Trained:
-    # In a thread of its own none of the caller's torch modes hold, nor does what switches them off.
-    with ThreadPoolExecutor(1) as fresh:
-        return fresh.submit(_read, path, shipped, device).result()
-
-
-def _read(path: Path, shipped: bool, device: torch.device) -> Trained:
     """Read a file of any content: what is built is bounded by the file's own size."""
     from safetensors import SafetensorError, safe_open
 
@@ -179,18 +174,40 @@ def _read(path: Path, shipped: bool, device: torch.device) -> Trained:
 
 
 def _build(settings: Any, tensors: Mapping[str, Tensor]) -> Predictor:
-    """Make the network of these settings and weights, once its shapes are known to be those of the weights."""
+    """Make the network of these settings and weights; one that has more parameters than weights is not made."""
     _check_settings(settings)
     _check_tensors(tensors)
-    with torch.random.fork_rng(devices=[]):
-        with torch.device("meta"):  # takes no memory, however large
-            shapes = {name: tuple(value.shape) for name, value in Predictor(**settings).state_dict().items()}
-        stored = {name: tuple(value.shape) for name, value in tensors.items()}
-        wrong = sorted(name for name in shapes.keys() | stored if shapes.get(name) != stored.get(name))
-        require(not wrong, f"its weights must have the shapes of its settings; got others in {len(wrong)} tensors")
+    with torch.random.fork_rng(devices=[]), _at_most(sum(value.numel() for value in tensors.values())):
         network = Predictor(**settings)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    stored = {name: tuple(value.shape) for name, value in tensors.items()}
+    wrong = [name for name in shapes.keys() | stored if shapes.get(name) != stored.get(name)]
+    require(not wrong, f"its weights must have the shapes of its settings; got others in {len(wrong)} tensors")
     network.load_state_dict(dict(tensors))
     return network
+
+
+@contextmanager
+def _at_most(values: int) -> Iterator[None]:
+    """Refuse, while it makes modules in this thread, more parameters than so many numbers.
+
+    Not by torch's meta device: drawing on it imports torch's compiler, which takes seconds.
+    """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    thread, left = threading.get_ident(), values
+
+    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
+        nonlocal left
+        if threading.get_ident() == thread and parameter is not None:
+            left -= parameter.numel()
+            require(left >= 0, f"its weights must have the shapes of its settings; got {values} numbers, too few")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _check_settings(settings: Any) -> None:

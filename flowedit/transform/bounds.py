@@ -24,8 +24,9 @@ from flowedit.transform.transforms import FieldTransform, crop_key
 _BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures
 LESS = 2**-6  # of strength: what may be missing to the largest, and what is taken off at a time
-SECANTS = 3  # looks along a curve; what follows are bisections
+SECANTS = 5  # looks along a curve; what follows are bisections
 ROUNDING = 0.01  # of LESS
+POWERS = 0.5, 2.0  # of the strength, that what is bounded may grow by: landmarks jump, and so do slopes between looks
 
 
 class Bound(NamedTuple):
@@ -189,13 +190,13 @@ def _search(bound: Bound, high: float, at_high: float) -> tuple[float, float]:
     while top - low > 1:
         share = bound.limit / at_high if 0 < at_high < math.inf else 0.0
         root = max(0.0, share) ** (1 / power) * high / LESS
-        aimed = looks < SECANTS and low < (target := math.floor(root + ROUNDING)) < top
-        step = target if aimed else (low + top) // 2
+        aimed = looks < SECANTS and root > 0
+        step = min(max(math.floor(root + ROUNDING), low + 1), top - 1) if aimed else (low + top) // 2
         strength = step * LESS
         value = bound.measure(strength)
         looks += 1
         if 0 < value < at_high < math.inf:
-            power = min(4.0, max(0.25, math.log(at_high / value) / math.log(high / strength)))
+            power = min(POWERS[1], max(POWERS[0], math.log(at_high / value) / math.log(high / strength)))
         if value > bound.limit:
             top, high, at_high = step, strength, value
         else:
