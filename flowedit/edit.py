@@ -130,7 +130,7 @@ class Edit:
         """
         edited = self.edited.at(strength, shape=shape, color=color)
         how: dict[str, Any] = {"overwrite": overwrite, "note": self._note(edited), "strip_location": strip_location}
-        return images.save(path, edited.rgba, photo=edited.original, **how)
+        return images.save(path, edited.rows, photo=edited.original, **how)
 
     @isolated()
     def to_pil(self, strength: float | None = None) -> Image:

@@ -185,6 +185,13 @@ def test_what_is_protected_keeps_its_bits_and_the_rest_moves(tmp_path):
     assert torch.equal(after[..., :20], before[..., :20]) and not torch.equal(after[..., 20:], before[..., 20:])
 
 
+@pytest.mark.parametrize("setting", [{"mask": "none"}, {"protect": ["none.png"]}], ids=str)
+def test_a_picture_that_cannot_be_read_is_told_with_its_setting(setting):
+    config = Config.from_dict({"align": False, **setting})
+    with pytest.raises(FileNotFoundError, match=f"^{next(iter(setting))}: cannot read none"):
+        flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder())
+
+
 def test_protected_pictures_and_the_mask_combine(tmp_path):
     for name, columns in (("free.png", slice(10, 48)), ("kept.png", slice(30, 48))):
         mask = np.zeros((40, 48, 3), np.uint8)

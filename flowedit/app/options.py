@@ -76,7 +76,7 @@ class Output(Group):
             edit.plot(path)
         for path in files.get("--sheet", ()):
             shown = edit.edited.over_white()
-            pair = [each.pixels() for each in (shown.at(0.0), shown.at(**scales))]
+            pair = [each.rows() for each in (shown.at(0.0), shown.at(**scales))]
             save_sheet(path, [pair], icc=shown.original.metadata.icc, note=edit.provenance())
         if self.strength is None:
             return [describe_strength(out, edit)]

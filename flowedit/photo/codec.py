@@ -17,7 +17,7 @@ import numpy as np
 from flowedit.checks import require
 from flowedit.photo.metadata import find_note, read_metadata, with_resolution
 from flowedit.photo.png import read_color_chunks, write_png
-from flowedit.photo.raster import Canvas, Raster, divide_by_alpha, plain_errors, strips
+from flowedit.photo.raster import Canvas, Drawing, Raster, divide_by_alpha, plain_errors, strips
 from flowedit.photo.tiff import read_tiff16, write_tiff16
 
 if TYPE_CHECKING:
@@ -73,23 +73,23 @@ def from_pil(image: Image.Image, png_color: dict[bytes, bytes] | None = None) ->
     return _converted(image, png_color)
 
 
-def encode(file: BinaryIO, raster: Raster, note: dict | None, quality: int) -> None:
-    """Write a raster in its own format, with its metadata and a record, into an open file.
+def encode(file: BinaryIO, picture: Raster | Drawing, note: dict | None, quality: int) -> None:
+    """Write a picture in its own format, with its metadata and a record, into an open file.
 
     Pixels are uint8, or uint16 in PNG and TIFF. A JPEG must come without alpha. 16-bit TIFF keeps the descriptive text
     of the EXIF block, not its camera and GPS directories.
     """
-    metadata, xmp = raster.metadata, raster.metadata.xmp(note)
-    if raster.format == "PNG":
-        write_png(file, raster.pixels, raster.alpha, metadata, xmp)
+    metadata, xmp, rows = picture.metadata, picture.metadata.xmp(note), picture.rows()
+    if picture.format == "PNG":
+        write_png(file, rows, metadata, xmp)
         return
-    if raster.pixels.dtype == np.uint16:
-        write_tiff16(file, raster, xmp)
+    if rows.dtype == np.uint16:
+        write_tiff16(file, rows, metadata, xmp)
         return
     from PIL import Image
 
     options: dict[str, Any] = {"icc_profile": metadata.icc} if metadata.icc else {}
-    if raster.format == "TIFF":
+    if picture.format == "TIFF":
         tags = Image.Exif()
         if metadata.exif:
             tags.load(metadata.exif)
@@ -97,15 +97,15 @@ def encode(file: BinaryIO, raster: Raster, note: dict | None, quality: int) -> N
             tags[_XMP] = xmp
         options["exif"] = tags  # uncompressed: Pillow's compressed TIFF cannot hold the camera's directory
     else:
-        exif = metadata.exif if raster.format == "JPEG" else with_resolution(metadata.exif, metadata.dpi)
-        if exif and raster.format == "JPEG" and len(exif) > MAX_JPEG_EXIF_BYTES:
+        exif = metadata.exif if picture.format == "JPEG" else with_resolution(metadata.exif, metadata.dpi)
+        if exif and picture.format == "JPEG" and len(exif) > MAX_JPEG_EXIF_BYTES:
             warnings.warn("the camera's notes are too long for a JPEG and left out; PNG keeps them", stacklevel=4)
             exif = None
         options |= {"quality": quality, "xmp": xmp, "exif": exif or b""}
-        options |= {"subsampling": "4:4:4"} if raster.format == "JPEG" else {"exact": True}  # colors under alpha 0
+        options |= {"subsampling": "4:4:4"} if picture.format == "JPEG" else {"exact": True}  # colors under alpha 0
     if metadata.dpi:
         options["dpi"] = metadata.dpi
-    Image.fromarray(raster.stacked()).save(file, format=raster.format, **options)
+    Image.fromarray(picture.stacked()).save(file, format=picture.format, **options)
 
 
 def decode_note(file: BinaryIO) -> dict | None:

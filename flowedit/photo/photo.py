@@ -19,7 +19,7 @@ from flowedit.checks import as_number, describe, require
 from flowedit.photo import codec
 from flowedit.photo.files import open_input, same_file, write_atomically
 from flowedit.photo.metadata import Metadata, note_text
-from flowedit.photo.raster import Raster, strips
+from flowedit.photo.raster import Drawing, Raster, Rows, strips
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -166,7 +166,7 @@ def quantize(image: Tensor, dtype: np.dtype | type) -> np.ndarray:
 
 def save(
     path: str | Path,
-    image: Tensor | Callable[[np.dtype], np.ndarray],
+    image: Tensor | Callable[[np.dtype], Rows],
     *,
     photo: Photo | None = None,
     metadata: Metadata | None = None,
@@ -183,8 +183,8 @@ def save(
 
     Args:
         path: output; an existing file is replaced, unless it is the photo's own file and `overwrite` is False.
-        image: (1, 3, H, W) or (3, H, W), clamped to [0, 1]; or a function that makes (H, W, 3) pixels, or (H, W, 4)
-            with alpha, of the dtype it is called with, uint8 or uint16. Of the photo's size where one is given.
+        image: (1, 3, H, W) or (3, H, W), clamped to [0, 1]; or a function that returns the rows, with alpha or
+            without, of the dtype it is called with, uint8 or uint16. Of the photo's size where one is given.
         photo: the photo that the image is an edit of.
         metadata: goes into the file instead of the photo's.
         overwrite: allow replacing the photo's own file.
@@ -211,28 +211,33 @@ def save(
             FileExistsError)  # fmt: skip
     deep = photo is not None and photo.pixels.dtype == np.uint16 and format in ("PNG", "TIFF")
     dtype = np.dtype(np.uint16 if deep else np.uint8)
-    pixels = image(dtype) if callable(image) else quantize(image, dtype)
-    height, width, channels = pixels.shape
+    drawn = image(dtype) if callable(image) else quantize(image, dtype)
+    height, width, channels = drawn.shape
     limit = codec.MAX_SIDE_PX[format]
     require(max(height, width) <= limit, f"a {format} side must be at most {limit} pixels; got {width} x {height}")
-    alpha = pixels[..., 3] if channels == 4 else None
     if photo is not None:
         require(
             (height, width) == (photo.height, photo.width),
             f"image must have the photo's size {photo.height} x {photo.width}; got {height} x {width}",
         )
-        if alpha is None and photo.alpha is not None:
-            alpha = rescale(photo.alpha, dtype)
         metadata = metadata or photo.metadata
     metadata = metadata or Metadata()
     if strip_location:
         metadata = metadata.without_location()
+    if format != "PNG" and metadata.png_color_matters:
+        warnings.warn(f"{path} loses what the photo's gAMA, cHRM or cICP say of its colors; use PNG", stacklevel=2)
+    complete = channels == 4 or photo is None or photo.alpha is None
+    if isinstance(drawn, Rows) and complete and (format == "PNG" or deep):  # the others are encoded in one piece
+        drawing = Drawing(drawn, format, metadata)
+        return write_atomically(path, lambda file: codec.encode(file, drawing, note, quality))
+    pixels = drawn.whole() if isinstance(drawn, Rows) else drawn
+    alpha = pixels[..., 3] if channels == 4 else None
+    if photo is not None and photo.alpha is not None and alpha is None:
+        alpha = rescale(photo.alpha, dtype)
     if alpha is not None and format == "JPEG":
         if alpha.min() < _SCALE[dtype]:
             warnings.warn(f"JPEG holds no transparency: {path} keeps the colors only; use PNG", stacklevel=2)
         alpha = None
-    if format != "PNG" and metadata.png_color_matters:
-        warnings.warn(f"{path} loses what the photo's gAMA, cHRM or cICP say of its colors; use PNG", stacklevel=2)
     raster = Raster(pixels[..., :3], alpha, format, metadata)
     return write_atomically(path, lambda file: codec.encode(file, raster, note, quality))
 

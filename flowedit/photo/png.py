@@ -9,21 +9,19 @@ from typing import BinaryIO
 import numpy as np
 
 from flowedit.photo.metadata import Metadata
+from flowedit.photo.raster import Rows
 
 COLOR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}  # and the sizes of their bodies
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ROWS = 64  # filtered and compressed at a time
 
 
-def write_png(
-    file: BinaryIO, pixels: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, xmp: bytes = b""
-) -> None:
+def write_png(file: BinaryIO, rows: Rows, metadata: Metadata, xmp: bytes = b"") -> None:
     """Write a picture as PNG; no copy of it is made.
 
     Args:
         file: open for writing.
-        pixels: (H, W, 3) uint8 or uint16.
-        alpha: (H, W) of the same dtype, or None.
+        rows: uint8 or uint16.
         metadata: goes into the file.
         xmp: a packet, or nothing.
     """
@@ -31,11 +29,10 @@ def write_png(
     def chunk(name: bytes, body: bytes) -> None:
         file.write(struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)))
 
-    height, width, _ = pixels.shape
-    channels = 3 if alpha is None else 4
+    height, width, channels = rows.shape
     file.write(_SIGNATURE)
-    kind = 2 if alpha is None else 6
-    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, kind, 0, 0, 0))
+    kind = 2 if channels == 3 else 6
+    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * rows.dtype.itemsize, kind, 0, 0, 0))
     for name, body in metadata.png_color.items():
         if name != b"sRGB" or not metadata.icc:  # which the format does not allow together
             chunk(name, body)
@@ -48,13 +45,10 @@ def write_png(
     if xmp:
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
     deflate = zlib.compressobj(6, strategy=zlib.Z_FILTERED)
-    above = np.zeros((1, width, channels), pixels.dtype.newbyteorder(">"))
-    for top in range(0, height, _ROWS):
-        strip = np.empty((min(_ROWS, height - top) + 1, width, channels), above.dtype)
-        strip[:1] = above
-        strip[1:, :, :3] = pixels[top : top + _ROWS]
-        if alpha is not None:
-            strip[1:, :, 3] = alpha[top : top + _ROWS]
+    above = np.zeros((1, width, channels), rows.dtype.newbyteorder(">"))
+    for band in rows.bands(_ROWS):
+        strip = np.empty((len(band) + 1, width, channels), above.dtype)
+        strip[:1], strip[1:] = above, band
         above = strip[-1:]
         chunk(b"IDAT", deflate.compress(_filter(strip.reshape(len(strip), -1).view(np.uint8), strip.strides[1])))
     chunk(b"IDAT", deflate.flush())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,32 @@ import numpy as np
 from flowedit.photo.metadata import Metadata
 
 ROWS = 256  # converted at a time: a large picture's copies would cost more than the picture
+
+
+class Rows(NamedTuple):
+    """A picture that is made some rows at a time, once, so that it need never be there as a whole.
+
+    Attributes:
+        shape: (H, W, 3), or (H, W, 4) with alpha.
+        dtype: of its numbers.
+        parts: (h, W, channels) arrays, from top to bottom.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    parts: Iterable[np.ndarray]
+
+    def bands(self, n: int = ROWS) -> Iterator[np.ndarray]:
+        """Yield n rows at a time; the last band may have fewer."""
+        return regroup(self.parts, row_counts(self.shape[0], n))
+
+    def whole(self) -> np.ndarray:
+        """Return all of it."""
+        out, top = np.empty(self.shape, self.dtype), 0
+        for part in self.parts:
+            out[top : top + len(part)] = part
+            top += len(part)
+        return out
 
 
 class Raster(NamedTuple):
@@ -26,6 +52,28 @@ class Raster(NamedTuple):
         """Return color and alpha of some rows in one array: (h, W, 3 or 4)."""
         color = self.pixels[rows]
         return color if self.alpha is None else np.dstack([color, self.alpha[rows]])
+
+    def rows(self) -> Rows:
+        """Return color and alpha as rows."""
+        height, width, _ = self.pixels.shape
+        parts = (self.stacked(rows) for rows in strips(height))
+        return Rows((height, width, 3 if self.alpha is None else 4), self.pixels.dtype, parts)
+
+
+class Drawing(NamedTuple):
+    """A picture to be written that is made meanwhile."""
+
+    drawn: Rows
+    format: str
+    metadata: Metadata
+
+    def stacked(self) -> np.ndarray:
+        """Return all of it in one array."""
+        return self.drawn.whole()
+
+    def rows(self) -> Rows:
+        """Return it as rows, once."""
+        return self.drawn
 
 
 class Canvas:
@@ -58,6 +106,23 @@ def strips(height: int) -> Iterator[slice]:
     """Yield the rows of a picture, some at a time."""
     for top in range(0, height, ROWS):
         yield slice(top, min(top + ROWS, height))
+
+
+def row_counts(height: int, n: int) -> list[int]:
+    """Return the numbers of rows of bands of n, of which the last may have fewer."""
+    return [min(n, height - top) for top in range(0, height, n)]
+
+
+def regroup(parts: Iterable[np.ndarray], counts: Iterable[int]) -> Iterator[np.ndarray]:
+    """Yield the rows of parts in bands of other heights, which together are as many."""
+    source, rest = iter(parts), np.empty(0)
+    for count in counts:
+        pieces: list[np.ndarray] = []
+        while count > 0:
+            rest = rest if len(rest) else next(source)
+            pieces.append(rest[:count])
+            rest, count = rest[count:], count - len(pieces[-1])
+        yield pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def divide_by_alpha(color: np.ndarray, alpha: np.ndarray) -> None:

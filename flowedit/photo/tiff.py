@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from flowedit.checks import require
-from flowedit.photo.metadata import TIFF_TEXT, read_metadata
-from flowedit.photo.raster import Canvas, Raster, divide_by_alpha, plain_errors, strips
+from flowedit.photo.metadata import TIFF_TEXT, Metadata, read_metadata
+from flowedit.photo.raster import Canvas, Raster, Rows, divide_by_alpha, plain_errors, strips
 
 if TYPE_CHECKING:
     from PIL import ImageFile
@@ -62,12 +62,11 @@ def _segments(page: Any, width: int, samples: int) -> Iterator[tuple[Any, tuple[
         yield data.reshape(1, -1, width, samples), (0, 0, rows.start, 0, 0), None
 
 
-def write_tiff16(file: BinaryIO, raster: Raster, xmp: bytes) -> None:
+def write_tiff16(file: BinaryIO, rows: Rows, metadata: Metadata, xmp: bytes) -> None:
     """Write 16-bit RGB(A) as a deflated TIFF, which Pillow cannot."""
     import tifffile
     from PIL import Image
 
-    metadata = raster.metadata
     tags: list[tuple] = []
     for code, body in ((_ICC, metadata.icc), (_XMP, xmp)):
         if body:
@@ -77,17 +76,17 @@ def write_tiff16(file: BinaryIO, raster: Raster, xmp: bytes) -> None:
         exif.load(metadata.exif)
     tags += [(code, "s", 0, text, True) for code in TIFF_TEXT
              if isinstance(text := exif.get(code), str) and text.isascii()]  # fmt: skip
-    height, width, _ = raster.pixels.shape
-    rows = min(64, height)  # in a strip
+    height, _, channels = rows.shape
+    n = min(64, height)  # rows in a strip
     tifffile.imwrite(
         file,
-        (_compressed(raster.stacked(slice(top, top + rows))) for top in range(0, height, rows)),
-        shape=(height, width, 3 if raster.alpha is None else 4),
+        map(_compressed, rows.bands(n)),
+        shape=rows.shape,
         dtype=np.uint16,
-        rowsperstrip=rows,
+        rowsperstrip=n,
         byteorder="<",
         photometric="rgb",
-        extrasamples=None if raster.alpha is None else ["unassalpha"],
+        extrasamples=None if channels == 3 else ["unassalpha"],
         compression="zlib",
         predictor=True,
         metadata=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from flowedit.checks import require
 from flowedit.photo import animation
 from flowedit.photo.metadata import Metadata
 from flowedit.photo.photo import quantize, save
+from flowedit.photo.raster import ROWS, Rows, regroup, row_counts
 from flowedit.transform.render import EditedPhoto
 
 SIDE_PX = 384  # of one picture; even, as video asks for
@@ -96,7 +97,7 @@ def save_animation(
 
 def save_sheet(
     path: str | Path,
-    rows: Sequence[Sequence[np.ndarray]],
+    rows: Sequence[Sequence[np.ndarray | Rows]],
     headings: Sequence[str] = (),
     labels: Sequence[str] = (),
     icc: bytes | None = None,
@@ -106,7 +107,7 @@ def save_sheet(
 
     Args:
         path: ends as a photo's file may.
-        rows: (h, w, 3) uint8 pictures, all of one size.
+        rows: (h, w, 3) uint8 pictures, all of one size, as arrays or as rows.
         headings: one for each column, written above it; none leaves no room for them.
         labels: one for each row, written small into its first picture.
         icc: color profile of the pictures.
@@ -118,24 +119,29 @@ def save_sheet(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    def write(canvas: np.ndarray, place: tuple[int, int], text: str, size: int, **how: Any) -> None:
-        top, left = place
-        line = Image.fromarray(canvas[top : top + HEAD_PX, left:])
-        ImageDraw.Draw(line).text((6, 5), text, font=ImageFont.load_default(size), **how)
-        canvas[top : top + HEAD_PX, left:] = line
+    height, width, _ = rows[0][0].shape
+    head = HEAD_PX if headings else 0
+    shape = (head + height * len(rows), width * len(rows[0]), 3)
 
-    def draw(dtype: np.dtype) -> np.ndarray:
-        height, width, _ = rows[0][0].shape
-        head = HEAD_PX if headings else 0
-        canvas = np.full((head + height * len(rows), width * len(rows[0]), 3), 255, dtype)
+    def write(line: np.ndarray, left: int, text: str, size: int, **how: Any) -> None:
+        image = Image.fromarray(line[:, left:])
+        ImageDraw.Draw(image).text((6, 5), text, font=ImageFont.load_default(size), **how)
+        line[:, left:] = image
+
+    def bands() -> Iterator[np.ndarray]:
+        if headings:
+            line = np.full((HEAD_PX, *shape[1:]), 255, np.uint8)
+            for j, heading in enumerate(headings):
+                write(line, j * width, heading, 16, fill="black")
+            yield line
         for i, row in enumerate(rows):
-            for j, picture in enumerate(row):
-                canvas[head + i * height : head + (i + 1) * height, j * width : (j + 1) * width] = picture
-        for j, heading in enumerate(headings):
-            write(canvas, (0, j * width), heading, 16, fill="black")
-        for i, label in enumerate(labels):
-            how = {"fill": "white", "stroke_width": 1, "stroke_fill": "black"}
-            write(canvas, (head + (i + 1) * height - HEAD_PX, 0), label, 11, **how)
-        return canvas
+            foot = min(HEAD_PX, height) if i < len(labels) else 0
+            counts = [*row_counts(height - foot, ROWS), *([foot] if foot else [])]
+            sources = [regroup(picture.parts if isinstance(picture, Rows) else [picture], counts) for picture in row]
+            for k, pieces in enumerate(zip(*sources, strict=True)):
+                band = np.concatenate(pieces, axis=1)
+                if foot and k == len(counts) - 1:
+                    write(band, 0, labels[i], 11, fill="white", stroke_width=1, stroke_fill="black")
+                yield band
 
-    return save(path, draw, metadata=Metadata(icc), note=note)
+    return save(path, lambda dtype: Rows(shape, dtype, bands()), metadata=Metadata(icc), note=note)

@@ -271,7 +271,10 @@ def _read_masks(config: Config, photo: Photo) -> tuple[np.ndarray | None, list[l
     files = []
     weight = np.ones((photo.height, photo.width), np.float32)
     for name, path in pictures:
-        picture = images.load(path)
+        try:
+            picture = images.load(path)
+        except (OSError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
         require(
             (picture.height, picture.width) == (photo.height, photo.width),
             f"{name} must have the photo's size {photo.width} x {photo.height}; got {picture.width} x {picture.height}",

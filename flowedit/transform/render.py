@@ -16,6 +16,7 @@ from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
+from flowedit.photo.raster import Rows
 from flowedit.transform.transforms import (
     Box,
     Evaluator,
@@ -128,9 +129,12 @@ class EditedPhoto:
         """Return the color of `rgba` in a part of the photo, None for all of it: (h, w, 3)."""
         return self.rgba(dtype, box)[..., :3]
 
-    @torch.no_grad()
     def rgba(self, dtype: type | np.dtype = np.uint8, box: Box | None = None) -> np.ndarray:
-        """Return `quantize` of `tensor`, and alpha where the photo has it, which moves with the colors.
+        """Return `quantize` of `tensor`, and alpha where the photo has it, which moves with the colors; see `rows`."""
+        return self.rows(dtype, box).whole()
+
+    def rows(self, dtype: type | np.dtype = np.uint8, box: Box | None = None) -> Rows:
+        """Return `rgba` as rows that are made one band after the other.
 
         No float copy of more than a tile is made: what does not change is copied.
 
@@ -138,29 +142,15 @@ class EditedPhoto:
             dtype: uint8, uint16 or float32.
             box: (top, left, bottom, right) in photo pixels; None is the whole photo.
 
-        Returns:
-            (h, w, 3), or (h, w, 4) where the photo has alpha.
+        Raises:
+            ValueError: as `render`, at once.
         """
         photo, dtype = self.original, np.dtype(dtype)
         area = top, left, bottom, right = _area(photo, box)
         shape, color = self.shape * self.strength, self.color * self.strength
         tiles = _touched_tiles(photo, self.transforms, shape, color, area)
-        out = np.empty((bottom - top, right - left, 3 if photo.alpha is None else 4), dtype)
-        if photo.alpha is not None:
-            out[..., 3] = rescale(photo.alpha[top:bottom, left:right], dtype)
-        if dtype == photo.pixels.dtype:
-            out[..., :3] = photo.pixels[top:bottom, left:right]
-        else:
-            for row in range(top, bottom, _STRIP):
-                strip = (row, left, min(row + _STRIP, bottom), right)
-                out[row - top : strip[2] - top, :, :3] = quantize(photo.tensor(strip), dtype)
-        for part, transforms in tiles:
-            opacity = photo.opacity(part)
-            tile = photo.tensor(part)[0] if opacity is None else torch.cat([photo.tensor(part)[0], opacity])
-            _edit_tile(tile, part, photo, transforms)
-            edited = quantize(tile, dtype)
-            out[part[0] - top : part[2] - top, part[1] - left : part[3] - left, : len(tile)] = edited
-        return out
+        size = (bottom - top, right - left, 3 if photo.alpha is None else 4)
+        return Rows(size, dtype, _draw_bands(photo, area, dtype, tiles))
 
 
 @torch.no_grad()
@@ -238,6 +228,33 @@ def _touched_tiles(
     parts = _tiles((min(tops), min(lefts), max(bottoms), max(rights)), tile)
     touched = ((part, [(evaluator, box) for evaluator, box in placed if _overlap(part, box)]) for part in parts)
     return [(part, touching) for part, touching in touched if touching]
+
+
+@torch.no_grad()
+def _draw_bands(
+    photo: Photo, area: Box, dtype: np.dtype, tiles: Sequence[tuple[Box, list[tuple[Evaluator, Box]]]]
+) -> Iterator[np.ndarray]:
+    """Yield an area's rows from top to bottom: a row of tiles at a time, and what lies between in strips."""
+    top, left, bottom, right = area
+    spans = sorted({(part[0], part[2]) for part, _ in tiles})  # of the rows of tiles
+    ends = [top, *(edge for span in spans for edge in span), bottom]
+    gaps = zip(ends[::2], ends[1::2], strict=True)
+    strips = [(row, min(row + _STRIP, end)) for start, end in gaps for row in range(start, end, _STRIP)]
+    for first, last in sorted([*spans, *strips]):
+        out = np.empty((last - first, right - left, 3 if photo.alpha is None else 4), dtype)
+        if photo.alpha is not None:
+            out[..., 3] = rescale(photo.alpha[first:last, left:right], dtype)
+        if dtype == photo.pixels.dtype:
+            out[..., :3] = photo.pixels[first:last, left:right]
+        else:
+            out[..., :3] = quantize(photo.tensor((first, left, last, right)), dtype)
+        for part, transforms in tiles:
+            if part[0] == first:
+                opacity = photo.opacity(part)
+                tile = photo.tensor(part)[0] if opacity is None else torch.cat([photo.tensor(part)[0], opacity])
+                _edit_tile(tile, part, photo, transforms)
+                out[:, part[1] - left : part[3] - left, : len(tile)] = quantize(tile, dtype)
+        yield out
 
 
 def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[Evaluator, Box]]) -> None:

@@ -25,6 +25,7 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField, control_points
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
+from flowedit.photo.raster import strips
 from flowedit.transform.transforms import FieldTransform, Transform, crop_key, find_crops, map_leaves
 
 OUTER = slice(0, INNER_LIPS.start)  # landmarks that a map goes by: the inner lips tell whether the mouth is open
@@ -218,7 +219,9 @@ def _carry_mask(leaf: FieldTransform, crop: Crop, photo: Photo) -> np.ndarray | 
         return None
     mask = images.load(np.repeat(leaf.hard_mask[:, :, None], 3, axis=2))
     over_crop = extract(mask, leaf.crop, MASK_PX)[:, :1]
-    rows, columns = torch.meshgrid(torch.arange(photo.height) + 0.5, torch.arange(photo.width) + 0.5, indexing="ij")
-    points = crop.to_crop(torch.stack([columns, rows], -1)).float()[None]
-    carried = F.grid_sample(over_crop, points, align_corners=False)[0, 0]
-    return carried.clamp(0, 1).numpy()
+    carried = np.empty((photo.height, photo.width), np.float32)
+    for rows in strips(photo.height):
+        y, x = torch.arange(rows.start, rows.stop) + 0.5, torch.arange(photo.width) + 0.5
+        points = crop.to_crop(torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)).float()[None]
+        carried[rows] = F.grid_sample(over_crop, points, align_corners=False)[0, 0].clamp(0, 1).numpy()
+    return carried
