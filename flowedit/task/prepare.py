@@ -100,8 +100,7 @@ def prepare(
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")
     faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
-    color = _color(guide, prompts, config, faces)
-    return Task(photo, faces, prompts, guide, config, settings, generator, **color)
+    return Task(photo, faces, prompts, guide, config, settings, generator, *_color(guide, prompts, config, faces))
 
 
 def describe_start(start: object) -> str:
@@ -119,8 +118,8 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     """
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
-    color = _color(task.guide, prompts, config, task.faces)
-    return replace(task, prompts=prompts, config=config, settings=settings, **color)
+    hues, paints = _color(task.guide, prompts, config, task.faces)
+    return replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
 
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:
@@ -135,13 +134,15 @@ def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[
     return config, settings
 
 
-def _color(guide: Encoder, prompts: Mapping[str, float], config: Config, faces: Sequence[FaceTask]) -> dict[str, bool]:
-    """Return what a task's tints may do, by its attributes' names; warn where no face can take a color asked for."""
+def _color(
+    guide: Encoder, prompts: Mapping[str, float], config: Config, faces: Sequence[FaceTask]
+) -> tuple[bool, bool]:
+    """Return a task's `hues` and `paints`; warn where no face can take a color that is asked for."""
     colored = names_color(guide, prompts)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
     hues = colored if config.hues == "auto" else config.hues == "free"
-    return {"hues": hues, "paints": colored or hues}
+    return hues, colored or hues
 
 
 def prepare_face(
