@@ -101,7 +101,7 @@ def face_regions() -> dict[str, torch.Tensor]:
 
 
 def test_regions_lie_where_the_face_has_them(face_regions):
-    assert set(face_regions) == {"lips", "eyes", "cheeks", "skin", "plain skin", "around"}
+    assert set(face_regions) == {"lips", "eyes", "brows", "cheeks", "skin", "plain skin", "around"}
     rows, columns = torch.meshgrid(judge.pixel_centers(128)[:, 0, 1], judge.pixel_centers(128)[0, :, 0], indexing="ij")
 
     def middle(name: str) -> tuple[float, float]:
@@ -110,6 +110,7 @@ def test_regions_lie_where_the_face_has_them(face_regions):
 
     assert middle("lips") == pytest.approx((0.0, 0.38), abs=0.02)
     assert middle("eyes") == pytest.approx((0.005, -0.15), abs=0.02)
+    assert middle("brows")[1] < middle("eyes")[1] - 0.05 and face_regions["brows"].mean() < 0.1
     assert middle("eyes")[1] < middle("cheeks")[1] < middle("lips")[1]
     assert not (face_regions["lips"] * face_regions["eyes"]).any()
     assert not (face_regions["skin"] * face_regions["around"]).any()

@@ -64,7 +64,7 @@ def test_a_start_that_is_turned_around_is_fitted():
 
 def test_a_face_goes_on_with_its_parts_colors_and_another_photos_is_carried():
     portrait = skimage.data.astronaut()[:280, 80:360]
-    config = replace(CONFIG, align=True, identity=None, weights=Weights(shift=0.0, tint=0.0))
+    config = replace(CONFIG, align=True, identity=None, weights=Weights(shift=0.0, tint=0.0, part_colors=3.6))
     other = np.ascontiguousarray(portrait[:, ::-1])
     start = optimize(config, photo=other)
     again = optimize(replace(config, steps=1), start, other)

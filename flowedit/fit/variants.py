@@ -114,15 +114,12 @@ def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits
     if first is None:
         return True
     leading = first.abs() >= limits.leading * first.abs().max()
-    for share, change in zip(shares, changes, strict=True):
-        assert change is not None  # all or none
-        most = float((change * first.sign())[leading].max())
-        if most * least / share < limits.least_effect:
-            return False
-    last = changes[-1]
-    assert last is not None
-    elsewhere = last[~leading].abs().mean() if bool((~leading).any()) else 0.0
-    return float(elsewhere) <= limits.most_elsewhere * most
+    shapes = torch.stack([change for change in changes if change is not None])  # all or none are
+    most = (shapes * first.sign())[:, leading].amax(1)
+    if bool((most * least < limits.least_effect * torch.tensor(shares)).any()):
+        return False
+    elsewhere = shapes[-1, ~leading].abs().sum() / max(1, int((~leading).sum()))
+    return bool(elsewhere <= limits.most_elsewhere * most[-1])
 
 
 @torch.no_grad()

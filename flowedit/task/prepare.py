@@ -143,7 +143,7 @@ def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[
 def _color(
     guide: Encoder, prompts: Mapping[str, float], config: Config, faces: Sequence[FaceTask]
 ) -> tuple[bool, bool]:
-    """Return a task's `hues` and `paints`; warn where no face can take a color asked for."""
+    """Return a task's `hues` and `paints`; warn where no face can take a color that is asked for."""
     colored = names_color(guide, prompts)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
