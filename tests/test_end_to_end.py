@@ -346,7 +346,6 @@ def test_a_prompt_about_shape_leaves_hues_alone_in_any_light(light):
     ("prompt", "options", "hues"),
     [
         ("a smiling face", {}, False),
-        ("a smiling face", {"field": "hash", "steps": 40}, False),
         ("a smiling face", {"hues": "free", "steps": 8}, True),
         ("red lipstick", {"steps": 8}, True),
         ("red lipstick", {"hues": "kept", "steps": 8}, False),
@@ -365,7 +364,9 @@ def test_a_smile_after_lipstick_leaves_the_lipstick_as_it_is():
     red = edit("red lipstick", steps=8)
     both = edit_from(red, "a smiling face")
     before, after = (each.transforms[0] for each in (red, both))
-    assert torch.equal(before.part_tint.amounts, after.part_tint.amounts) and before.part_tint.amounts[0, 0] > 0.01
+    assert (
+        torch.equal(before.part_tint.amounts, after.part_tint.amounts) and before.part_tint.amounts[0, 0].abs() > 0.01
+    )
     assert torch.equal(before.part_tint.paints, after.part_tint.paints)
     added = after.field.color - before.field.color
     assert float((added - added.mean(0)).abs().max()) < 0.02 * float(added.abs().max()) > 0

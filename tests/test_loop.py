@@ -13,7 +13,7 @@ from PIL import Image
 from stand_in import TinyEncoder, picture
 
 import flowedit
-from flowedit.config import Config, RasterConfig, Weights
+from flowedit.config import Augment, Config, RasterConfig, Weights
 from flowedit.field.hashgrid import _lattice_encoding
 from flowedit.fit.iterate import iterate
 from flowedit.fit.terms import TERMS
@@ -235,3 +235,15 @@ def test_a_face_that_dlib_loses_in_its_crop_is_warned_of(monkeypatch):
             skimage.data.astronaut()[:280, 80:360], "red", config=Config(steps=1), encoder=TinyEncoder()
         )
     assert edit.facts.get("identity_distance") is None and -1 < edit.facts["gain"] < 1
+
+
+@pytest.mark.parametrize("field", ["raster", "hash"])
+@pytest.mark.parametrize("hues", ["kept", "free"])
+def test_a_tint_that_keeps_hues_changes_all_channels_alike(field, hues):
+    config = Config(
+        align=False, steps=8, views=1, field=field, hues=hues, raster=RasterConfig(8, 8), augment=Augment(pool=1),
+        weights=Weights(shift=0.1, tint=0.1, tint_smoothness=0.0),
+    )  # fmt: skip
+    edited = flowedit.optimize(picture(), "left", config=config, encoder=TinyEncoder()).edited
+    color = edited.offsets(edited.crops()[0], 32).color
+    assert color.abs().max() > 1e-3 and bool((color == color[:, :1]).all()) == (hues == "kept")
