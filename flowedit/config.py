@@ -108,6 +108,8 @@ class Variants(Group):
     """Mean move of the measures that the first moves little, in shares of that."""
     leading: float = number(0.5, least=0, most=1)
     """Share of its largest move from which on the first moves a measure much."""
+    far: float = number(3.0, above=0, most=100)
+    """Move in such deviations from which on more counts no more: closed mouths differ little, opened ones much."""
 
 
 @dataclass(frozen=True)

@@ -127,13 +127,15 @@ def changes(*rows):
         ((1.2, -0.2, 0.1), True),  # one of what leads is enough
         ((0.5, 0.6, 0.1), False),  # too little
         ((-2.0, 0.3, 0.0), False),  # the wrong way
-        ((2.0, 1.5, 7.0), False),  # too much else: 0.7 on average over ten measures
+        ((1.0, 1.0, 7.0, 7.0), False),  # too much else: 0.6 on average over ten measures
     ],
 )
 def test_a_variant_changes_what_the_first_does_and_little_else(last, enough):
     limits = Variants()
     assert are_enough([0.4, 0.4], changes((3.0, 2.0, 0.5), last), limits) is enough
     assert are_enough([0.4, 0.4], [None, None], limits)  # color, or no face
+    opened = changes((20.0, 2.0, 0.5), (0.1, 1.8, 0.1))  # 20 counts as 3, of which 2 is much
+    assert are_enough([0.4, 0.4], opened, limits) and not are_enough([0.4, 0.4], opened, replace(limits, far=20.0))
     assert not are_enough([0.4, 0.19], changes((3.0, 2.0), (3.0, 2.0)), limits)
     weak = changes((1.0,), (2.0,))
     assert are_enough([0.4, 0.4], weak, limits) and not are_enough([0.4, 0.24], weak, limits)  # 0.6 once held back

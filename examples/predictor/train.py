@@ -75,7 +75,7 @@ def light_and_noise() -> nn.Module:
 
 
 class Source:
-    """Makes batches: a prompt for each face, or for two where triplets are asked for, and pairs that differ by noise."""
+    """Makes batches: a prompt for each face, or for two where triplets are wanted, and pairs that differ by noise."""
 
     def __init__(self, faces: Faces, prompts: Prompts, encoder: Encoder, training: Training) -> None:
         self.faces, self.prompts, self.encoder, self.training = faces, prompts, encoder, training

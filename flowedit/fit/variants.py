@@ -113,8 +113,9 @@ def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits
     first, least = changes[0], min(shares)
     if first is None:
         return True
-    leading = first.abs() >= limits.leading * first.abs().max()
     shapes = torch.stack([change for change in changes if change is not None])  # all or none are
+    shapes, first = (each.clamp(-limits.far, limits.far) for each in (shapes, first))
+    leading = first.abs() >= limits.leading * first.abs().max()
     most = (shapes * first.sign())[:, leading].amax(1)
     if bool((most * least < limits.least_effect * torch.tensor(shares)).any()):
         return False
