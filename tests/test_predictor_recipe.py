@@ -105,8 +105,10 @@ def test_gray_faces_are_tinted_by_light_alone(face):
 
 def test_distillation_is_least_where_each_face_does_what_its_own_prompt_asks():
     asked = torch.eye(4, 16)
-    exact, turned, still = (losses.distillation(moved, asked) for moved in (2 * asked, asked.roll(1, 0), 0 * asked))
-    assert exact == pytest.approx(0, abs=1e-6) and exact < still < turned
+    tried = asked, 2 * asked, 0 * asked, asked.roll(1, 0)
+    exact, more, still, turned = (float(losses.distillation(moved, asked)) for moved in tried)
+    assert exact == pytest.approx(0, abs=1e-6) and exact < more < still < turned
+    assert losses.distillation(1e-4 * asked, asked) == pytest.approx(still, rel=0.01)  # no more is asked of a little
 
 
 def test_triplets_punish_fields_that_are_all_the_mean():
