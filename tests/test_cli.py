@@ -23,6 +23,8 @@ from flowedit.app.cli import main
 from flowedit.app.options import parse_prompts
 from flowedit.app.paths import WrongUsage
 from flowedit.kernels import available
+from flowedit.photo.metadata import Metadata
+from flowedit.photo.raster import Raster
 from flowedit.provenance import Provenance
 
 
@@ -40,8 +42,8 @@ class StubPhoto:
     def over_white(self):
         return self
 
-    def pixels(self):
-        return np.full((4, 6, 3), self.level, np.uint8)
+    def rows(self):
+        return Raster(np.full((4, 6, 3), self.level, np.uint8), None, "PNG", Metadata()).rows()
 
 
 class StubEdit:

@@ -357,6 +357,8 @@ def test_arrays_and_tensors():
 # --- what is refused
 
 BAD_SOURCES = [
+    (torch.zeros(3, 4, 4, device="meta"), ValueError, "meta tensor"),
+    (np.ma.masked_greater(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), 40), ValueError, "masked array"),
     (np.full((4, 4, 3), np.nan), ValueError, "must lie in [0, 1]"),
     (np.full((4, 4, 3), np.inf), ValueError, "must lie in [0, 1]"),
     (np.full((4, 4, 3), 255.0), ValueError, "got 255 to 255"),

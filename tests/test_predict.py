@@ -64,6 +64,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def unshipped(tmp_path, monkeypatch):
+    """An install without a trained network."""
+    monkeypatch.setattr("flowedit.predict.weights.WEIGHTS", tmp_path)
+
+
 def parameters(edit):
     return torch.cat([value.flatten() for leaf in leaves(edit.transforms)
                       for part in (leaf.field, leaf.part_tint) for value in part.parameters()])  # fmt: skip
@@ -341,7 +347,7 @@ def test_remake_asks_where_the_network_is_and_names_another(folder, capsys):
     assert "it has another predictor (then " in capsys.readouterr().err
 
 
-def test_the_loop_starts_from_the_prediction(edit):
+def test_the_loop_starts_from_the_prediction(edit, unshipped):
     config = replace(FREE, steps=1, views=1, augment=Augment(pool=1))
     how = {"config": config, "encoder": TinyEncoder()}
     first = flowedit.optimize(PORTRAIT, "red", start=NETWORK, **how)  # what is kept is the first step's
@@ -382,7 +388,7 @@ def test_the_command_line_predicts(folder, capsys):
         (["--fast", "--predictor", "net", "--no-align"], 1, "a prediction must be of an aligned face"),
     ],
 )
-def test_the_command_line_refuses(words, code, reason, folder, capsys):
+def test_the_command_line_refuses(words, code, reason, folder, unshipped, capsys):
     assert main(["edit", "face.png", "red", *words]) == code
     said = capsys.readouterr().err
     assert reason in said and len(said.splitlines()) == 1 and not Path("face_edited.png").exists()

@@ -57,7 +57,7 @@ def test_edits_are_made_as_asked(tmp_path, monkeypatch):
         network = ["--predictor", str(tmp_path)] if words else []
         options = edits.parse([str(tmp_path), *words, *network, "--set", "steps=1"])
         edit = options.find(PORTRAIT, "red", config=options.config, encoder=encoder)
-        made[" ".join(words)] = edit.facts["steps"], "predictor" in edit.facts
+        made[" ".join(words)] = edit.facts["steps"], edit.facts["predictor"] is not None
     assert made == {"": (1, False), "--method predict": (0, True), "--start predict": (1, True)}
 
 

@@ -128,6 +128,8 @@ def load(source: Source) -> Photo:
     if isinstance(source, Tensor):
         return Photo(*_from_array(_from_tensor(source)))
     if isinstance(source, np.ndarray):
+        masked = np.ma.is_masked(source)
+        require(not masked, "image must have a number for each pixel; got a masked array with some masked")
         return Photo(*_from_array(source))
     from PIL import Image
 
@@ -284,6 +286,7 @@ def _from_tensor(image: Tensor) -> np.ndarray:
     shape = tuple(image.shape)
     good = len(shape) in (3, 4) and shape[-3] == 3 and shape[:-3] in ((), (1,))
     require(good, f"image must have shape (3, H, W) or (1, 3, H, W), one photo at a time; got {shape}")
+    require(not image.is_meta, "image must hold numbers; got a meta tensor, which has none")
     floating = image.is_floating_point()
     require(floating or image.dtype == torch.uint8,
             f"image must be uint8 or floating point in [0, 1]; got {image.dtype}", TypeError)  # fmt: skip
