@@ -19,6 +19,7 @@ from test_isolation import STATES
 import flowedit
 from flowedit.app.cli import main
 from flowedit.config import Augment, Config, RasterConfig
+from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
 from flowedit.predict.inputs import target_change
 from flowedit.predict.network import Predictor
@@ -392,3 +393,15 @@ def test_the_command_line_refuses(words, code, reason, folder, unshipped, capsys
     assert main(["edit", "face.png", "red", *words]) == code
     said = capsys.readouterr().err
     assert reason in said and len(said.splitlines()) == 1 and not Path("face_edited.png").exists()
+
+
+def test_the_shipped_network_does_what_is_asked():
+    path = weights.WEIGHTS / weights.SHIPPED / FILE
+    assert path.stat().st_size <= 10 << 20 and load_predictor().guide_sha256 == load_encoder().digest
+    sad, lipstick = flowedit.predict(PORTRAIT, ["a sad face", "red lipstick"])
+    assert sad.facts["gain"] > 0.05 and sad.facts["predictor"] == "predictor" and sad.messages == ()
+    color = lipstick.edited.offsets(lipstick.edited.crops()[0], 64).color[0]
+    lips = (
+        torch.nn.functional.interpolate(lipstick.transforms[0].part_tint.masks[None, :1].float(), (64, 64))[0, 0] > 200
+    )
+    assert (color[0] - color[1])[lips].mean() > 0.03 > 10 * (color[0] - color[1])[~lips].abs().mean()

@@ -1,4 +1,4 @@
-"""Trains the one-pass predictor: a short imitation of the optimizer, then the optimizer's own objective."""
+"""Trains the one-pass predictor on the optimizer's own objective, after a short imitation of it if asked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Training:
     Attributes:
         minutes: when it ends at the latest; the rate falls to its end by steps or minutes, whichever is first.
         steps: of the objective.
-        taught: batches that the optimizer finds fields for, first.
+        taught: batches that the optimizer finds fields for, to be imitated first; the shipped network has had none.
         teacher_steps: steps of the optimizer for each.
         lessons: steps of imitation.
         batch: faces in a step.
@@ -44,15 +44,15 @@ class Training:
     """
 
     minutes: float = 100.0
-    steps: int = 9000
-    taught: int = 16
+    steps: int = 6000
+    taught: int = 0
     teacher_steps: int = 50
     lessons: int = 250
     batch: int = 16
-    several: int = 4
-    rate: float = 8e-4
+    several: int = 2
+    rate: float = 1e-3
     distillation: float = 0.01
-    triplets: float = 0.02
+    triplets: float = 0.0
     likeness: float = 0.02
     mixing: str = "multi_axis"
     seed: int = 0
