@@ -150,7 +150,7 @@ def test_every_meaning_is_asked_as_often_and_some_avoided(monkeypatch):
 def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
     monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
-    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "minutes": 60.0}
+    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "triplets": 0.02, "minutes": 60.0}
     whole, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[0]["imitation"] > 0
