@@ -16,7 +16,7 @@ import torch
 import flowedit
 from benchmarks import judge
 from benchmarks.common import environment, finite, write_report
-from benchmarks.edit import Portrait, compare, faces_of, find_asked, look_at, shared_options, units_of
+from benchmarks.edit import Portrait, check_shapes, compare, faces_of, find_asked, look_at, shared_options, units_of
 from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Edit
 from flowedit.checks import require
@@ -246,8 +246,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.only = options.only or [name for name in PARTS if name != "judge" or options.judge]
     try:
         require("judge" not in options.only or options.judge, "judge must be given an encoder by --judge; got none")
-        unknown = [prompt for prompt in options.prompts if prompt not in judge.GEOMETRY]
-        require(not unknown, f"--prompts must be of {', '.join(judge.GEOMETRY)}; got {unknown}")
+        check_shapes(options.prompts)
         find_asked(options)
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -250,6 +250,12 @@ def shared_options(
     return parser
 
 
+def check_shapes(prompts: Sequence[str]) -> None:
+    """Raise ValueError where a prompt has no measure of shape."""
+    unknown = [prompt for prompt in prompts if prompt not in judge.GEOMETRY]
+    require(not unknown, f"--prompts must be of {', '.join(judge.GEOMETRY)}; got {unknown}")
+
+
 def find_asked(options: argparse.Namespace) -> None:
     """Read what the options ask for: portraits, `everyone` whose spread is the unit and `paths` to edit; the `config`.
 

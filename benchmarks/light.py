@@ -23,7 +23,7 @@ from torch import Tensor
 import flowedit
 from benchmarks import judge
 from benchmarks.common import environment, finite, write_report
-from benchmarks.edit import Portrait, faces_of, find_asked, look_at, shared_options, units_of, values_of
+from benchmarks.edit import Portrait, check_shapes, faces_of, find_asked, look_at, shared_options, units_of, values_of
 from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Edit
 from flowedit.checks import require
@@ -173,8 +173,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
     try:
-        unknown = [prompt for prompt in options.prompts if prompt not in judge.GEOMETRY]
-        require(not unknown, f"--prompts must be of {', '.join(judge.GEOMETRY)}; got {unknown}")
+        check_shapes(options.prompts)
         require(all(0 < share <= 1 for share in options.light), f"--light must be in (0, 1]; got {options.light}")
         find_asked(options)
     except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.config import Augment, Config
-from flowedit.face.light import is_gray, measure_light
+from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.parts import mix_paints
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
@@ -104,7 +104,7 @@ def make_batch(
         lights.append(measure_light(image))
         grays.append(is_gray(image))
         mixed = mix_paints(image, mask)
-        paints.append(mixed.mean(-1, keepdim=True).expand_as(mixed) if grays[-1] else mixed)
+        paints.append(without_color(mixed) if grays[-1] else mixed)
     weights = torch.tensor([float(getattr(CONFIG.weights, name)) for name in REGULARIZERS]).repeat(count, 1)
     small = F.interpolate(images, (GRID, GRID), mode="area")
     on_grid = F.interpolate(masks.float() / 255, (GRID, GRID), mode="bilinear")

@@ -15,9 +15,10 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor, nn
 
+from flowedit.face.light import is_gray
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.guide.encoder import Encoder, load_encoder
-from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, PARTS, Prediction, Predictor
+from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, NOISE_DIM, PARTS, Prediction, Predictor
 
 from . import losses
 from .faces import Faces
@@ -94,10 +95,10 @@ class Source:
         prompt = torch.cat([torch.arange(alone) // shared, alone // shared + pairs])
         _, masks, prices = (x[face] for x in faces)
         augmented = self.augmentation(faces[0]).clamp(0, 1)
-        gray = (faces[0].amax(1) - faces[0].amin(1)).amax((1, 2)) <= 1.5 / 255
+        gray = torch.tensor([is_gray(image) for image in faces[0].split(1)])
         augmented[gray] = augmented[gray].mean(1, keepdim=True).expand_as(augmented[gray])  # noise has colors
-        noise = torch.zeros(count, 8)
-        noise[count - several :] = torch.randn(several, 8, generator=self.generator)
+        noise = torch.zeros(count, NOISE_DIM)
+        noise[count - several :] = torch.randn(several, NOISE_DIM, generator=self.generator)
         batch = make_batch(
             self.encoder, (augmented[face], masks, prices), asked[prompt], colored[prompt], self.generator
         )

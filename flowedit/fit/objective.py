@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.light import is_gray
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets
 from flowedit.field.warp import integrate
@@ -36,7 +35,7 @@ class Objective:
     def __init__(self, task: Task, face: FaceTask, terms: Mapping[str, tuple[Term, float]]) -> None:
         config, guide, crop, landmarks = task.config, task.guide, face.pixels, face.start.crop.landmarks
         self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
-        self._hues = task.hues and not is_gray(face.pixels)
+        self._hues = task.changes_hues(face)
         self._landmarks, self._crop, self._pixels = landmarks, crop, soften(crop, guide.size)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
         self._early = not crop.is_cuda

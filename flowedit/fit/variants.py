@@ -137,8 +137,8 @@ def shape_change(edit: Edit) -> Tensor | None:
     coord, after = edit.edited.offsets(crop, SPREAD_PX).coord, before
     for _ in range(ROUNDS):  # a place p shows what was at p + coord(p)
         after = before - F.grid_sample(coord, after[None, None], align_corners=False)[0, :, 0].T
-    moves = [(measure(after)[name] - value) / SPREADS[name] for name, value in measure(before).items()]
-    return torch.stack(moves)
+    measures = measure(after)
+    return torch.stack([(measures[name] - value) / SPREADS[name] for name, value in measure(before).items()])
 
 
 def spread(edits: list[Edit]) -> float:

@@ -17,6 +17,7 @@ from flowedit.predict.inputs import CROP_PX
 COORD_SIZE, COLOR_SIZE, PARTS = 16, 64, 5  # control points along a side for each lattice, and the face's parts
 WINDOW = 8  # tokens along a side of a block, and blocks along a side of the grid
 TEXT_TOKENS = 8
+NOISE_DIM = 8  # numbers that tell several edits for one prompt apart
 SCALE = 0.02  # field units for an output of 1: a step of Adam moves a head of many inputs far, and noise is dear
 GAIN = 8.0  # brings changes, of length 0.1 to 1 in many dimensions, to about 1 a dimension
 
@@ -36,10 +37,8 @@ class Prediction:
     amounts: Tensor
 
 
-class MultiAxisAttention(nn.Module):
-    """Self-attention with half of the heads within blocks, and half across blocks at the same place.
-
-    The arrangement of HiT (Zhao et al. 2021, Sec. 3.2), on the partitions of MaxViT (Tu et al. 2022).
+class FullAttention(nn.Module):
+    """Self-attention of every place to every other.
 
     Args:
         width: channels; a multiple of heads.
@@ -53,6 +52,18 @@ class MultiAxisAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to the same shape."""
+        return self.out(attend(self.qkv(x), self.heads))
+
+
+class MultiAxisAttention(FullAttention):
+    """Self-attention with half of the heads within blocks, and half across blocks at the same place.
+
+    The arrangement of HiT (Zhao et al. 2021, Sec. 3.2), on the partitions of MaxViT (Tu et al. 2022). Arguments as of
+    `FullAttention`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to the same shape; H and W are multiples of WINDOW."""
         b, h, w, c = x.shape
         p, c = WINDOW, c // 2
@@ -60,35 +71,22 @@ class MultiAxisAttention(nn.Module):
         within = within.reshape(b, h // p, p, w // p, p, 3 * c).permute(0, 1, 3, 2, 4, 5)  # its last two: in a block
         across = across.reshape(b, p, h // p, p, w // p, 3 * c).permute(0, 2, 4, 1, 3, 5)  # its last two: the blocks
         blocks, grids = (
-            self._attend(each.reshape(-1, p, p, 3 * c)).reshape(b, h // p, w // p, p, p, c) for each in (within, across)
+            attend(each.reshape(-1, p, p, 3 * c), self.heads // 2).reshape(b, h // p, w // p, p, p, c)
+            for each in (within, across)
         )
         blocks, grids = blocks.permute(0, 1, 3, 2, 4, 5), grids.permute(0, 3, 1, 4, 2, 5)
         return self.out(torch.cat([blocks.reshape(b, h, w, c), grids.reshape(b, h, w, c)], dim=-1))
 
-    def _attend(self, blocks: Tensor) -> Tensor:
-        """Map (N, P, P, 3 C) to (N, P, P, C), by all places of a block."""
-        n, p, _, channels = blocks.shape
-        q, k, v = blocks.reshape(n, p * p, 3, self.heads // 2, -1).permute(2, 0, 3, 1, 4)
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, p, p, channels // 3)
 
-
-class FullAttention(nn.Module):
-    """Self-attention of every place to every other; arguments and shapes as of `MultiAxisAttention`."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, h, w, c = x.shape
-        q, k, v = self.qkv(x).reshape(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c))
+def attend(qkv: Tensor, heads: int) -> Tensor:
+    """Let all places of each picture attend to each other: queries, keys and values (B, H, W, 3 C) to (B, H, W, C)."""
+    b, h, w, channels = qkv.shape
+    q, k, v = qkv.reshape(b, h * w, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h, w, channels // 3)
 
 
 class Convolution(nn.Module):
-    """Two 3 x 3 convolutions where a transformer has its attention; arguments and shapes as of `MultiAxisAttention`."""
+    """Two 3 x 3 convolutions where a transformer has its attention; arguments and shapes as of `FullAttention`."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -214,7 +212,7 @@ class Predictor(nn.Module):
     def __init__(
         self,
         embed_dim: int = 128,
-        noise_dim: int = 8,
+        noise_dim: int = NOISE_DIM,
         widths: tuple[int, int, int] = (32, 80, 160),
         depths: tuple[int, int, int, int, int] = (1, 2, 2, 2, 1),
         condition: int = 128,

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 
 from flowedit.checks import require
-from flowedit.face.light import is_gray, measure_light
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.predict.network import Prediction
@@ -41,8 +40,7 @@ def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> Field
     bounds = field.max_shift, field.max_tint, field.diffeomorphic
     predicted = RasterField(coord.shape[-1], color.shape[-1], *bounds)
     predicted.coord.copy_(coord)
-    hues = task.hues and not is_gray(face.pixels)
-    predicted.color.copy_(measure_light(face.pixels) * (color if hues else color.mean(0, keepdim=True)))
+    predicted.color.copy_(start.light * (color if task.changes_hues(face) else color.mean(0, keepdim=True)))
     sizes = field.coord_size, field.color_size
     if sizes != (predicted.coord_size, predicted.color_size):
         values = [predicted.at_points(pixel_centers(n).reshape(-1, 2)) for n in sizes]

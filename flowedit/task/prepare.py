@@ -81,6 +81,10 @@ class Task:
     paints: bool = True
     files: Sequence[list[str]] = ()
 
+    def changes_hues(self, face: FaceTask) -> bool:
+        """Return whether a tint of a face may change its hues: `hues` allow it, and it is not gray."""
+        return self.hues and not is_gray(face.pixels)
+
 
 def prepare(
     image: Source,
