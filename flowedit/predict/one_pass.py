@@ -30,7 +30,6 @@ from flowedit.transform.transforms import FieldTransform
 
 MOST = 16  # different edits for one prompt
 MOST_ROWS = 32  # faces that go through the network at once
-FURTHER = 1.4  # times the change that is asked for: a network falls short of it; chosen on people that it learned from
 
 Prompt = str | Mapping[str, float]
 AnyPredictor = Trained | Predictor | str | os.PathLike[str]
@@ -188,7 +187,7 @@ def find_fields(
     guide, count = wishes[0][0].guide, len(faces)
     crops = torch.cat([network_crops(face.pixels) for face in faces])
     embeddings = torch.cat([guide.image(straight_view(face.pixels, guide)) for face in faces])
-    changes = torch.cat([_change(task, embeddings) for task, _ in wishes])
+    changes = trained.further * torch.cat([_change(task, embeddings) for task, _ in wishes])
     noise = None if wishes[0][1] is None else torch.cat([_draw(trained, task, draw) for task, draw in wishes])
     if place_in_batch is None:
         per = count * max(1, MOST_ROWS // count)
@@ -221,9 +220,9 @@ def _resolve(task: Task, predictor: AnyPredictor | None) -> Trained:
 
 
 def _change(task: Task, embeddings: Tensor) -> Tensor:
-    """Return what the network is told of where the task's target lies from each of its faces: (F, D)."""
+    """Return where the task's target lies as seen from each of its faces: (F, D)."""
     targets = make_targets(task.config.target, task.guide, task.prompts, embeddings, task.settings)
-    return FURTHER * target_change(embeddings, targets)
+    return target_change(embeddings, targets)
 
 
 def _draw(trained: Trained, task: Task, draw: int | None) -> Tensor:
