@@ -49,7 +49,7 @@ PARTS = {  # of a prediction, by the functions that do them
     "find the face": "flowedit.task.prepare.choose",
     "crop, masks and paints": "flowedit.task.prepare.prepare_face",
     "prompt": "flowedit.task.prepare.names_color",
-    "network": "flowedit.predict.one_pass._run",
+    "network": "flowedit.predict.fields._run",
     "strength": "flowedit.task.finish.choose_strength",
     "what the guide sees": "flowedit.task.finish.measure_similarity",
 }

@@ -121,8 +121,8 @@ def save_predictor(
         tensors[name] = value.half() if value.is_floating_point() else value.clone()
     _check_tensors(tensors)
     _check_settings(network.settings)
-    head = {"settings": network.settings, "guide": guide, "guide_sha256": guide_sha256}
-    head["further"] = _check_further(further)
+    further = _check_further(further)
+    head = {"settings": network.settings, "guide": guide, "guide_sha256": guide_sha256, "further": further}
     text = json.dumps(head, allow_nan=False)
     content = save(tensors, {"predictor": f"{content_digest(text, tensors, tensors.__getitem__)} {text}"})
 
