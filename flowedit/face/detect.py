@@ -25,7 +25,7 @@ _SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled 
 _SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
-_AROUND = 0.25  # of a box's sides, that is enlarged with it: dlib's landmarks look no further
+_AROUND = 0.25  # of a box's sides, enlarged with it; with an eighth, landmarks change
 
 
 @dataclass(frozen=True, eq=False)
