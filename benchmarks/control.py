@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -148,15 +149,21 @@ def together(bench: Bench) -> list[dict[str, Any]]:
     return rows
 
 
-def several(bench: Bench) -> list[dict[str, Any]]:
-    """Ask for four variants: how different they are, whether each does what was asked, and how many little else."""
+def several(bench: Bench, find: Callable[..., list[Edit]] | None = None) -> list[dict[str, Any]]:
+    """Ask for four variants: how different they are, whether each does what was asked, and how many little else.
+
+    Args:
+        bench: with prompts that have a measure of shape.
+        find: makes the edits of a photo and a prompt; None is `variants`.
+    """
+    find = find or partial(flowedit.variants, **bench.arguments)
     rows = []
     for prompt in bench.options.prompts:
         spreads, counts, gains, transforms, elsewhere = [], [], [], [], []
         for portrait in bench.portraits:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # fewer are counted
-                edits = flowedit.variants(portrait.path, prompt, **bench.arguments)
+                edits = find(portrait.path, prompt)
             spreads.append(spread(edits))
             counts.append(len(edits))
             own = [measure_similarity(edit, bench.guide)[1].share for edit in edits]

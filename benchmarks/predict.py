@@ -3,9 +3,10 @@
     python -m benchmarks.predict [--predictor PATH]
     python -m benchmarks.predict FOLDER [--match neutral] [--people after:25] [--steps 0 5 10 15 30]
 
-The first times the network alone, and a whole prediction of a photo in a warm process with the share of its parts, and
-counts faces a second by the size of the batch. The second edits portraits by the prediction, by some steps from it, and
-by the optimizer from nothing, and prints the objective and the figures of `benchmarks.edit` for each.
+The first times the network alone, and a whole prediction of a photo in a warm process with the share of its parts,
+counts faces a second by the size of the batch, and compares many prompts at once with a call each. The second edits
+portraits by the prediction, by some steps from it, and by the optimizer from nothing, and prints the objective and the
+figures of `benchmarks.edit` for each.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ PARTS = {  # of a prediction, by the functions that do them
     "find the face": "flowedit.task.prepare.choose",
     "crop, masks and paints": "flowedit.task.prepare.prepare_face",
     "prompt": "flowedit.task.prepare.names_color",
-    "network": "flowedit.predict.one_pass._run",
+    "network": "flowedit.predict.fields._run",
     "strength": "flowedit.task.finish.choose_strength",
     "what the guide sees": "flowedit.task.finish.measure_similarity",
 }
@@ -104,6 +105,19 @@ def time_prediction(photo: np.ndarray, trained: Trained, encoder: Encoder, round
             flowedit.predict(photo.copy(), PROMPT, predictor=trained, encoder=encoder)
         found.append({**parts, "the rest": timer.seconds - sum(parts.values()), "whole": timer.seconds})
     return {name: median(each[name] for each in found[1:]) for name in found[0]}  # the first is not warm
+
+
+def time_prompts(photo: np.ndarray, trained: Trained, encoder: Encoder, count: int) -> dict[str, float]:
+    """Seconds of so many prompts on one photo in a warm process: in one call, and in a call each."""
+    how: dict[str, Any] = {"predictor": trained, "encoder": encoder}
+    prompts = [{PROMPT: (k + 1) / count} for k in range(count)]
+    flowedit.predict(photo.copy(), PROMPT, **how)
+    with Timer() as together:
+        flowedit.predict(photo.copy(), prompts, **how)
+    with Timer() as alone:
+        for prompt in prompts:
+            flowedit.predict(photo.copy(), prompt, **how)
+    return {"together": together.seconds, "alone": alone.seconds}
 
 
 def objective_of(edit: Edit, encoder: Encoder) -> float:
@@ -191,7 +205,12 @@ def print_times(options: argparse.Namespace, trained: Trained, encoder: Encoder)
     parts = time_prediction(photo, trained, encoder, options.rounds)
     for name, seconds in parts.items():
         print(f"{name:24s} {1e3 * seconds:7.1f} ms {seconds / parts['whole']:6.1%}")
-    return {"batches": batches, "parts": parts}
+    count = BATCHES[-1]
+    prompts = time_prompts(photo, trained, encoder, count)
+    ratio = prompts["alone"] / prompts["together"]
+    print(f"{count} prompts on one photo: {prompts['together']:.1f} s, in single calls {prompts['alone']:.1f} s "
+          f"({ratio:.1f} x)")  # fmt: skip
+    return {"batches": batches, "parts": parts, "prompts": prompts}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

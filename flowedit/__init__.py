@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flowedit.fit.loop import optimize
     from flowedit.fit.variants import variants
     from flowedit.predict.one_pass import predict
+    from flowedit.predict.several import predict_all
     from flowedit.predict.weights import load_predictor
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "load_predictor",
     "optimize",
     "predict",
+    "predict_all",
     "variants",
     "warp",
 ]
@@ -41,6 +43,7 @@ _HOMES = {
     "load_predictor": "predict.weights",
     "optimize": "fit.loop",
     "predict": "predict",  # the room, which can be called
+    "predict_all": "predict.several",
     "variants": "fit.variants",
     "warp": "field.warp",
 }

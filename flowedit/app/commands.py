@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import flowedit
-from flowedit.app.batch import Files, Target, Verb, run_all
+from flowedit.app.batch import Files, Made, Target, Verb, run_all
 from flowedit.app.console import format_facts, say
 from flowedit.app.options import Output, Search, describe_strength, parse_prompts, predictor_files
 from flowedit.app.paths import EDIT_FILE, WrongUsage
@@ -35,7 +36,7 @@ class EditCommand(Search, Verb):
     judge: Annotated[str | None, arg(metavar="NAME")] = None
     """One more encoder, which only looks at the result: a warning says so if it sees nothing of the guide's gain."""
     fast: Annotated[bool, FlagCreatePairsOff] = False
-    """Predict the edit in one pass of a trained network instead of searching for it."""
+    """Predict the edit in one pass of a trained network instead of searching for it; photos go through it together."""
     start: Literal["predict"] | None = None
     """Search from what the network predicts instead of from nothing."""
     predictor: Annotated[str | None, arg(metavar="PATH")] = None
@@ -48,14 +49,27 @@ class EditCommand(Search, Verb):
         return parse_prompts([self.words[-1], *self.also])
 
     def make(self, photo: Path) -> list[Edit]:
-        """Optimize or predict one edit."""
+        """Optimize one edit."""
         how = {**self.arguments(self.output.quiet), "judge": self.judge}
-        if self.fast:
-            del how["progress"]
-            return [flowedit.predict(photo, self.prompts, predictor=self.predictor, **how)]
         if self.start is not None:
             how["start"] = self.start if self.predictor is None else flowedit.load_predictor(self.predictor)
         return [flowedit.optimize(photo, self.prompts, **how)]
+
+    def make_each(self, photos: Sequence[Path]) -> Iterator[Made]:
+        """Optimize each, or predict them in batches."""
+        if not self.fast:
+            yield from super().make_each(photos)
+            return
+        edits = flowedit.predict_all(
+            photos,
+            self.prompts,
+            config=self.config,
+            encoder=self.encoder,
+            predictor=self.predictor,
+            judge=self.judge,
+        )
+        for found in edits:
+            yield Made(found, 0.0) if isinstance(found, Exception) else Made([found], found.facts["seconds"])
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""

@@ -8,29 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
-import torch
-from torch import Tensor
-
 from flowedit.checks import collect, describe, require
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.targets import make_targets
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
-from flowedit.predict.inputs import network_crops, straight_view, target_change
-from flowedit.predict.network import Prediction, Predictor
-from flowedit.predict.place import check_predictable, place
+from flowedit.predict.fields import as_fits, find_fields
+from flowedit.predict.network import Predictor
+from flowedit.predict.place import check_predictable
 from flowedit.predict.weights import Trained, resolve_predictor
-from flowedit.provenance import StopReason
-from flowedit.task.finish import Fit, finish
+from flowedit.task.finish import finish
 from flowedit.task.prepare import Task, prepare, resolve_device, resolve_encoder, with_prompt
 from flowedit.task.threads import steady
-from flowedit.transform.transforms import FieldTransform
 
 MOST = 16  # different edits for one prompt
-MOST_ROWS = 32  # faces that go through the network at once
-FURTHER = 1.4  # times the change that is asked for: a network falls short of it; chosen on people that it learned from
 
 Prompt = str | Mapping[str, float]
 AnyPredictor = Trained | Predictor | str | os.PathLike[str]
@@ -111,7 +103,7 @@ def predict(
         begun = time.perf_counter()
         each, before = asked[k // n]
         with collect() as messages:
-            edit = finish(each, [_as_fit(one) for one in transforms], judge=second, facts=facts)
+            edit = finish(each, as_fits(transforms), judge=second, facts=facts)
         seconds = round(shared + time.perf_counter() - begun, 2)
         edits.append(replace(edit, messages=(*before, *messages), facts=replace(edit.facts, seconds=seconds)))
     results = edits if n == 1 else [edits[k : k + n] for k in range(0, len(edits), n)]
@@ -152,7 +144,7 @@ def _predict_again(
         task = prepare(image, prompt, config, encoder)
         trained = _resolve(task, predictor)
         ((transforms, known),) = find_fields(trained, [(task, facts.get("draw"))], facts.get("batch"))
-        edit = finish(task, [_as_fit(one) for one in transforms], facts=known)
+        edit = finish(task, as_fits(transforms), facts=known)
     return replace(edit, messages=tuple(messages))
 
 
@@ -168,93 +160,6 @@ def predict_start(task: Task, predictor: AnyPredictor | None = None) -> tuple[Ta
     return replace(task, faces=tuple(faces)), facts
 
 
-@torch.no_grad()
-def find_fields(
-    trained: Trained, wishes: Sequence[tuple[Task, int | None]], place_in_batch: Sequence[int] | None = None
-) -> list[tuple[list[FieldTransform], dict[str, Any]]]:
-    """Let the network find the fields of several edits of the same faces, in batches.
-
-    Args:
-        trained: the network.
-        wishes: tasks of the same faces, each with the number of its draw, or None for the edit without noise; all have
-            a number, or none.
-        place_in_batch: the first row and the size of the batch that one wish is to be computed in; None puts all into
-            batches of up to MOST_ROWS.
-
-    Returns:
-        For each wish the transforms of its faces, and what is to be known of how they were found.
-    """
-    faces = wishes[0][0].faces
-    guide, count = wishes[0][0].guide, len(faces)
-    crops = torch.cat([network_crops(face.pixels) for face in faces])
-    embeddings = torch.cat([guide.image(straight_view(face.pixels, guide)) for face in faces])
-    changes = torch.cat([_change(task, embeddings) for task, _ in wishes])
-    noise = None if wishes[0][1] is None else torch.cat([_draw(trained, task, draw) for task, draw in wishes])
-    if place_in_batch is None:
-        per = count * max(1, MOST_ROWS // count)
-        batches = [torch.arange(k, min(k + per, len(changes))) for k in range(0, len(changes), per)]
-    else:
-        row, size = _check_place(place_in_batch, count)
-        batches = [(torch.arange(size) - row) % count]
-    found: list[tuple[list[FieldTransform], dict[str, Any]]] = []
-    for rows in batches:
-        prediction = _run(trained.network, crops[rows % count], changes[rows], None if noise is None else noise[rows])
-        first = 0 if place_in_batch is None else place_in_batch[0]
-        last = len(rows) if place_in_batch is None else first + count
-        for row in range(first, last, count):
-            task, draw = wishes[len(found)]
-            facts = {
-                "predictor": trained.name,
-                "predictor_sha256": trained.sha256,
-                "batch": [row, len(rows)],
-                "draw": draw,
-                "steps": 0,
-                "encoder_calls": count,
-            }
-            found.append(([place(prediction, row + i, task, face) for i, face in enumerate(faces)], facts))
-    return found
-
-
 def _resolve(task: Task, predictor: AnyPredictor | None) -> Trained:
     check_predictable(task)
     return resolve_predictor(predictor, task.guide, resolve_device(task.config.device))
-
-
-def _change(task: Task, embeddings: Tensor) -> Tensor:
-    """Return what the network is told of where the task's target lies from each of its faces: (F, D)."""
-    targets = make_targets(task.config.target, task.guide, task.prompts, embeddings, task.settings)
-    return FURTHER * target_change(embeddings, targets)
-
-
-def _draw(trained: Trained, task: Task, draw: int | None) -> Tensor:
-    """Return the noise of one of the seed's draws, counted from 0: (F, noise_dim), whatever their number."""
-    assert draw is not None
-    generator = torch.Generator().manual_seed(task.config.seed)
-    shape = len(task.faces), trained.network.settings["noise_dim"]
-    for _ in range(draw + 1):
-        noise = torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu")
-    return noise
-
-
-def _run(network: Predictor, crops: Tensor, changes: Tensor, noise: Tensor | None) -> Prediction:
-    dim = network.settings["embed_dim"]
-    require(changes.shape[1] == dim, f"the encoder's embeddings must have {dim} numbers, as the predictor's guide has; "
-            f"got {changes.shape[1]}")  # fmt: skip
-    device, training = next(network.parameters()).device, network.training
-    network.eval()
-    try:
-        return network(crops.to(device), changes.to(device), None if noise is None else noise.to(device))
-    finally:
-        network.train(training)
-
-
-def _check_place(place_in_batch: Sequence[int], count: int) -> tuple[int, int]:
-    good = len(place_in_batch) == 2 and all(type(number) is int for number in place_in_batch)
-    row, size = place_in_batch if good else (-1, -1)
-    good = row >= 0 and row + count <= size <= max(MOST_ROWS, count)
-    require(good, f"batch must be the row of {count} faces and a size they are in; got {describe(place_in_batch)}")
-    return row, size
-
-
-def _as_fit(transform: FieldTransform) -> Fit:
-    return Fit(transform, stopped=StopReason.PREDICTED)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import as_number, describe, require
 from flowedit.guide.encoder import Encoder
 from flowedit.isolation import isolated
 from flowedit.photo.files import open_input, write_atomically
@@ -30,6 +30,7 @@ MOST_BYTES = 64 << 20
 MOST_HEAD_BYTES = 1 << 20
 MOST_SETTING = 1024  # of a whole number among the settings
 MOST_SETTINGS = 64  # numbers and names in them
+FURTHER = 0.5, 3.0
 DTYPES = ("F16", "F32", "I64")
 _LOCK = threading.Lock()
 
@@ -44,6 +45,7 @@ class Trained:
         sha256: digest of its settings and weights; None of a network that is in no file.
         guide: name of the encoder that it was trained under.
         guide_sha256: digest of that encoder's weights; None where that encoder has none.
+        further: times the change that is asked for, which it is told: a network falls short of it.
     """
 
     network: Predictor
@@ -51,6 +53,10 @@ class Trained:
     sha256: str | None = None
     guide: str | None = None
     guide_sha256: str | None = None
+    further: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_further(self.further)
 
 
 def load_predictor(name: str | os.PathLike[str] | None = None, device: torch.device | str = "cpu") -> Trained:
@@ -83,7 +89,14 @@ def load_predictor(name: str | os.PathLike[str] | None = None, device: torch.dev
         return _load(path.absolute(), (state.st_size, state.st_mtime_ns), shipped, torch.device(device))
 
 
-def save_predictor(network: Predictor, folder: str | os.PathLike[str], *, guide: str, guide_sha256: str | None) -> Path:
+def save_predictor(
+    network: Predictor,
+    folder: str | os.PathLike[str],
+    *,
+    guide: str,
+    guide_sha256: str | None,
+    further: float = 1.0,
+) -> Path:
     """Write a network's weights in half precision, with its settings, to predictor.safetensors in a folder.
 
     Args:
@@ -91,12 +104,14 @@ def save_predictor(network: Predictor, folder: str | os.PathLike[str], *, guide:
         folder: made where it is missing.
         guide: name of the encoder that it was trained under.
         guide_sha256: `digest` of that encoder; None where it has none.
+        further: see `Trained`; from 0.5 to 3.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: a weight is not finite in half precision, or the settings are such as `load_predictor` refuses.
+        ValueError: a weight is not finite in half precision, or the settings or `further` are such as `load_predictor`
+            refuses.
     """
     from safetensors.torch import save
 
@@ -106,7 +121,8 @@ def save_predictor(network: Predictor, folder: str | os.PathLike[str], *, guide:
         tensors[name] = value.half() if value.is_floating_point() else value.clone()
     _check_tensors(tensors)
     _check_settings(network.settings)
-    head = {"settings": network.settings, "guide": guide, "guide_sha256": guide_sha256}
+    further = _check_further(further)
+    head = {"settings": network.settings, "guide": guide, "guide_sha256": guide_sha256, "further": further}
     text = json.dumps(head, allow_nan=False)
     content = save(tensors, {"predictor": f"{content_digest(text, tensors, tensors.__getitem__)} {text}"})
 
@@ -165,12 +181,14 @@ def _load(path: Path, stamp: tuple[int, int], shipped: bool, device: torch.devic
         guide, guide_sha256 = head.get("guide"), head.get("guide_sha256")
         named = isinstance(guide, str) and (guide_sha256 is None or isinstance(guide_sha256, str))
         require(named, f"its guide must be a name with a digest; got {describe(guide)}")
+        further = _check_further(head.get("further", 1.0))
         network = _build(head.get("settings"), tensors)
     except (SafetensorError, ValueError, TypeError, RuntimeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} must be a predictor made by save_predictor: {reason:.300}") from error
     name = SHIPPED if shipped else f"{path.parent.name if path.name == FILE else path.name}@{digest[:12]}"
-    return Trained(network.to(device).requires_grad_(False).eval(), name, digest, guide, guide_sha256)
+    network = network.to(device).requires_grad_(False).eval()
+    return Trained(network, name, digest, guide, guide_sha256, further)
 
 
 def _build(settings: Any, tensors: Mapping[str, Tensor]) -> Predictor:
@@ -220,6 +238,14 @@ def _check_settings(settings: Any) -> None:
         f"its settings must be at most {MOST_SETTINGS} names and numbers up to {MOST_SETTING}; got "
         f"{describe(settings)}",
     )
+
+
+def _check_further(further: Any) -> float:
+    number = as_number(further)
+    least, most = FURTHER
+    if number is None or not least <= number <= most:
+        raise ValueError(f"further must be a number from {least:g} to {most:g}; got {describe(further)}")
+    return float(number)
 
 
 def _check_tensors(tensors: Mapping[str, Tensor]) -> None:

@@ -26,6 +26,7 @@ MEASURE_PX = 256  # side of the crop that dlib measures
 LESS = 2**-6  # of strength: what may be missing to the largest, and what is taken off at a time
 SECANTS = 5  # looks along a curve; what follows are bisections
 ROUNDING = 0.01  # of LESS
+POWER = 0.85  # of the strength, that dlib's distance grows by near its limit: what the first secant takes
 POWERS = 0.5, 2.0  # of the strength, that what is bounded may grow by: landmarks jump, and so do slopes between looks
 
 
@@ -185,7 +186,7 @@ def _search(bound: Bound, high: float, at_high: float) -> tuple[float, float]:
     Returns:
         A strength that was measured to keep the bound, or 0; and the value at the least strength seen not to.
     """
-    low, power, looks = 0, 1.0, 0
+    low, power, looks = 0, POWER, 0
     top = math.ceil(high / LESS)
     while top - low > 1:
         share = bound.limit / at_high if 0 < at_high < math.inf else 0.0

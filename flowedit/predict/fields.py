@@ -1,0 +1,133 @@
+"""Wishes through the network: what it is shown of each, the batches they share, and the fields that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowedit.checks import describe, require
+from flowedit.guide.targets import make_targets
+from flowedit.predict.inputs import network_crops, straight_view, target_change
+from flowedit.predict.network import Prediction, Predictor
+from flowedit.predict.place import place
+from flowedit.predict.weights import Trained
+from flowedit.provenance import StopReason
+from flowedit.task.finish import Fit
+from flowedit.task.prepare import Task
+from flowedit.transform.transforms import FieldTransform
+
+MOST_ROWS = 32  # faces that go through the network at once
+
+
+@torch.no_grad()
+def find_fields(
+    trained: Trained, wishes: Sequence[tuple[Task, int | None]], place_in_batch: Sequence[int] | None = None
+) -> list[tuple[list[FieldTransform], dict[str, Any]]]:
+    """Let the network find the fields of several edits, in batches.
+
+    Args:
+        trained: the network.
+        wishes: tasks under one guide, each with the number of its draw, or None for the edit without noise; all have a
+            number, or none. Tasks that share their faces, as `with_prompt` makes them, are looked at once.
+        place_in_batch: the first row and the size of the batch that one wish is to be computed in; None puts all into
+            batches of up to MOST_ROWS.
+
+    Returns:
+        For each wish the transforms of its faces, and what is to be known of how they were found.
+    """
+    looks: dict[int, tuple[Tensor, Tensor]] = {}
+    for task, _ in wishes:
+        if id(task.faces) not in looks:
+            looks[id(task.faces)] = _look(task)
+    seen = [looks[id(task.faces)] for task, _ in wishes]
+    crops = torch.cat([crop for crop, _ in seen])
+    changes = [_change(task, embeddings) for (task, _), (_, embeddings) in zip(wishes, seen, strict=True)]
+    told = trained.further * torch.cat(changes)
+    noise = None if wishes[0][1] is None else torch.cat([_draw(trained, task, draw) for task, draw in wishes])
+    counts = [len(task.faces) for task, _ in wishes]
+    if place_in_batch is None:
+        batches = list(_share_out(counts))
+    else:
+        row, size = _check_place(place_in_batch, counts[0])
+        batches = [((torch.arange(size) - row) % counts[0], [row])]  # its own faces fill the other rows
+    found: list[tuple[list[FieldTransform], dict[str, Any]]] = []
+    for rows, firsts in batches:
+        prediction = _run(trained.network, crops[rows], told[rows], None if noise is None else noise[rows])
+        for first in firsts:
+            task, draw = wishes[len(found)]
+            facts = {
+                "predictor": trained.name,
+                "predictor_sha256": trained.sha256,
+                "batch": [first, len(rows)],
+                "draw": draw,
+                "steps": 0,
+                "encoder_calls": len(task.faces),
+            }
+            found.append(([place(prediction, first + i, task, face) for i, face in enumerate(task.faces)], facts))
+    return found
+
+
+def as_fits(transforms: Sequence[FieldTransform]) -> list[Fit]:
+    """Return a wish's transforms as what `finish` takes."""
+    return [Fit(transform, stopped=StopReason.PREDICTED) for transform in transforms]
+
+
+def _share_out(counts: Sequence[int]) -> Iterator[tuple[Tensor, list[int]]]:
+    """Share wishes of so many faces each out to batches of up to MOST_ROWS rows; one of more faces has its own.
+
+    Yields:
+        The rows of a batch among all rows, and the first row in it of each of its wishes.
+    """
+    start, firsts, size = 0, list[int](), 0
+    for count in counts:
+        if firsts and size + count > MOST_ROWS:
+            yield torch.arange(start, start + size), firsts
+            start, firsts, size = start + size, [], 0
+        firsts.append(size)
+        size += count
+    yield torch.arange(start, start + size), firsts
+
+
+def _look(task: Task) -> tuple[Tensor, Tensor]:
+    """Return what the network is shown of a task's faces, (F, 3, 128, 128), and the guide's embeddings, (F, D)."""
+    crops = torch.cat([network_crops(face.pixels) for face in task.faces])
+    return crops, torch.cat([task.guide.image(straight_view(face.pixels, task.guide)) for face in task.faces])
+
+
+def _change(task: Task, embeddings: Tensor) -> Tensor:
+    """Return where the task's target lies as seen from each of its faces: (F, D)."""
+    targets = make_targets(task.config.target, task.guide, task.prompts, embeddings, task.settings)
+    return target_change(embeddings, targets)
+
+
+def _draw(trained: Trained, task: Task, draw: int | None) -> Tensor:
+    """Return the noise of one of the seed's draws, counted from 0: (F, noise_dim), whatever their number."""
+    assert draw is not None
+    generator = torch.Generator().manual_seed(task.config.seed)
+    shape = len(task.faces), trained.network.settings["noise_dim"]
+    for _ in range(draw + 1):
+        noise = torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu")
+    return noise
+
+
+def _run(network: Predictor, crops: Tensor, changes: Tensor, noise: Tensor | None) -> Prediction:
+    dim = network.settings["embed_dim"]
+    require(changes.shape[1] == dim, f"the encoder's embeddings must have {dim} numbers, as the predictor's guide has; "
+            f"got {changes.shape[1]}")  # fmt: skip
+    device, training = next(network.parameters()).device, network.training
+    network.eval()
+    try:
+        return network(crops.to(device), changes.to(device), None if noise is None else noise.to(device))
+    finally:
+        network.train(training)
+
+
+def _check_place(place_in_batch: Sequence[int], count: int) -> tuple[int, int]:
+    good = len(place_in_batch) == 2 and all(type(number) is int for number in place_in_batch)
+    row, size = place_in_batch if good else (-1, -1)
+    good = row >= 0 and row + count <= size <= max(MOST_ROWS, count)
+    require(good, f"batch must be the row of {count} faces and a size they are in; got {describe(place_in_batch)}")
+    return row, size
