@@ -18,7 +18,7 @@ from examples.predictor import prompts as recipe_prompts
 from examples.predictor.faces import Faces, describe_face
 from examples.predictor.objective import bound_fields, evaluate, make_batch
 from examples.predictor.prompts import Prompts
-from examples.predictor.train import Source, Training, train
+from examples.predictor.train import FURTHER, Source, Training, calibrate, train
 from flowedit.config import Config
 from flowedit.face.crop import Crop, extract, face_crop, whole_crop
 from flowedit.face.detect import find_faces
@@ -151,7 +151,7 @@ def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, monkeypatch
     monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
     monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
     short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "triplets": 0.02, "minutes": 60.0}
-    whole, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
+    whole, _, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[0]["imitation"] > 0
     assert any(parameter.abs().max() > 0 for parameter in whole.coord.parameters())
@@ -163,9 +163,31 @@ def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, monkeypatch
     monkeypatch.undo()
     monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
     monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
-    again, _ = train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
+    again, _, _ = train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+class Scaled(torch.nn.Module):
+    """Predicts a random field, times the length of the change that it is told."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, crops, changes, noise=None):
+        fields = random_fields(len(crops))
+        lengths = self.scale * changes.norm(dim=1).reshape(-1, 1, 1, 1)
+        return Prediction(lengths * fields.coord, lengths * fields.color, lengths[..., 0] * fields.amounts)
+
+
+@pytest.mark.parametrize(("scale", "further"), [(0.0, FURTHER[-1]), (3.0, FURTHER[0])])
+def test_a_network_is_told_as_much_more_as_costs_nothing(faces_file, monkeypatch, scale, further):
+    monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
+    monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
+    encoder = load_encoder()
+    source = Source(Faces(faces_file), Prompts(encoder), encoder, Training(batch=4))
+    assert calibrate(Scaled(scale), source) == further
 
 
 def stop_at(draw, number):

@@ -30,8 +30,9 @@ def main() -> None:
     if not prepared.exists():
         faces.prepare(options.data, prepared)
     training = Training(**{each.name: getattr(options, each.name) for each in fields(Training)})
-    predictor, guide = train(prepared, options.out, training, options.encoder)
-    save_predictor(predictor, options.weights, guide=guide.name, guide_sha256=getattr(guide, "digest", None))
+    predictor, guide, further = train(prepared, options.out, training, options.encoder)
+    digest = getattr(guide, "digest", None)
+    save_predictor(predictor, options.weights, guide=guide.name, guide_sha256=digest, further=further)
 
 
 if __name__ == "__main__":
