@@ -22,10 +22,10 @@ from tyro.conf import subcommand
 import flowedit
 from flowedit.app import commands, options
 from flowedit.app.console import complain, complain_of, log_in_one_line, say, warnings_in_one_line
-from flowedit.app.interrupts import sigterm_as_ctrl_c
 from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
 from flowedit.config import Config
+from flowedit.interrupts import sigterm_as_ctrl_c
 
 Command = (
     Annotated[commands.EditCommand, subcommand("edit", prefix_name=False)]

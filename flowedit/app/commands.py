@@ -124,13 +124,14 @@ class SweepCommand(Asked):
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
-        from flowedit.photo.animation import ANIMATIONS, check_animation
+        from flowedit.video.animations import ANIMATIONS, check_moving
+        from flowedit.video.encode import VIDEOS
 
         if self.animation is not None and not self.animation.is_dir():
-            check_animation(self.animation)
+            check_moving(self.animation)
         return [
             Target("--out", self.out, "_sweep.png", tuple(FORMATS), optional=False),
-            Target("--animation", self.animation, "_sweep.gif", ANIMATIONS),
+            Target("--animation", self.animation, "_sweep.gif", (*ANIMATIONS, *VIDEOS)),
         ]
 
     def make(self, photo: Path) -> list[Edit]:
@@ -139,12 +140,14 @@ class SweepCommand(Asked):
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Draw it at each strength."""
-        from flowedit.report.strips import save_animation, save_strip
+        from flowedit.report.strips import RATE, coming_and_going, save_strip
+        from flowedit.video.animations import at_rate, save_animation
 
         (edit,) = edits
         save_strip(edit.edited, files["--out"][0], self.strengths, note=edit.provenance())
         for path in files.get("--animation", ()):
-            save_animation(edit.edited, path, note=edit.provenance())
+            pictures = at_rate(coming_and_going(edit.edited), RATE)
+            save_animation(path, pictures, metadata=edit.edited.original.metadata, note=edit.provenance())
         return [describe_strength(", ".join(str(path) for paths in files.values() for path in paths), edit)]
 
 
