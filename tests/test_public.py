@@ -49,7 +49,17 @@ MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
 MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["video"] = {"interrupts", "predict"} | MAY_IMPORT["predict"]  # takes edits, whoever finds them: never fit
-MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "_version"}  # __init__.py, the promise
+MAY_IMPORT["movie"] = MAY_IMPORT["video"] | {"video", "fit"}  # a clip and a prompt
+MAY_IMPORT["flowedit"] = {
+    "config",
+    "edit",
+    "fit",
+    "field",
+    "movie",
+    "predict",
+    "video",
+    "_version",
+}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}
 
@@ -122,7 +132,9 @@ def test_all_is_the_whole_promise():
             "Config",
             "Edit",
             "Offsets",
+            "VideoEditor",
             "__version__",
+            "edit_video",
             "load",
             "load_predictor",
             "optimize",

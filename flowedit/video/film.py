@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from flowedit.checks import as_float, require
+from flowedit.edit import Edit
 from flowedit.interrupts import Delay, delay_interrupts
 from flowedit.photo.files import check_outputs, write_atomically
 from flowedit.photo.metadata import Metadata, note_text
@@ -77,6 +78,7 @@ class ClipResult:
         duration: seconds of the clip.
         seconds: that it took.
         interrupted: a Ctrl-C or SIGTERM ended it before the clip's end; the file holds what was done until then.
+        edit: what was done, where one edit was: see `flowedit.edit_video`.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class ClipResult:
     duration: float
     seconds: float
     interrupted: bool = False
+    edit: Edit | None = None
 
 
 def edit_clip(
@@ -97,7 +100,7 @@ def edit_clip(
     encoding: Encoding | None = None,
     note: dict[str, Any] | None = None,
     strip_location: bool = False,
-    progress: bool = False,
+    progress: bool | None = False,
 ) -> ClipResult:
     """Edit a clip into a new file, which is written whole or not at all.
 
@@ -115,7 +118,7 @@ def edit_clip(
         encoding: of a video.
         note: a record for the new file.
         strip_location: leave out tags that say where it was taken.
-        progress: show a bar.
+        progress: show a bar; None shows it on a terminal only.
 
     Raises:
         RuntimeError: a video, without PyAV.
@@ -193,13 +196,15 @@ def _encode(
 class _Pass:
     """One pass over a clip's frames: what is done to each, and counted."""
 
-    def __init__(self, editor: Editor, span: Span, strength: float, total: int | None, progress: bool) -> None:
+    def __init__(self, editor: Editor, span: Span, strength: float, total: int | None, progress: bool | None) -> None:
         from tqdm import tqdm
 
         self.editor, self.span, self.strength = editor, span, strength
         self.frames = self.changed = self.asked = 0
         self.end, self.stopped = 0.0, False
-        self._bar = tqdm(total=total, desc="filming", unit="frame", disable=not progress, leave=False)
+        self._bar = tqdm(
+            total=total, desc="filming", unit="frame", disable=None if progress is None else not progress, leave=False
+        )
 
     def __enter__(self) -> _Pass:
         return self
