@@ -21,8 +21,6 @@ from flowedit.video.encode import VIDEOS, Encoding
 from flowedit.video.film import ClipResult, Span, edit_clip, sample_clip
 
 if TYPE_CHECKING:
-    import os
-
     from flowedit.guide.encoder import Encoder
     from flowedit.predict.one_pass import AnyPredictor
 
@@ -51,8 +49,8 @@ def edit_video(
     """Edit the faces of a clip into a new file.
 
     The edit is found on the frame that shows the face best, or carried to it, and follows the face from there to the
-    clip's ends: nothing is generated frame by frame, so nothing flickers. Outside the square around the face the decoded
-    frames stay as they are, bit for bit, until they are encoded; sound, subtitles and time stamps are copied.
+    clip's ends: nothing is generated frame by frame, so nothing flickers. Outside the square around the face the
+    decoded frames stay as they are, bit for bit, until they are encoded; sound, subtitles and time stamps are copied.
 
     Args:
         source: a video of any kind that PyAV reads, or a .gif, .webp, .apng or .png.
@@ -76,8 +74,8 @@ def edit_video(
         progress: show a bar; None shows it on a terminal only.
 
     Returns:
-        What was written, with the edit as it was found on the clearest frame. A first Ctrl-C or SIGTERM while frames are
-        edited ends the file there and says so in `interrupted`; at a second one nothing is kept.
+        What was written, with the edit as it was found on the clearest frame. A first Ctrl-C or SIGTERM while frames
+        are edited ends the file there and says so in `interrupted`; at a second one nothing is kept.
 
     Raises:
         TypeError, ValueError: as `optimize`; the source is no whole clip, or shows no face; the sound cannot go into

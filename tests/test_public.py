@@ -48,7 +48,7 @@ MAY_IMPORT["task"] = {
 MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
 MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["video"] = {"interrupts", "predict"} | MAY_IMPORT["predict"]  # takes edits, whoever finds them: never fit
+MAY_IMPORT["video"] = {"interrupts", "predict"} | MAY_IMPORT["predict"]  # never fit
 MAY_IMPORT["movie"] = MAY_IMPORT["video"] | {"video", "fit"}  # a clip and a prompt
 MAY_IMPORT["flowedit"] = {
     "config",

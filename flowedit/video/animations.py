@@ -182,11 +182,12 @@ def _encode(
         return imageio.imwrite("<bytes>", stack, **options)
 
 
-def _durations(frames: Sequence[RasterFrame], suffix: str) -> list[int]:
+def _durations(frames: Sequence[RasterFrame], suffix: str) -> list[int] | int:
     """Return milliseconds, in GIF's steps of 10; they are rounded so that their sum stays right."""
     step = 10 if suffix == ".gif" else 1
     edges = np.cumsum([0.0, *(frame.duration for frame in frames)])
-    return (np.diff(np.rint(edges * 1000 / step)) * step).astype(int).tolist()
+    whole: list[int] = (np.diff(np.rint(edges * 1000 / step)) * step).astype(int).tolist()
+    return whole if len(whole) > 1 else whole[0]  # Pillow takes no list for a picture that does not move
 
 
 _CLEAR = 255  # the index, beside the palette's 255 colors, of what is transparent in a GIF

@@ -242,6 +242,8 @@ class Clip:
         av = load_av()
         try:
             yield
+        except av.error.EOFError as error:
+            raise ValueError(f"{self.path} must have at least one frame; got none") from error
         except av.error.FFmpegError as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ValueError(f"cannot read {self.path} as a video: {reason}") from error

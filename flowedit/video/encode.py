@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,29 +22,25 @@ _PLACE = ("location", "gps", "serial")  # in the names of tags
 
 @dataclass(frozen=True)
 class Encoding(Group):
-    """How a video is encoded.
+    """How a video is encoded."""
 
-    Attributes:
-        codec: "h264", "hevc", "vp9" or "ffv1", which loses nothing and goes into .mkv; None is what the ending and the
-            clip suggest: vp9 for .webm, ffv1 where the clip is, hevc for more than 8 bits, and else h264.
-        crf: constant rate factor: 0 is the best, each 6 more halve the size, about; of no meaning for ffv1.
-        preset: of x264 and x265: "veryfast", "medium" and so on.
-    """
-
-    codec: str | None = None
+    codec: Literal["h264", "hevc", "vp9", "ffv1"] | None = None
+    """Codec of a video; ffv1 loses nothing, and goes into .mkv. Default: vp9 for .webm, ffv1 in .mkv where the clip is,
+    hevc for more than 8 bits, h264 for all else."""
     crf: float = number(18.0, least=0, most=63)
-    preset: str = "veryfast"
+    """Constant rate factor: 0 is the best, each 6 more halve the size, about. Not for ffv1."""
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+    """How long h264 and hevc think about a frame: slower files are smaller."""
 
     def choose(self, suffix: str, facts: Any) -> str:
         """Return the codec for a file of this ending.
 
         Raises:
-            ValueError: it is unknown, or does not go there.
+            ValueError: it does not go there.
         """
         like = facts.codec if facts is not None and facts.codec in _LOSSLESS and suffix == ".mkv" else None
         deep = facts is not None and facts.layout.depth > 8
         codec = self.codec or like or ("vp9" if suffix == ".webm" else "hevc" if deep else "h264")
-        require(codec in CODECS, f"codec must be one of {', '.join(CODECS)}; got {codec}")
         fits = {".webm": {"vp9"}, ".mkv": set(CODECS)}.get(suffix, {"h264", "hevc", "vp9"})
         require(codec in fits, f"a {suffix} file must be in {' or '.join(sorted(fits))}; got {codec}")
         return codec
@@ -125,6 +121,9 @@ class ClipWriter:
         video.time_base = context.time_base = self._base
         if facts is not None:
             context.sample_aspect_ratio = facts.pixel_aspect
+            lost = facts.pixel_aspect != 1 and codec in ("vp9", "ffv1") and self.container.format.name != "mp4"
+            if lost:  # PyAV does not hand it to the muxer, and these do not have it in their own bits
+                warn(f"left out: the pixels' shape, {facts.pixel_aspect}, which {codec} keeps in an .mp4 file only")
         self._color_tags(context)
         if codec == "hevc":
             context.codec_tag = "hvc1"  # without it Apple's players show nothing
@@ -137,7 +136,7 @@ class ClipWriter:
         if self._becomes_yuv:
             matrix, span = 1 if self._matrix == "ITU709" else 6, 1
         elif self._given.kind == "rgb":
-            matrix, span = 0, 2
+            matrix = 0
         target.colorspace, target.color_range = matrix, span
         target.color_primaries, target.color_trc = primaries, transfer
 
