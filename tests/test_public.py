@@ -46,6 +46,7 @@ MAY_IMPORT["task"] = {
 }
 MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
+MAY_IMPORT["video"] = MAY_IMPORT["predict"] | {"predict"}  # predict for an edit in each frame only; never fit
 MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "_version"}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)

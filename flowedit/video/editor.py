@@ -39,15 +39,16 @@ class VideoEditor:
     that it was found on may be a frame of the stream, or show anybody.
 
     Args:
-        edits: an edit for everyone; or one for each person, None for none: a sequence, or a mapping from numbers. People
-            count from 0 in order of appearance, from left to right among those that appear together. An edit of several
-            faces goes to those people, known by their looks, or from left to right where it has no photo. With
+        edits: an edit for everyone; or one for each person, None for none: a sequence, or a mapping from numbers.
+            People count from 0 in order of appearance, from left to right among those that appear together. An edit of
+            several faces goes to those people, known by their looks, or from left to right where it has no photo. With
             `per_frame` a prompt may stand in an edit's place.
         strength: scales every edit, on top of its own strength; 0 gives the frames, bit for bit.
         whose: "all", or "own": an edit goes only to the person on its photo.
         identity: an edit carried to another person than its own takes at most the strength that keeps this distance
             of dlib's descriptors (`Edit.within`), which takes about a second; None does not look.
-        per_frame: predict the edit anew in each frame (`flowedit.predict`) and smooth it over time, instead of carrying it.
+        per_frame: predict the edit anew in each frame (`flowedit.predict`) and smooth it over time, instead of
+            carrying it; slow.
         settings: how faces are followed.
 
     Attributes:
@@ -110,7 +111,7 @@ class VideoEditor:
 
     @isolated()
     def track(self, frame: np.ndarray, time: float | None = None) -> list[TrackedFace]:
-        """Follow the faces to the next frame, and carry the edit onto those that are new: the first half of `patches`."""
+        """Follow the faces to the next frame and carry the edit onto new ones: the first half of `patches`."""
         self.faces = self.tracker.update(frame, time)
         for face in self.faces:
             first = self._appeared.setdefault(face.id, self.tracker.time)
