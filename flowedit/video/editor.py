@@ -127,15 +127,27 @@ class VideoEditor:
         """Draw the edits of faces into a frame that they were found in: the second half of `patches`."""
         check_frame(frame)
         strength = self.strength if strength is None else _strength(strength)
-        seen = []
-        for face in faces:
-            follower = self._followers.get(face.id)
-            box = face.crop.box(*frame.shape[:2])
-            empty = box[0] >= box[2] or box[1] >= box[3]
-            if follower is not None and not empty and strength * face.fade:
-                seen.append((box, face, follower.follow(frame, face, self.tracker.time)))
-        groups = _touching([box for box, _, _ in seen])
-        return [_draw(frame, [seen[k] for k in group], strength) for group in groups]
+        seen = [face for face in faces if self.follows(face.id) and strength * face.fade]
+        return draw(frame, [(face, self.bend(frame, face)) for face in seen], strength)
+
+    def follows(self, person: int) -> bool:
+        """Return whether a person has an edit yet."""
+        return self._followers.get(person) is not None
+
+    @torch.no_grad()
+    def bend(self, frame: np.ndarray, face: TrackedFace) -> Bent:
+        """Return the edit of a person who has one, as it lies over the face in a frame."""
+        follower = self._followers[face.id]
+        assert follower is not None  # `follows`
+        return follower.follow(frame, face, self.tracker.time)
+
+
+def draw(frame: np.ndarray, bent: Sequence[tuple[TrackedFace, Bent]], strength: float) -> list[Patch]:
+    """Draw edits that lie over the faces of a frame; those whose squares touch into one patch."""
+    placed = [(face.crop.box(*frame.shape[:2]), face, edit) for face, edit in bent]
+    seen = [each for each in placed if each[0][0] < each[0][2] and each[0][1] < each[0][3]]
+    groups = _touching([box for box, _, _ in seen])
+    return [_draw(frame, [seen[k] for k in group], strength) for group in groups]
 
 
 def _draw(frame: np.ndarray, seen: Sequence[tuple[Box, TrackedFace, Bent]], strength: float) -> Patch:
