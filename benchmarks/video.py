@@ -24,15 +24,12 @@ FACE_PX, WIDE_FACE_PX = 256, 300  # of the detector's box; the second in the fra
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    lines = [list(rows[0])]
-    for row in rows:
-        lines.append(
-            [
-                "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-                for value in row.values()
-            ]
-        )
+    lines = [list(rows[0])] + [[show(value) for value in row.values()] for row in rows]
     print("\n".join(align(lines, 1)))
+
+
+def show(value: Any) -> str:
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -71,9 +71,9 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
     if good:
         faces = sum(row["faces"] for row in good)
         total = {"clip": "all", "prompt": "", "faces": faces, "unmeasured": sum(row["unmeasured"] for row in rows)}
-        total |= {
-            key: sum(row[key] * row["faces"] for row in good) / faces for key in ("right", "effect", "kept", "identity")
-        }
+        shares = ("right", "effect", "kept")
+        total |= {key: sum(row[key] * row["faces"] for row in good) / faces for key in shares}
+        total["identity"] = max(row["identity"] for row in good)
         rows.append(total)
     return rows
 

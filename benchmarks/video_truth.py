@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,6 +28,9 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.photo.photo import Photo
 from flowedit.photo.photo import load as load_photo
 from flowedit.transform.render import EditedPhoto
+from flowedit.video import editor as video_editor
+from flowedit.video import track, tracking
+from flowedit.video.carry import Bent, CarriedEdit
 from flowedit.video.editor import VideoEditor, draw
 from flowedit.video.tracking import FaceTracker
 
@@ -68,10 +70,9 @@ class Studio:
         self.eyes = self.scale * float(interocular_distance(self.face.landmarks))
 
     def film(self, name: str, frames: int, size: tuple[int, int] = (480, 640)) -> Iterator[Shot]:
-        center = tuple(self.crop.matrix[:, 2].tolist())
-        return film(
-            self.photo.pixels, motions(self.eyes)[name], frames=frames, size=size, scale=self.scale, center=center
-        )
+        x, y = self.crop.matrix[:, 2].tolist()
+        move = motions(self.eyes)[name]
+        return film(self.photo.pixels, move, frames=frames, size=size, scale=self.scale, center=(x, y))
 
 
 # --- tracking
@@ -85,10 +86,7 @@ def measure_tracking(paths: Sequence[Path], face_px: int) -> list[dict[str, Any]
         for name in motions(1):
             records.setdefault(name, []).append(track_one(studio, name))
         print(f"{path.name}: tracked", file=sys.stderr)
-    return [
-        {"motion": name, **{key: average(each[key] for each in found) for key in found[0]}}
-        for name, found in records.items()
-    ]
+    return [{"motion": name, **average_rows(found)} for name, found in records.items()]
 
 
 def track_one(studio: Studio, name: str) -> dict[str, Any]:
@@ -146,8 +144,8 @@ def measure_flicker(paths: Sequence[Path], face_px: int, prompt: str, slow_peopl
     ):
         for name in motions(1):
             found = [flicker_one(Studio(path, face_px), name, way, prompt, frames) for path in paths[:people]]
-            rows.append({"way": way, "motion": name, **{key: average(each[key] for each in found) for key in found[0]}})
-            rows[-1]["most"] = max(each["most"] for each in found)
+            most = max(each["most"] for each in found)
+            rows.append({"way": way, "motion": name, **average_rows(found), "most": most})
             print(rows[-1], file=sys.stderr)
     return rows
 
@@ -177,7 +175,7 @@ def flicker_one(studio: Studio, name: str, way: str, prompt: str, frames: int) -
             extent = torch.tensor([shot.clean.shape[1], shot.clean.shape[0]])
             points = (2 * shot.carry(grid) / extent - 1).float()[None]
             differences.append(F.grid_sample(change, points, align_corners=False)[0][:, inside])
-    steps = [float((b - a).abs().mean()) for a, b in zip(differences, differences[1:], strict=False)]
+    steps = [float((b - a).abs().mean()) for a, b in pairwise(differences)]
     size = fmean(float(each.abs().mean()) for each in differences)
     return {"edit": size, "flicker": fmean(steps), "most": max(steps), "outside": float(outside)}
 
@@ -198,16 +196,16 @@ def count_outside(changed: np.ndarray, crops: Sequence[Crop]) -> int:
 
 # --- speed
 
-PARTS = {  # of a frame, by the functions that do them
-    "read aligned squares": "flowedit.video.track.aligned_gray",
-    "landmarks (dlib)": "flowedit.video.track.refit_often",
-    "look for a face (dlib)": "flowedit.video.track.search",
-    "search the frame (dlib)": "flowedit.video.tracking.search",
-    "compare with the last frame": "flowedit.video.tracking.thumbnail",
-    "filters": "flowedit.video.track.Track._filter",
-    "bend the edit": "flowedit.video.carry.CarriedEdit.bend",
-    "read it on a lattice": "flowedit.video.carry.Bent.read",
-    "draw the square": "flowedit.video.editor.warp_pixels",
+PARTS: dict[str, tuple[Any, str]] = {  # of a frame, by the functions that do them
+    "read aligned squares": (track, "aligned_gray"),
+    "landmarks (dlib)": (track, "refit_often"),
+    "look for a face (dlib)": (track, "search"),
+    "search the frame (dlib)": (tracking, "search"),
+    "compare with the last frame": (tracking, "thumbnail"),
+    "filters": (track.Track, "_filter"),
+    "bend the edit": (CarriedEdit, "bend"),
+    "read it on a lattice": (Bent, "read"),
+    "draw the square": (video_editor, "warp_pixels"),
 }
 
 
@@ -218,8 +216,8 @@ def measure_speed(path: Path, face_px: int, prompt: str, frames: int) -> list[di
     seconds, at = {name: 0.0 for name in PARTS}, []
     memory: dict[int, float] = {}
     with ExitStack() as stack:
-        for name, place in PARTS.items():
-            stack.enter_context(timed(name, place, seconds))
+        for name, (home, attribute) in PARTS.items():
+            stack.enter_context(timed(name, home, attribute, seconds))
         for k in range(frames):
             wall, processor = time.perf_counter(), time.process_time()
             editor.patches(shots[k % len(shots)].pixels, k / 25)
@@ -230,27 +228,23 @@ def measure_speed(path: Path, face_px: int, prompt: str, frames: int) -> list[di
                 at.clear()
                 seconds.update(dict.fromkeys(seconds, 0.0))
     clock, processor_ms = np.array(at).T
-    print(f"{len(at)} frames, {torch.get_num_threads()} threads: {1e3 / clock.mean():.1f} frames a second by the clock, "
-          f"{1e3 / processor_ms.mean():.1f} a second of one processor; a frame takes {np.median(clock):.1f} ms, "
-          f"95 % of them at most {np.quantile(clock, 0.95):.1f} ms")  # fmt: skip
+    print(
+        f"{len(at)} frames, {torch.get_num_threads()} threads: {1e3 / clock.mean():.1f} a second by the clock, "
+        f"{1e3 / processor_ms.mean():.1f} a second of one processor; a frame takes {np.median(clock):.1f} ms, "
+        f"95 % of them at most {np.quantile(clock, 0.95):.1f} ms"
+    )
     print("most memory: " + ", ".join(f"{mib:.0f} MiB after {k + 1} frames" for k, mib in memory.items()))
     whole = clock.sum() / 1e3
-    rows = [
+    seconds["the rest"] = whole - sum(seconds.values())
+    return [
         {"part": name, "ms": 1e3 * each / len(at), "share": f"{each / whole:.0%}"} for name, each in seconds.items()
     ]
-    rest = whole - sum(seconds.values())
-    rows.append({"part": "the rest", "ms": 1e3 * rest / len(at), "share": f"{rest / whole:.0%}"})
-    return rows
 
 
-def timed(name: str, place: str, seconds: dict[str, float]) -> Any:
-    """Return a context in which the seconds of a function are added up."""
-    parts = place.split(".")
-    depth = next(n for n in range(len(parts) - 1, 0, -1) if importlib.util.find_spec(".".join(parts[:n])) is not None)
-    home: Any = importlib.import_module(".".join(parts[:depth]))
-    for part in parts[depth:-1]:
-        home = getattr(home, part)
-    function = getattr(home, parts[-1])
+@contextmanager
+def timed(name: str, home: Any, attribute: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Add up the seconds of a function inside the block."""
+    function = getattr(home, attribute)
 
     def call(*arguments: Any, **options: Any) -> Any:
         begun = time.perf_counter()
@@ -258,9 +252,14 @@ def timed(name: str, place: str, seconds: dict[str, float]) -> Any:
         seconds[name] += time.perf_counter() - begun
         return result
 
-    return patch.object(home, parts[-1], call)
+    with patch.object(home, attribute, call):
+        yield
 
 
-def average(values: Any) -> float | None:
+def average_rows(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    return {key: average(row[key] for row in rows) for key in rows[0]}
+
+
+def average(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
