@@ -9,6 +9,7 @@ import numpy as np
 
 from flowedit.face.crop import Crop
 from flowedit.face.measures import measure
+from flowedit.isolation import isolated
 from flowedit.video.frames import aligned_gray
 from flowedit.video.track import TrackedFace, TrackerSettings
 from flowedit.video.tracking import FaceTracker
@@ -40,6 +41,7 @@ class ClearFrame(NamedTuple):
     score: float
 
 
+@isolated()
 def clearest(
     frames: Iterable[tuple[np.ndarray, float | None]], settings: TrackerSettings | None = None
 ) -> list[ClearFrame]:
