@@ -1,9 +1,10 @@
 """Four operations that an edit spends its time in, each beside the plain torch that says what it means.
 
 Imports torch only. `sample` reads planes at any points, `hash_encode` a multiresolution hash grid (`LatticeEncoding` at
-fixed points), `fused_step` shows and regularizes a field, and `warp_pixels` moves and tints a frame's pixels; each is
-compiled C++ on the CPU, all but the last are Triton on CUDA, and `reference` anywhere. `render_views`, `tint_parts` and `regularizers` are the parts of the last, in plain torch only;
-`upsample`, `soft_clamp` and `jacobian_determinant` are plain functions beside them.
+fixed points), `fused_step` shows and regularizes a field, and `warp_pixels` moves and tints a frame's pixels. Each is
+compiled C++ on the CPU, the first three are Triton on CUDA, and `reference` is for anywhere. `render_views`,
+`tint_parts` and `regularizers` are the parts of `fused_step`, in plain torch only; `upsample`, `soft_clamp` and
+`jacobian_determinant` are plain functions beside them.
 """
 
 from .dispatch import available, choose

@@ -47,6 +47,7 @@ MAY_IMPORT["task"] = {
 }
 MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
+MAY_IMPORT["video"] = MAY_IMPORT["predict"] | {"predict"}  # predict for an edit in each frame only; never fit
 MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["video"] = {"interrupts", "predict"} | MAY_IMPORT["predict"]  # never fit
 MAY_IMPORT["movie"] = MAY_IMPORT["video"] | {"video", "fit"}  # a clip and a prompt

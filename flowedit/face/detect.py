@@ -174,8 +174,8 @@ def place(picture: np.ndarray, box: Box) -> Tensor:
 def refit_often(picture: np.ndarray, landmarks: Tensor, count: int) -> Tensor:
     """Place landmarks from several boxes, a little apart from each other, around where they were last.
 
-    dlib rounds landmarks to whole pixels and jumps by more where a box moves by one. The mean over boxes jumps less, and
-    their spread tells how sure the landmarks are.
+    dlib rounds landmarks to whole pixels and jumps by more where a box moves by one. The mean over boxes jumps less,
+    and their spread tells how sure the landmarks are.
 
     Args:
         picture: (S, S) uint8, an aligned crop in gray, in which the face should be 150 pixels wide or more.

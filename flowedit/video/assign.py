@@ -7,7 +7,6 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from flowedit.checks import describe, require
 from flowedit.edit import Edit
@@ -92,8 +91,9 @@ class Assignment:
         if edit.photo is None:
             return None
         if id(edit) not in self._portraits:
+            pairs = [(crop, crop.landmarks) for crop in crops if crop.landmarks is not None]  # all, by check_wish
             self._portraits[id(edit)] = [
-                Portrait(0.0, extract(edit.photo, crop, PORTRAIT_PX), crop.landmarks) for crop in crops
+                Portrait(0.0, extract(edit.photo, crop, PORTRAIT_PX), landmarks) for crop, landmarks in pairs
             ]
         far = [float((each.descriptor - look.descriptor).norm()) for each in self._portraits[id(edit)]]
         return crops[far.index(min(far))] if min(far) < SAME_PERSON else None

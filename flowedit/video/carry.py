@@ -50,8 +50,8 @@ class CarriedEdit:
     """What an edit does to a person, in the person's own crop, and how it follows the landmarks of another frame.
 
     With u the thin plate that carries the crop's landmarks to the frame's, what is at r goes to r + u(r), and a shift
-    there is turned and stretched by the plate's own slope. u is linear in the landmarks' moves, so its matrices are made
-    once.
+    there is turned and stretched by the plate's own slope. u is linear in the landmarks' moves, so its matrices are
+    made once.
 
     Args:
         transforms: of one face.
@@ -84,7 +84,7 @@ class CarriedEdit:
     def bend(self, landmarks: Tensor) -> Bent:
         """Bend the edit to landmarks (68, 2) in the crop of a frame."""
         moves = landmarks[OUTER].double() - self.landmarks
-        for stiffness in STIFFNESS[1:]:
+        for stiffness in STIFFNESS:
             plate = self._plate(stiffness)
             u, along_x, along_y = (plate @ moves).float().reshape(3, COARSE, COARSE, 2).permute(0, 3, 1, 2)
             area = (1 + along_x[0]) * (1 + along_y[1]) - along_x[1] * along_y[0]

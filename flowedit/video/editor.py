@@ -39,15 +39,16 @@ class VideoEditor:
     that it was found on may be a frame of the stream, or show anybody.
 
     Args:
-        edits: an edit for everyone; or one for each person, None for none: a sequence, or a mapping from numbers. People
-            count from 0 in order of appearance, from left to right among those that appear together. An edit of several
-            faces goes to those people, known by their looks, or from left to right where it has no photo. With
+        edits: an edit for everyone; or one for each person, None for none: a sequence, or a mapping from numbers.
+            People count from 0 in order of appearance, from left to right among those that appear together. An edit of
+            several faces goes to those people, known by their looks, or from left to right where it has no photo. With
             `per_frame` a prompt may stand in an edit's place.
         strength: scales every edit, on top of its own strength; 0 gives the frames, bit for bit.
         whose: "all", or "own": an edit goes only to the person on its photo.
         identity: an edit carried to another person than its own takes at most the strength that keeps this distance
             of dlib's descriptors (`Edit.within`), which takes about a second; None does not look.
-        per_frame: predict the edit anew in each frame (`flowedit.predict`) and smooth it over time, instead of carrying it.
+        per_frame: predict the edit anew in each frame (`flowedit.predict`) and smooth it over time, instead of
+            carrying it; slow.
         settings: how faces are followed.
 
     Attributes:
@@ -110,7 +111,7 @@ class VideoEditor:
 
     @isolated()
     def track(self, frame: np.ndarray, time: float | None = None) -> list[TrackedFace]:
-        """Follow the faces to the next frame, and carry the edit onto those that are new: the first half of `patches`."""
+        """Follow the faces to the next frame and carry the edit onto new ones: the first half of `patches`."""
         self.faces = self.tracker.update(frame, time)
         for face in self.faces:
             first = self._appeared.setdefault(face.id, self.tracker.time)
@@ -126,15 +127,27 @@ class VideoEditor:
         """Draw the edits of faces into a frame that they were found in: the second half of `patches`."""
         check_frame(frame)
         strength = self.strength if strength is None else _strength(strength)
-        seen = []
-        for face in faces:
-            follower = self._followers.get(face.id)
-            box = face.crop.box(*frame.shape[:2])
-            empty = box[0] >= box[2] or box[1] >= box[3]
-            if follower is not None and not empty and strength * face.fade:
-                seen.append((box, face, follower.follow(frame, face, self.tracker.time)))
-        groups = _touching([box for box, _, _ in seen])
-        return [_draw(frame, [seen[k] for k in group], strength) for group in groups]
+        seen = [face for face in faces if self.follows(face.id) and strength * face.fade]
+        return draw(frame, [(face, self.bend(frame, face)) for face in seen], strength)
+
+    def follows(self, person: int) -> bool:
+        """Return whether a person has an edit yet."""
+        return self._followers.get(person) is not None
+
+    @torch.no_grad()
+    def bend(self, frame: np.ndarray, face: TrackedFace) -> Bent:
+        """Return the edit of a person who has one, as it lies over the face in a frame."""
+        follower = self._followers[face.id]
+        assert follower is not None  # `follows`
+        return follower.follow(frame, face, self.tracker.time)
+
+
+def draw(frame: np.ndarray, bent: Sequence[tuple[TrackedFace, Bent]], strength: float) -> list[Patch]:
+    """Draw edits that lie over the faces of a frame; those whose squares touch into one patch."""
+    placed = [(face.crop.box(*frame.shape[:2]), face, edit) for face, edit in bent]
+    seen = [each for each in placed if each[0][0] < each[0][2] and each[0][1] < each[0][3]]
+    groups = _touching([box for box, _, _ in seen])
+    return [_draw(frame, [seen[k] for k in group], strength) for group in groups]
 
 
 def _draw(frame: np.ndarray, seen: Sequence[tuple[Box, TrackedFace, Bent]], strength: float) -> Patch:

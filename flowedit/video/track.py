@@ -1,4 +1,4 @@
-"""One face from frame to frame: landmarks refitted from the last ones, their crop and shape filtered, its confidence."""
+"""One face from frame to frame: landmarks refitted from the last ones, crop and shape filtered, confidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from flowedit.checks import Group, number
 from flowedit.face.crop import Crop, extract, face_crop
-from flowedit.face.detect import descriptor, refit_often, search
+from flowedit.face.detect import descriptor, place, refit_often, search
 from flowedit.face.landmarks import NOSE_TIP, OUTER_CANTHI, eye_centers, interocular_distance
 from flowedit.face.light import BRIGHT, DARKEST
 from flowedit.photo.photo import Photo
@@ -20,6 +20,7 @@ from flowedit.video.frames import aligned_gray
 from flowedit.video.one_euro import OneEuro
 
 ALIGNED_PX = 320  # side of the crop that landmarks are placed in
+OFF = 0.15  # of the crop's side, that a detection may be off where a face is in its crop
 LIGHT_HZ = 0.5  # cutoff of the light's filter
 PORTRAIT_PX = 256  # side of the crop that tells whose face it is
 
@@ -28,13 +29,13 @@ PORTRAIT_PX = 256  # side of the crop that tells whose face it is
 class TrackerSettings(Group):
     """How faces are followed. Filters: Hz at rest, and Hz per eye distance a second (`OneEuro`)."""
 
-    center: tuple[float, float] = (0.4, 8.0)
+    center: tuple[float, float] = (0.25, 14.0)
     """Filter of the crop's center."""
-    angle: tuple[float, float] = (0.3, 6.0)
+    angle: tuple[float, float] = (0.15, 9.0)
     """Filter of the crop's angle, by how far it moves the crop's border."""
-    scale: tuple[float, float] = (0.15, 3.0)
+    scale: tuple[float, float] = (0.08, 8.0)
     """Filter of the crop's scale, likewise: the strongest, since most of a crop's jitter is there."""
-    shape: tuple[float, float] = (0.5, 8.0)
+    shape: tuple[float, float] = (0.15, 5.0)
     """Filter of each landmark in its crop."""
     fits: int = number(4, least=1, most=8)
     """How often landmarks are placed in a frame; their mean is taken."""
@@ -42,9 +43,9 @@ class TrackerSettings(Group):
     """Seconds in which an edit fades in, and out."""
     check: float = number(0.12, least=0, most=10)
     """Seconds between looks whether a followed face is still one."""
-    score: tuple[float, float] = (-0.1, 0.5)
+    score: tuple[float, float] = (-0.8, -0.3)
     """Detector's score up to which a face is gone, and from which on it is sure."""
-    spread: tuple[float, float] = (0.05, 0.09)
+    spread: tuple[float, float] = (0.022, 0.036)
     """Deviation of the fits, eye distances, up to which landmarks are sure, and from which on they are not."""
     turn: tuple[float, float] = (0.5, 0.75)
     """How far the nose's tip is off the eyes' middle, eye distances, when an edit begins to fade, and when it has."""
@@ -123,6 +124,7 @@ class Track:
     id: int
     settings: TrackerSettings
     measured: Tensor = field(init=False)
+    local: Tensor = field(init=False)  # the same in their crop
     crop: Crop = field(init=False)  # of the measured landmarks
     lost: bool = field(default=True, init=False)
     confidence: float = field(default=0.0, init=False)
@@ -131,6 +133,7 @@ class Track:
     score: float = field(default=0.0, init=False)
     spread: float = field(default=0.0, init=False)
     time: float = field(default=-math.inf, init=False)  # of the last frame
+    box: tuple[float, float, float, float] | None = field(default=None, init=False)
     checked: float = field(default=-math.inf, init=False)
     seen: float = field(default=-math.inf, init=False)  # with confidence
     mixed: set[Track] = field(default_factory=set, init=False)  # those that it was too near to
@@ -162,49 +165,58 @@ class Track:
 
     def follow(self, frame: np.ndarray, time: float) -> None:
         """Find the face again, near where it was in the last frame."""
-        before = self.crop
+        before, measured = self.crop, self.measured
+        eyes = float(interocular_distance(measured))
         self._fit(frame)
-        eyes = float(interocular_distance(before.to_photo(before.landmarks)))
         moved = float((self.crop.matrix[:, 2] - before.matrix[:, 2]).norm()) / eyes
         grown = abs(self.crop.side_px - before.side_px) / 2 / eyes
         if max(moved, grown) > self.settings.jump:
-            self._measure(before.to_photo(before.landmarks))
+            self._measure(measured)
             self.score = -1.0
         elif time - self.checked >= self.settings.check or self.spread > self.settings.spread[0]:
             self._check(frame)
             self.checked = time
+            if self.spread > self.settings.spread[1] and self.box is not None:  # astray, on a face that is there
+                landmarks = place(self._half(), self.box) * (4 / ALIGNED_PX) - 1
+                self.start(frame, before.to_photo(landmarks), time)
+                return
         self._filter(time)
 
     def _fit(self, frame: np.ndarray) -> None:
         self.picture = aligned_gray(frame, self.crop, ALIGNED_PX)
-        fits = refit_often(self.picture, self.crop.landmarks, self.settings.fits)
-        eyes = interocular_distance(self.crop.landmarks.double())
+        fits = refit_often(self.picture, self.local, self.settings.fits)
+        eyes = interocular_distance(self.local.double())
         self.spread = float(fits.var(0, unbiased=False).sum(-1).mean().sqrt() / eyes)
         self._measure(self.crop.to_photo(fits.mean(0)))
 
     def _measure(self, landmarks: Tensor) -> None:
         self.measured, self.crop = landmarks.double(), face_crop(landmarks)
+        assert self.crop.landmarks is not None  # `face_crop` sets them
+        self.local = self.crop.landmarks
 
     def _check(self, frame: np.ndarray) -> None:
         """Look for a face in the crop's picture, where it should be: its score."""
-        half = self.picture.reshape(ALIGNED_PX // 2, 2, ALIGNED_PX // 2, 2).mean((1, 3)).astype(np.uint8)
+        half = self._half()
         found = search(half, least=-1.0)
-        self.score = -1.0
-        for (left, top, right, bottom), score in found:
-            off = max(abs(left + right - len(half)), abs(top + bottom - 1.06 * len(half))) / 2 / len(half)
-            if off < 0.15:
-                self.score = max(self.score, score)
+        self.score, self.box = -1.0, None
+        for box, score in found:
+            off = max(abs(box[0] + box[2] - len(half)), abs(box[1] + box[3] - 1.06 * len(half))) / 2 / len(half)
+            if off < OFF and score > self.score:
+                self.score, self.box = score, box
         sure = self.score > self.settings.score[1] and not self.mixed
         if sure and (self.portrait is None or self._quality() > self.portrait.quality + 0.3):
             self.portrait = self.look(frame)
+
+    def _half(self) -> np.ndarray:
+        """The crop's picture at half its size."""
+        return self.picture.reshape(ALIGNED_PX // 2, 2, ALIGNED_PX // 2, 2).mean((1, 3)).astype(np.uint8)
 
     def _quality(self) -> float:
         return self.score - 2 * abs(_turn_of(self.measured))
 
     def look(self, frame: np.ndarray) -> Portrait:
         """Return how the face looks now."""
-        assert self.crop.landmarks is not None  # `face_crop` sets them
-        return Portrait(self._quality(), extract(Photo(frame), self.crop, PORTRAIT_PX), self.crop.landmarks)
+        return Portrait(self._quality(), extract(Photo(frame), self.crop, PORTRAIT_PX), self.local)
 
     def _filter(self, time: float) -> None:
         s = self.settings

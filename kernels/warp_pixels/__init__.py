@@ -19,14 +19,14 @@ def warp_pixels(
 ) -> Tensor:
     """Move and tint a box of a picture by offsets on a coarse lattice.
 
-    Convention: output(p) = picture(p + shift(p)) + tint(p), with shift and tint linear between the nodes, and the picture
-    read by an interpolating cubic whose border repeats; then rounded, half to even, and cut to the range. A pixel with
-    zero shift and tint keeps its value, exactly.
+    Convention: output(p) = picture(p + shift(p)) + tint(p), with shift and tint linear between the nodes, and the
+    picture read by an interpolating cubic whose border repeats; then rounded, half to even, and cut to the range. A
+    pixel with zero shift and tint keeps its value, exactly.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16.
-        offsets: (5, n, m) the shift in pixels, x before y, and the tint, 1 being the largest value. Node (i, j) is at the
-            center of the box's pixel (i * step, j * step); the outermost repeat.
+        offsets: (5, n, m) the shift in pixels, x before y, and the tint, 1 being the largest value. Node (i, j) is at
+            the center of the box's pixel (i * step, j * step); the outermost repeat.
         box: (top, left, bottom, right) in the picture, bottom and right exclusive.
         step: pixels from node to node.
         backend: "auto", or a name out of `available()`.
