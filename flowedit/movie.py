@@ -17,6 +17,8 @@ from flowedit.photo.files import check_outputs
 from flowedit.photo.metadata import fit_note
 from flowedit.photo.photo import Photo
 from flowedit.video.animations import ANIMATIONS, check_moving
+from flowedit.video.clearest import clearest
+from flowedit.video.editor import VideoEditor
 from flowedit.video.encode import VIDEOS, Encoding
 from flowedit.video.film import ClipResult, Span, edit_clip, sample_clip
 
@@ -55,17 +57,17 @@ def edit_video(
     Args:
         source: a video of any kind that PyAV reads, or a .gif, .webp, .apng or .png.
         edit: a prompt, as for `optimize`, or an edit, found on any photo. A list has one for each person, from left to
-            right in the clearest frame that shows them all.
+            right in the clearest frame that shows them all; each is known by the looks from there on.
         out: where to; the ending says which kind: .mp4, .m4v, .mov, .mkv or .webm, .gif, .webp or .apng. None is a name
             made of the source's, in the current folder (`name_output`).
-        face: which face of that frame gets it: the "largest", an index from the left, from 0, or "all"; None is the
-            config's. A list goes without.
+        face: who gets it: the person of the "largest" face, one by an index from the left in that frame, from 0, or
+            "all"; None is the config's. A list goes without.
         strength: 0 is the clip, 1 the edit as optimized; None is what the edit chose for itself.
         start: seconds, when the edit begins; None is with the clip.
         end: seconds, when it has gone; None is with the clip.
         fade: seconds that it takes to come and to go, at `start` and `end`.
         fast: predict the edit (`predict`) instead of searching for it (`optimize`).
-        per_frame: predict it anew in each frame and smooth it over time, instead of carrying it.
+        per_frame: predict it anew in each frame, for everyone, and smooth it over time, instead of carrying it: slow.
         config: as for `optimize`; its identity budget chooses the strength of an edit that is carried to the clip too.
         encoder: as for `optimize`.
         predictor: as for `predict`.
@@ -84,8 +86,6 @@ def edit_video(
         RuntimeError: PyAV is not installed, where a video is read or written; as `optimize`.
         KeyboardInterrupt: Ctrl-C before the first frame was edited.
     """
-    from flowedit.video.editor import VideoEditor
-
     span, source = Span(start, end, fade), Path(source)
     out = name_output(source) if out is None else Path(out)
     check_moving(out)
@@ -95,8 +95,11 @@ def edit_video(
     wishes = [edit] if isinstance(edit, (str, Mapping, Edit)) else list(edit)
     require(len(wishes) > 0, "edit must be at least one prompt or edit; got none")
     require(len(wishes) == 1 or face is None, f"face must go with one edit; got {describe(face)} and {len(wishes)}")
-    faces = list(range(len(wishes))) if len(wishes) > 1 else [config.face if face is None else face]
-    photo = _clearest(source, span, max(len(wishes), 1 + faces[0] if isinstance(faces[0], int) else 1))
+    require(len(wishes) == 1 or not per_frame, f"per_frame must go with one edit; got {len(wishes)}")
+    face = config.face if face is None else face
+    everyone = len(wishes) == 1 and face == "all"
+    photo, largest, alone = _clearest(source, span, len(wishes) - 1 if len(wishes) > 1 else face)
+    faces = range(len(wishes)) if len(wishes) > 1 else [largest if face in ("largest", "all") else int(face)]
     how: dict[str, Any] = {"encoder": encoder}
     how |= {"predictor": predictor} if fast or per_frame else {"progress": progress}
     found = [
@@ -106,7 +109,8 @@ def edit_video(
     if strength is not None:
         found = [replace(each, strength=as_float(strength), strength_reason="as asked") for each in found]
     whole = functools.reduce(operator.add, found)
-    editor = VideoEditor(whole, whose="all" if faces[0] == "all" else "own", per_frame=per_frame)
+    identity = config.identity if everyone else None
+    editor = VideoEditor(whole, whose="all" if everyone or alone else "own", identity=identity, per_frame=per_frame)
     note = fit_note(whole.provenance() | {"strength": whole.strength}, ("made_of", "judge", "similarity"))
     result = edit_clip(
         source,
@@ -142,17 +146,27 @@ def _find(photo: Photo, wish: Wish, config: Config, *, fast: bool, how: dict[str
     return edit
 
 
-def _clearest(source: Path, span: Span, faces: int) -> Photo:
-    """Return the frame with the largest face, of those that show so many; ValueError where there is none."""
-    best, frame, most = 0.0, None, 0
-    for pixels, _ in sample_clip(source, span):
-        photo = Photo(pixels)
-        found = find_faces(photo)
-        most = max(most, len(found))
-        size = max((each.box[2] - each.box[0] for each in found), default=0.0)
-        if len(found) >= faces and size > best:
-            best, frame = size, photo
-    wanted = "a face" if faces == 1 else f"{faces} faces at once"
-    require(frame is not None, f"{source} must show {wanted} while the edit is on; got {most or 'none'}")
-    assert frame is not None  # for the type checker
-    return frame
+def _clearest(source: Path, span: Span, wanted: int | str) -> tuple[Photo, int, bool]:
+    """Find the frame to find an edit on.
+
+    Args:
+        source: the clip.
+        span: when the edit is on.
+        wanted: "largest" or "all", or the index, from the left, of a face that the frame must show.
+
+    Returns:
+        The frame; the index, from the left, of the face that it is the clearest of; whether nobody else was seen.
+
+    Raises:
+        ValueError: no frame shows so many faces.
+    """
+    least = max(1, wanted + 1 if isinstance(wanted, int) else 1)
+    shown = sample_clip(source, span)
+    people = clearest(each for each in shown if least == 1 or len(find_faces(Photo(each[0]))) >= least)
+    faces = "a face" if least == 1 else f"{least} faces at once"
+    require(len(people) > 0, f"{source} must show {faces} while the edit is on; got none in the frames looked at")
+    best = max(people, key=lambda person: person.crop.side_px if least == 1 else person.score)
+    photo = Photo(best.frame)
+    middle = best.crop.matrix[:, 2]
+    away = [float((face.landmarks.mean(0) - middle).norm()) for face in find_faces(photo, turned=True)]
+    return photo, away.index(min(away)) if away else 0, len(people) == 1
