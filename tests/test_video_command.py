@@ -20,6 +20,7 @@ from flowedit.field.raster import RasterField
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 from flowedit.video.clips import Clip
+from flowedit.video.encode import Encoding
 from flowedit.video.film import ClipResult
 
 
@@ -32,15 +33,16 @@ def filmed(tmp_path_factory):
 
 
 def test_one_edit_goes_through_a_clip(filmed, tmp_path):
-    result = flowedit.edit_video(filmed, "a smiling face", tmp_path / "b.mp4", fast=True, progress=False)
-    assert isinstance(result, ClipResult) and result.path == tmp_path / "b.mp4"
+    out, lossless = tmp_path / "b.mkv", Encoding(codec="ffv1")
+    result = flowedit.edit_video(filmed, "a smiling face", out, fast=True, encoding=lossless, progress=False)
+    assert isinstance(result, ClipResult) and result.path == out
     assert result.frames == 12 and result.edited >= 10 and result.edit.prompts == {"a smiling face": 1.0}
     with Clip(filmed) as before, Clip(result.path) as after:
         pairs = [(a.rgb.astype(int), b.rgb.astype(int)) for a, b in zip(before.packets(), after.packets(), strict=True)]
-    moved = [abs(a - b).mean(-1) for a, b in pairs]
-    assert moved[-1][40:220, 30:200].mean() > 2 * moved[-1][:, 236:].mean()
+    for a, b in pairs[2:]:
+        assert abs(a - b).max() > 40 and 0.05 < (a != b).any(-1).mean() < 0.95
     with av.open(str(result.path)) as container:
-        assert container.streams.audio and "a smiling face" in container.metadata["comment"]
+        assert container.streams.audio and "a smiling face" in container.metadata["COMMENT"]
     kept = result.edit.save_edit(tmp_path / "smile.flowedit")
     again = flowedit.edit_video(filmed, flowedit.load(kept), tmp_path / "c.gif", strength=0.5, progress=False)
     assert again.edited >= 10 and again.edit.strength == 0.5
@@ -127,11 +129,8 @@ def test_a_list_has_an_edit_for_each_person(painted):
     flowedit.edit_video("a.mp4", ["red", "blue"], "b.mp4")
     assert painted["wishes"] == [("red", 0, False), ("blue", 1, False)]
     assert len(painted["edits"].transforms) == 2 and painted["how"]["whose"] == "own"
-    for how, words in (
-        ({"face": 1}, "face must go with one edit"),
-        ({"per_frame": True}, "per_frame must go with one"),
-    ):
-        with pytest.raises(ValueError, match=words):
+    for how in ({"face": 1}, {"per_frame": True}):
+        with pytest.raises(ValueError, match=f"{next(iter(how))} must go with one edit"):
             flowedit.edit_video("a.mp4", ["red", "blue"], "b.mp4", **how)
     with pytest.raises(ValueError, match="edit must be at least one prompt or edit; got none"):
         flowedit.edit_video("a.mp4", [])
