@@ -59,7 +59,8 @@ def make_clip(
         for k, rgb in enumerate(shown):
             frame = av.VideoFrame.from_ndarray(rgb)
             wide = "JPEG" if colors and colors[1] == 2 else "MPEG"
-            space = {1: "ITU709", 9: "BT2020"}.get(colors[0] if colors else 0, "ITU601")
+            space = {1: 1, 9: 9}.get(colors[0] if colors else 0, 5)
+            frame.colorspace = colors[0] if colors else 2
             frame = frame.reformat(format=form, dst_colorspace=space, src_color_range="JPEG", dst_color_range=wide)
             _color(frame, colors)
             frame.pts, frame.time_base = (40 * k if stamps is None else stamps[k]), Fraction(1, 1000)
@@ -106,7 +107,8 @@ class Painter:
         self.calls = []
 
     def patches(self, frame, time=None, strength=None):
-        self.calls.append((time, strength))
+        if strength:
+            self.calls.append((time, strength))
         (top, left, bottom, right), (a, b, c, d) = self.box, self.inner
         pixels = frame[top:bottom, left:right].copy()
         pixels[a:c, b:d] = np.array(self.color) * (257 if frame.dtype == np.uint16 else 1)

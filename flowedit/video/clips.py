@@ -19,6 +19,7 @@ from flowedit.video.planes import LAYOUTS, Colors, Layout, turn
 
 # Values of AVColorSpace, as streams and frames carry them, and PyAV's names of the matrices.
 _MATRICES = {1: "ITU709", 4: "ITU601", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
+SWSCALE = {"ITU709": 1, "ITU601": 5, "SMPTE240M": 7, "BT2020": 9}  # the matrices' numbers there
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _CUT_OFF_S = 0.2  # a clip that ends as much before the time it declares has lost its end
 INSTALL = "a video must be read and written with PyAV: pip install av; .gif, .webp and .apng do without"
@@ -226,7 +227,7 @@ class Clip:
 
     def _reformat(self, frame: Any, name: str) -> Any:
         """Convert between formats by the clip's own matrix and range."""
-        space, span = self.colors.matrix, "JPEG" if self.colors.full else "MPEG"
+        space, span = SWSCALE[self.colors.matrix], "JPEG" if self.colors.full else "MPEG"
         to_rgb = name.startswith(("rgb", "gbrp"))
         return frame.reformat(
             format=name,

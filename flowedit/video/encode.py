@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 
 from flowedit.checks import Group, number, require, warn
-from flowedit.video.clips import Clip, load_av
+from flowedit.video.clips import SWSCALE, Clip, load_av
 from flowedit.video.frame import Frame, PlanarFrame
 from flowedit.video.planes import LAYOUTS, Layout, pad
 
 VIDEOS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # ending -> FFmpeg's muxer
 CODECS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
 _LOSSLESS = {"ffv1"}
+_FEW = 8  # frames
 _PLACE = ("location", "gps", "serial")  # in the names of tags
 
 
@@ -45,17 +46,17 @@ class Encoding(Group):
         require(codec in fits, f"a {suffix} file must be in {' or '.join(sorted(fits))}; got {codec}")
         return codec
 
-    def options(self, codec: str) -> dict[str, str]:
-        """Return the encoder's options, in FFmpeg's words."""
+    def options(self, codec: str, frames: int | None = None) -> dict[str, str]:
+        """Return the encoder's options, in FFmpeg's words, for so many frames; None where that is not known."""
         if codec in _LOSSLESS:
             return {"level": "3", "slices": "4"}
         if codec == "vp9":
             return {"crf": f"{self.crf:g}", "b:v": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
-        return {
-            "crf": f"{self.crf:g}",
-            "preset": self.preset,
-            **({"x265-params": "log-level=none"} if codec == "hevc" else {}),
-        }
+        options = {"crf": f"{self.crf:g}", "preset": self.preset}
+        if codec == "hevc":
+            short = frames is not None and frames < _FEW  # else x265 makes up times at which to decode them
+            options["x265-params"] = "log-level=none" + (":bframes=0" if short else "")
+        return options
 
 
 class ClipWriter:
@@ -109,8 +110,8 @@ class ClipWriter:
 
     def _add_video(self, codec: str, encoding: Encoding) -> None:
         facts = None if self._source is None else self._source.facts
-        rate = Fraction(25) if facts is None else facts.rate
-        video = self.container.add_stream(CODECS[codec], rate=rate, options=encoding.options(codec))
+        rate, frames = (Fraction(25), None) if facts is None else (facts.rate, facts.frames)
+        video = self.container.add_stream(CODECS[codec], rate=rate, options=encoding.options(codec, frames))
         context = video.codec_context
         even = codec in ("h264", "hevc")  # these take whole chroma samples only
         layout = LAYOUTS.get(self._format)
@@ -229,8 +230,8 @@ class ClipWriter:
         """Convert a frame to the encoder's format; ranges are "JPEG", the full one, or "MPEG"."""
         return made.reformat(
             format=self._format,
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
+            src_colorspace=SWSCALE[matrix],
+            dst_colorspace=SWSCALE[matrix],
             src_color_range=given,
             dst_color_range=wanted,
         )

@@ -22,6 +22,7 @@ from flowedit.video.clips import Clip
 from flowedit.video.encode import ClipWriter, Encoding
 from flowedit.video.frame import Frame, Patch, PlanarFrame, RasterFrame
 
+_BEFORE, _STEP_S = 8, 0.04  # how often an editor is shown its first frame before, and how far apart
 _GIF_FRAME_S = 0.02  # a GIF's shortest frame that browsers show no longer than it asks for
 
 
@@ -222,6 +223,9 @@ class _Pass:
 
     def _edit(self, frame: Frame) -> Frame:
         amount = self.strength * self.span.amount(frame.time)
+        if amount and not self.asked:  # the span fades the edit in, so the editor should have done so with its faces
+            for early in range(_BEFORE, 0, -1):
+                self.editor.patches(frame.rgb, frame.time - early * _STEP_S, 0.0)
         patches = self.editor.patches(frame.rgb, frame.time, amount) if amount else ()
         self.frames += 1
         self.asked += bool(amount)
