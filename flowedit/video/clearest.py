@@ -15,8 +15,8 @@ from flowedit.video.track import TrackedFace, TrackerSettings
 from flowedit.video.tracking import FaceTracker
 
 CLIP_IDENTITY = 0.28
-"""Identity budget (`Config.identity`) for an edit on a clip's frame: dlib's distance differs by some hundredths from frame
-to frame, and all should keep the 0.36 of a photo."""
+"""Identity budget (`Config.identity`) for an edit on a clip's frame: dlib's distance differs by some hundredths from
+frame to frame, and all should keep the 0.36 of a photo."""
 LARGE_PX = 512  # side of a crop that is large enough
 OPEN = 0.30  # measure of eyes that are open
 TURNED = 0.5  # turn of a face that is of no use; see `TrackedFace`
