@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +24,8 @@ SHARP = 0.5  # detail over contrast of a sharp face
 DETAIL_PX = 160  # side of the crop that sharpness is measured in
 
 
-class ClearFrame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ClearFrame:
     """Where a person is seen best.
 
     Attributes:
