@@ -17,6 +17,7 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
 from flowedit.transform.transforms import FieldTransform
+from flowedit.video import track
 from flowedit.video.carry import CarriedEdit
 from flowedit.video.editor import VideoEditor, _touching
 from flowedit.video.openings import veil
@@ -153,6 +154,21 @@ def test_own_is_the_person_on_the_photo(by_color):
     bluer = made.photo.pixels.copy()
     bluer[..., 0] //= 2
     assert change_left_and_right(VideoEditor(replace(made, photo=load(bluer)), whose="own")) == (False, True)
+
+
+def test_a_better_look_may_tell_that_it_is_the_one_on_the_photo(monkeypatch):
+    blur = {"now": 3.0}
+    monkeypatch.setattr(track, "descriptor", lambda image, landmarks: torch.tensor([float(blur["now"])]))
+    editor = VideoEditor(edit(), whose="own")
+    editor._assign._portraits[id(editor._rest)] = [track.Portrait(0.0, torch.zeros(1), torch.zeros(1))]
+    assert editor._assign._portraits[id(editor._rest)][0].descriptor == 3.0
+    blur["now"] = 9.0  # as if unlike
+    for shot in shots(still, 5):
+        assert editor.patches(shot.pixels, shot.time) == []
+    blur["now"] = 3.0
+    look = editor.tracker.tracks[0].portrait
+    editor.tracker.tracks[0].portrait = track.Portrait(look.quality + 1, look.pixels, look.landmarks)
+    assert len(editor.patches(shot.pixels, shot.time + 0.04)) == 1
 
 
 def test_an_edit_of_several_faces_goes_to_each_person(by_color):
