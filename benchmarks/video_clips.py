@@ -15,15 +15,18 @@ from benchmarks import judge
 from benchmarks.table import IDENTITY, RIGHT_SD
 from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, face_crop
+from flowedit.face.detect import find_faces, refit_often
 from flowedit.face.measures import SPREADS, measure
 from flowedit.photo.photo import Photo
 from flowedit.photo.photo import load as load_photo
-from flowedit.video.clearest import clearest
+from flowedit.video.clearest import CLIP_IDENTITY, ClearFrame, clearest
 from flowedit.video.editor import VideoEditor
-from flowedit.video.track import TrackedFace
+from flowedit.video.frames import aligned_gray
+from flowedit.video.track import ALIGNED_PX
 
 EVERY = 10
 FRONTAL = 0.3  # `TrackedFace.turn` up to which a face is measured
+SHOWN = 0.9  # of an edit, from which on it is measured
 CELL_PX = 200
 
 
@@ -70,7 +73,7 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
     good = [row for row in rows if row["faces"]]
     if good:
         faces = sum(row["faces"] for row in good)
-        total = {"clip": "all", "prompt": "", "faces": faces, "unmeasured": sum(row["unmeasured"] for row in rows)}
+        total = {"clip": "all", "prompt": "", "faces": faces}
         shares = ("right", "effect", "kept")
         total |= {key: sum(row[key] * row["faces"] for row in good) / faces for key in shares}
         total["identity"] = max(row["identity"] for row in good)
@@ -78,32 +81,32 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
     return rows
 
 
-def edit_one(path: Path, person: Any, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     """Edit one person of a clip; return the numbers of every tenth frame, and before and after side by side."""
     photo = load_photo(person.frame)
     number = nearest(photo, person.crop)
     if number is None:
         return [], []
-    edit = flowedit.predict(photo, prompt, config=flowedit.Config(face=number))
-    editor = VideoEditor(edit, whose="own")
+    edit = flowedit.predict(photo, prompt, config=flowedit.Config(face=number, identity=CLIP_IDENTITY))
+    editor = VideoEditor({person.person: edit})
     name, sign = judge.GEOMETRY[prompt]
     records, pictures = [], []
     for k, (frame, time) in enumerate(read(path)):
         edited = editor.process(frame, time)
-        seen = [face for face in editor.faces if editor.follows(face.id) and face.fade == 1 and face.turn <= FRONTAL]
+        seen = [face for face in editor.faces if editor.follows(face.id) and face.fade > SHOWN and face.turn <= FRONTAL]
         if k % EVERY or not seen:
             continue
         before, after = Photo(frame), Photo(edited)
-        records.append({"effect": effect(before, after, seen[0], name, sign), **identity(before, after, seen[0].crop)})
-        pair = [extract(each, seen[0].crop, CELL_PX)[0].permute(1, 2, 0).numpy() for each in (before, after)]
+        crop = seen[0].crop
+        distance = judge.distance(judge.describe(after, crop), judge.describe(before, crop))
+        records.append({"effect": effect(frame, edited, crop, name, sign), "identity": distance})
+        pair = [extract(each, crop, CELL_PX)[0].permute(1, 2, 0).numpy() for each in (before, after)]
         pictures.append((255 * np.concatenate(pair, 1)).round().astype(np.uint8))
     return records, pictures
 
 
 def nearest(photo: Photo, crop: Crop) -> int | None:
     """Return which of a photo's faces, from left to right, a crop lies over; None where none is found there."""
-    from flowedit.face.detect import find_faces
-
     off = [
         float((face_crop(face.landmarks).matrix[:, 2] - crop.matrix[:, 2]).norm())
         for face in find_faces(photo, turned=True)
@@ -111,29 +114,25 @@ def nearest(photo: Photo, crop: Crop) -> int | None:
     return off.index(min(off)) if off and min(off) < crop.side_px / 4 else None
 
 
-def effect(before: Photo, after: Photo, face: TrackedFace, name: str, sign: float) -> float | None:
-    """Return how far a measure went the wanted way, population deviations; None where dlib finds no face."""
-    found = [judge.find_face(each, face.landmarks.float()) for each in (before, after)]
-    if found[0] is None or found[1] is None:
-        return None
-    first, second = (float(measure(each.landmarks.double())[name]) for each in found if each is not None)
+def effect(before: np.ndarray, after: np.ndarray, crop: Crop, name: str, sign: float) -> float:
+    """Return how far a measure went the wanted way, population deviations, by the mean of eight fits of landmarks."""
+    assert crop.landmarks is not None  # a tracked face has them
+    first, second = (
+        float(measure(refit_often(aligned_gray(each, crop, ALIGNED_PX), crop.landmarks, 8).mean(0))[name])
+        for each in (before, after)
+    )
     return sign * (second - first) / SPREADS[name]
 
 
-def identity(before: Photo, after: Photo, crop: Crop) -> dict[str, float | None]:
-    return {"identity": judge.distance(judge.describe(after, crop), judge.describe(before, crop))}
-
-
 def summarize(clip: str, prompt: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    known = [each for each in records if each["effect"] is not None]
-    row: dict[str, Any] = {"clip": clip, "prompt": prompt, "faces": len(known), "unmeasured": len(records) - len(known)}
+    row: dict[str, Any] = {"clip": clip, "prompt": prompt, "faces": len(records)}
     row |= {"right": None, "effect": None, "kept": None, "identity": None}
-    if known:
+    if records:
         row |= {
-            "right": fmean(each["effect"] > RIGHT_SD for each in known),
-            "effect": median(each["effect"] for each in known),
-            "kept": fmean(each["identity"] <= IDENTITY for each in known),
-            "identity": max(each["identity"] for each in known),
+            "right": fmean(each["effect"] > RIGHT_SD for each in records),
+            "effect": median(each["effect"] for each in records),
+            "kept": fmean(each["identity"] <= IDENTITY for each in records),
+            "identity": max(each["identity"] for each in records),
         }
     return row
 

@@ -34,7 +34,8 @@ from flowedit.video.carry import Bent, CarriedEdit
 from flowedit.video.editor import VideoEditor, draw
 from flowedit.video.tracking import FaceTracker
 
-TRACK_FRAMES, FLICKER_FRAMES, SLOW_FRAMES = 100, 40, 12
+TRACK_FRAMES, FLICKER_FRAMES, SLOW_FRAMES = 100, 40, 6
+SLOW_MOTIONS = ("still", "shift", "rotation", "blur")
 SETTLE = 15  # frames in which filters start and an edit fades in; not measured
 HD = (720, 1280)
 
@@ -136,23 +137,26 @@ def measure_flicker(paths: Sequence[Path], face_px: int, prompt: str, slow_peopl
     The edit is found, and followed, on frames with noise, and drawn into the same frames without: noise that is moved
     differs from noise that is not, whatever moves it.
     """
+    studios = [Studio(path, face_px) for path in paths]
+    edits = [flowedit.predict(next(studio.film("still", 1)).clean, prompt) for studio in studios]
     rows = []
-    for way, people, frames in (
-        ("carried", len(paths), FLICKER_FRAMES),
-        ("per frame", slow_people, SLOW_FRAMES + SETTLE),
-        ("naive", slow_people, SLOW_FRAMES + SETTLE),
+    for way, names, people, frames in (
+        ("carried", tuple(motions(1)), len(paths), FLICKER_FRAMES),
+        ("per frame", SLOW_MOTIONS, slow_people, SLOW_FRAMES + SETTLE),
+        ("naive", SLOW_MOTIONS, slow_people, SLOW_FRAMES + SETTLE),
     ):
-        for name in motions(1):
-            found = [flicker_one(Studio(path, face_px), name, way, prompt, frames) for path in paths[:people]]
+        for name in names:
+            pairs = zip(studios[:people], edits, strict=False)
+            found = [flicker_one(studio, edit, name, way, frames) for studio, edit in pairs]
             most = max(each["most"] for each in found)
             rows.append({"way": way, "motion": name, **average_rows(found), "most": most})
             print(rows[-1], file=sys.stderr)
     return rows
 
 
-def flicker_one(studio: Studio, name: str, way: str, prompt: str, frames: int) -> dict[str, float]:
+def flicker_one(studio: Studio, edit: flowedit.Edit, name: str, way: str, frames: int) -> dict[str, float]:
     shots = list(studio.film(name, frames))
-    edit = flowedit.predict(shots[0].pixels, prompt)
+    prompt = edit.prompts
     editor = VideoEditor(edit, per_frame=way == "per frame")
     grid = studio.crop.to_photo(pixel_centers(256, dtype=torch.float64))
     inside = outline_distance(grid, face_outline(studio.face.landmarks), True) < 0

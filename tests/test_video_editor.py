@@ -17,8 +17,10 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
 from flowedit.transform.transforms import FieldTransform
+from flowedit.video import track
 from flowedit.video.carry import CarriedEdit
 from flowedit.video.editor import VideoEditor, _touching
+from flowedit.video.openings import veil
 from tests.test_video_tracking import SIZE, look_by_color, portrait, shots, still, two
 
 MOUTH = torch.tensor([0.0, 0.35])
@@ -154,6 +156,21 @@ def test_own_is_the_person_on_the_photo(by_color):
     assert change_left_and_right(VideoEditor(replace(made, photo=load(bluer)), whose="own")) == (False, True)
 
 
+def test_a_better_look_may_tell_that_it_is_the_one_on_the_photo(monkeypatch):
+    blur = {"now": 3.0}
+    monkeypatch.setattr(track, "descriptor", lambda image, landmarks: torch.tensor([float(blur["now"])]))
+    editor = VideoEditor(edit(), whose="own")
+    editor._assign._portraits[id(editor._rest)] = [track.Portrait(0.0, torch.zeros(1), torch.zeros(1))]
+    assert editor._assign._portraits[id(editor._rest)][0].descriptor == 3.0
+    blur["now"] = 9.0  # as if unlike
+    for shot in shots(still, 5):
+        assert editor.patches(shot.pixels, shot.time) == []
+    blur["now"] = 3.0
+    look = editor.tracker.tracks[0].portrait
+    editor.tracker.tracks[0].portrait = track.Portrait(look.quality + 1, look.pixels, look.landmarks)
+    assert len(editor.patches(shot.pixels, shot.time + 0.04)) == 1
+
+
 def test_an_edit_of_several_faces_goes_to_each_person(by_color):
     frame = two(0)
     _, landmarks, center = portrait()
@@ -210,6 +227,28 @@ def test_it_goes_where_the_landmarks_go():
     bent = follower.bend(moved)._replace(offsets=whence)
     off = bent.read(*moved[17:60].float().T.contiguous())[:2].T - landmarks[17:60]
     assert off.norm(dim=-1).max() < 0.05 and off[31:].mean(0).norm() < 0.02  # of the mouth, which moved by 0.13
+
+
+def test_what_an_opened_mouth_shows_takes_no_color():
+    follower, landmarks = carried()
+    opened = landmarks.clone()
+    opened[65:68, 1] += 0.08  # the lower lip's inner border
+    opened[55:60, 1] += 0.08
+    inside = (opened[62] + opened[66])[:, None] / 2
+    lip = (opened[66] + opened[57])[:, None] / 2
+    open_there, lip_there = (follower.bend(opened).read(*place.float())[2] for place in (inside, lip))
+    closed_there = follower.bend(landmarks).read(*landmarks[62][:, None].float())[2]
+    assert open_there.abs() < 0.2 * closed_there and lip_there > 0.5 * closed_there > 0.02
+    assert follower.bend(landmarks).veil is None
+
+
+def test_a_closed_eye_takes_no_color():
+    _, landmarks = carried()
+    closed = landmarks.clone()
+    closed[[37, 38]] = closed[[41, 40]]
+    weight = veil(landmarks, closed, 64)
+    x, y = ((closed[36:48].reshape(2, 6, 2).mean(1) + 1) * 32).long().T
+    assert weight[y[0], x[0]] < 0.1 and weight[y[1], x[1]] == 1
 
 
 def test_landmarks_that_tear_move_nothing():

@@ -18,7 +18,7 @@ from flowedit.video.carry import Bent, CarriedEdit
 from flowedit.video.track import PORTRAIT_PX, Portrait, TrackedFace
 
 Wish = Edit | str | None
-SAME_PERSON = 0.5  # distance of dlib's descriptors up to which a face is the one on an edit's photo
+SAME_PERSON = 0.6  # distance of dlib's descriptors up to which a face is the one on an edit's photo: dlib's own
 
 
 class Follower(Protocol):

@@ -18,10 +18,12 @@ from flowedit.kernels import Interpolation, sample, upsample
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS
 from flowedit.transform.transforms import Transform, leaves
+from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
 
 NODES = 128  # along a side of the crop, of the lattice that an edit's offsets are kept on
 COARSE = 32  # of the lattice that the landmark warp is computed on
+LEAST_TINT = 0.5 / 255  # that is seen
 TURNS = 4  # of the iteration that inverts it
 EDGE = 0.03, 0.05  # crop coordinates from the border to where offsets begin, two cells of a lattice; and their rise
 
@@ -32,10 +34,12 @@ class Bent(NamedTuple):
     Attributes:
         offsets: (5, n, n) over the crop that the edit was carried onto; shifts in the frame's crop coordinates.
         back: (2, c, c) how far back from each place of the frame's crop they are to be read.
+        veil: (n, n) what share of their color is taken over the frame's crop; None is all.
     """
 
     offsets: Tensor
     back: Tensor
+    veil: Tensor | None = None
 
     def read(self, x: Tensor, y: Tensor) -> Tensor:
         """Read the offsets at places (N,) of the frame's crop: (5, N), zero at its border and outside."""
@@ -43,6 +47,8 @@ class Bent(NamedTuple):
         vx, vy = sample(self.back, (x + 1) * c - 0.5, (y + 1) * c - 0.5, Interpolation.CATMULL_ROM)
         offsets = sample(self.offsets, (x - vx + 1) * half - 0.5, (y - vy + 1) * half - 0.5, Interpolation.LINEAR)
         edge = ((1 - x.abs() - EDGE[0]) / EDGE[1]).clamp(0, 1) * ((1 - y.abs() - EDGE[0]) / EDGE[1]).clamp(0, 1)
+        if self.veil is not None:
+            offsets[2:] *= sample(self.veil[None], (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)
         return offsets * edge
 
 
@@ -68,7 +74,8 @@ class CarriedEdit:
         check_landmarks(crop.landmarks)
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
         self.offsets = torch.cat([offsets.coord, offsets.color], 1)[0]
-        self.landmarks = crop.landmarks[OUTER].double()
+        self.landmarks = crop.landmarks.double()
+        self._colors = bool(self.offsets[2:].abs().max() > LEAST_TINT)
         self._plates: dict[float, Tensor] = {}
         self.light = min((leaf.light for leaf in leaves(transforms)), default=1.0)
 
@@ -83,7 +90,7 @@ class CarriedEdit:
 
     def bend(self, landmarks: Tensor) -> Bent:
         """Bend the edit to landmarks (68, 2) in the crop of a frame."""
-        moves = landmarks[OUTER].double() - self.landmarks
+        moves = (landmarks.double() - self.landmarks)[OUTER]
         for stiffness in STIFFNESS:
             plate = self._plate(stiffness)
             u, along_x, along_y = (plate @ moves).float().reshape(3, COARSE, COARSE, 2).permute(0, 3, 1, 2)
@@ -95,11 +102,11 @@ class CarriedEdit:
         slope = upsample(torch.cat([along_x, along_y])[None], NODES, NODES, Interpolation.LINEAR)[0]
         offsets = self.offsets.clone()
         offsets[:2] += slope[:2] * self.offsets[0] + slope[2:] * self.offsets[1]
-        return Bent(offsets, _invert(u))
+        return Bent(offsets, _invert(u), veil(self.landmarks, landmarks.double(), NODES) if self._colors else None)
 
     def _plate(self, stiffness: float) -> Tensor:
         if stiffness not in self._plates:
-            self._plates[stiffness] = _plate_matrices(self.landmarks, stiffness)
+            self._plates[stiffness] = _plate_matrices(self.landmarks[OUTER], stiffness)
         return self._plates[stiffness]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from flowedit.video.frames import aligned_gray
 from flowedit.video.track import TrackedFace, TrackerSettings
 from flowedit.video.tracking import FaceTracker
 
+CLIP_IDENTITY = 0.28
+"""Identity budget (`Config.identity`) for an edit on a clip's frame: dlib's distance differs by some hundredths from
+frame to frame, and all should keep the 0.36 of a photo."""
 LARGE_PX = 512  # side of a crop that is large enough
 OPEN = 0.30  # measure of eyes that are open
 TURNED = 0.5  # turn of a face that is of no use; see `TrackedFace`
@@ -21,7 +24,8 @@ SHARP = 0.5  # detail over contrast of a sharp face
 DETAIL_PX = 160  # side of the crop that sharpness is measured in
 
 
-class ClearFrame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ClearFrame:
     """Where a person is seen best.
 
     Attributes:

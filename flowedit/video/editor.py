@@ -29,6 +29,7 @@ class Patch(NamedTuple):
 
 CLEAR = 0.5  # confidence from which on an edit is carried onto a face
 FRONTAL = 0.3  # turn up to which it is carried at once; see `TrackedFace`
+BETTER = 0.3  # by how much better a look must be for a person to be judged again who was not the one on a photo
 WAIT_S = 0.8  # seconds after which it is carried onto a face that has not been frontal yet
 
 
@@ -84,6 +85,7 @@ class VideoEditor:
         self.faces: list[TrackedFace] = []
         self._followers: dict[int, Follower | None] = {}
         self._appeared: dict[int, float] = {}
+        self._looks: dict[int, float] = {}  # quality of the look that a person was last judged by
 
     def process(self, frame: np.ndarray, time: float | None = None, strength: float | None = None) -> np.ndarray:
         """Edit the next frame.
@@ -116,9 +118,12 @@ class VideoEditor:
         for face in self.faces:
             first = self._appeared.setdefault(face.id, self.tracker.time)
             clear = face.confidence > CLEAR and (face.turn < FRONTAL or self.tracker.time - first > WAIT_S)
-            if clear and face.id not in self._followers:
-                edit = self._edits.get(face.id, self._rest)
-                self._followers[face.id] = self._assign(edit, frame, face, self.tracker.look(frame, face))
+            if clear and self._followers.get(face.id) is None:
+                look = self.tracker.look(frame, face)
+                if face.id not in self._looks or look.quality > self._looks[face.id] + BETTER:
+                    self._looks[face.id] = look.quality
+                    edit = self._edits.get(face.id, self._rest)
+                    self._followers[face.id] = self._assign(edit, frame, face, look)
         return self.faces
 
     @isolated()

@@ -59,7 +59,7 @@ class TrackerSettings(Group):
     """Seconds between searches while a face is lost, or none is there."""
     cut: float = number(28.0, above=0, most=255)
     """Mean change of brightness, of 255, from one frame to the next that is a scene cut."""
-    same_person: float = number(0.5, above=0, most=2)
+    same_person: float = number(0.6, above=0, most=2)
     """Distance of dlib's descriptors up to which two faces are one person's."""
 
 

@@ -72,8 +72,9 @@ class FaceTracker:
         return [track.face() for track in self.tracks if track.fade > 0 or not track.lost]
 
     def look(self, frame: np.ndarray, face: TrackedFace) -> Portrait:
-        """Return how a face looks in the frame that was last updated with, to tell whose it is."""
-        return next(track for track in self.tracks if track.id == face.id).look(frame)
+        """Return the best look at a face so far, to tell whose it is; `frame` is the one that was last updated with."""
+        track = next(track for track in self.tracks if track.id == face.id)
+        return track.portrait or track.look(frame)
 
     def _look_for_cut(self, frame: np.ndarray) -> None:
         now = thumbnail(frame)
