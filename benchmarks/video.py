@@ -3,9 +3,10 @@
     python -m benchmarks.video track FOLDER [--match neutral] [--people after:25]
     python -m benchmarks.video flicker FOLDER [--match neutral] [--people after:25] [--slow-people 1]
     python -m benchmarks.video speed FOLDER [--frames 2000]
+    python -m benchmarks.video files FOLDER [--frames 2000]
     python -m benchmarks.video right CLIPS [--sheet sheet.png]
 
-The first three film portraits by a camera whose motion is known (`benchmarks.motion`); the last edits real clips.
+All but the last film portraits by a camera whose motion is known (`benchmarks.motion`); the last edits real clips.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import video_clips, video_truth
+from benchmarks import video_clips, video_files, video_truth
 from benchmarks.common import environment, find_portraits, finite, write_report
 from benchmarks.table import align
 
@@ -36,14 +37,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.video", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("track", "flicker", "speed", "right"))
+    parser.add_argument("part", choices=("track", "flicker", "speed", "files", "right"))
     parser.add_argument("folder", type=Path, help="of portraits, or of clips for `right`")
     parser.add_argument("--match", default="neutral", help="what a portrait's file name contains")
     parser.add_argument("--people", default="after:25", help="all, first:N or after:N")
     parser.add_argument("--most", type=int, default=5, help="portraits that are filmed")
     parser.add_argument("--slow-people", type=int, default=1, help="of them, for the ways that predict in each frame")
     parser.add_argument("--prompts", nargs="+", default=["a smiling face"])
-    parser.add_argument("--frames", type=int, default=2000, help="that are edited for `speed`")
+    parser.add_argument("--frames", type=int, default=2000, help="that are edited for `speed` and `files`")
     parser.add_argument("--sheet", type=Path, help="for `right`: a contact sheet of edited frames")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     return parser.parse_args(arguments)
@@ -66,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = video_truth.measure_flicker(portraits, FACE_PX, prompt, options.slow_people)
     elif options.part == "speed":
         rows = video_truth.measure_speed(portraits[0], WIDE_FACE_PX, prompt, options.frames)
+    elif options.part == "files":
+        rows = video_files.measure_files(portraits[0], WIDE_FACE_PX, prompt, options.frames)
     else:
         rows = video_clips.measure_right(clips, options.prompts, options.sheet)
     print_table(rows)

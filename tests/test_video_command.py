@@ -32,7 +32,7 @@ def filmed(tmp_path_factory):
     return make_clip(tmp_path_factory.mktemp("clips") / "a.mp4", shown, options={"crf": "12"}, sound="aac")
 
 
-def test_one_edit_goes_through_a_clip(filmed, tmp_path):
+def test_one_edit_goes_through_a_clip(filmed, tmp_path, capsys):
     out, lossless = tmp_path / "b.mkv", Encoding(codec="ffv1")
     result = flowedit.edit_video(filmed, "a smiling face", out, fast=True, encoding=lossless, progress=False)
     assert isinstance(result, ClipResult) and result.path == out
@@ -43,6 +43,8 @@ def test_one_edit_goes_through_a_clip(filmed, tmp_path):
         assert abs(a - b).max() > 40 and 0.05 < (a != b).any(-1).mean() < 0.95
     with av.open(str(result.path)) as container:
         assert container.streams.audio and "a smiling face" in container.metadata["COMMENT"]
+    assert main(["explain", str(result.path)]) == 0 and "a smiling face" in capsys.readouterr().out
+    assert main(["explain", str(filmed)]) == 1 and "which has none" in capsys.readouterr().err
     kept = result.edit.save_edit(tmp_path / "smile.flowedit")
     again = flowedit.edit_video(filmed, flowedit.load(kept), tmp_path / "c.gif", strength=0.5, progress=False)
     assert again.edited >= 10 and again.edit.strength == 0.5

@@ -18,6 +18,7 @@ from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import Group, number, require, warn
 from flowedit.config import STRENGTHS
 from flowedit.photo.codec import FORMATS, readable_suffixes
+from flowedit.video.encode import VIDEOS
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -125,7 +126,6 @@ class SweepCommand(Asked):
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
         from flowedit.video.animations import ANIMATIONS, check_moving
-        from flowedit.video.encode import VIDEOS
 
         if self.animation is not None and not self.animation.is_dir():
             check_moving(self.animation)
@@ -254,14 +254,19 @@ class ExplainCommand:
     """Tell what an edit does, from its file or from the record inside an edited picture."""
 
     edit: Annotated[Positional[Path], arg(metavar="EDIT")]
-    """File made by --save-edit, or a picture that flowedit wrote."""
+    """File made by --save-edit, or a picture or video that flowedit wrote."""
     json: Annotated[bool, FlagCreatePairsOff] = False
     """Print JSON."""
 
     def run(self) -> int:
         """Print the facts."""
         facts: dict[str, Any] | None
-        if self.edit.suffix.lower() in readable_suffixes():
+        if self.edit.suffix.lower() in VIDEOS:
+            from flowedit.video.clips import read_record
+
+            facts = read_record(self.edit)
+            require(facts is not None, f"EDIT must carry flowedit's record; got {self.edit}, which has none")
+        elif self.edit.suffix.lower() in readable_suffixes():
             from flowedit.photo.photo import read_note
 
             facts = read_note(self.edit)

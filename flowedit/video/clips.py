@@ -75,7 +75,7 @@ class Clip:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        open_input(self.path).close()  # no device, pipe or folder; says so in our words
+        open_input(self.path, most=None).close()  # no device, pipe or folder; says so in our words
         self._open()
         try:
             with self._in_one_line():
@@ -248,6 +248,21 @@ class Clip:
         except av.error.FFmpegError as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ValueError(f"cannot read {self.path} as a video: {reason}") from error
+
+
+def read_record(path: str | Path) -> dict | None:
+    """Return flowedit's record in a video's comment; None where there is none.
+
+    Raises:
+        RuntimeError, OSError, ValueError: see `Clip`.
+    """
+    with Clip(path) as clip:
+        tags = {name.lower(): text for name, text in clip.container.metadata.items()}
+    try:
+        record = json.loads(tags.get("comment", ""))
+    except (ValueError, RecursionError):  # another's comment
+        return None
+    return record if isinstance(record, dict) and record.get("tool") == "flowedit" else None
 
 
 _AHEAD = 30  # frames decoded at most to come near a time
