@@ -265,15 +265,14 @@ class ExplainCommand:
             from flowedit.video.clips import read_record
 
             facts = read_record(self.edit)
-            require(facts is not None, f"EDIT must carry flowedit's record; got {self.edit}, which has none")
         elif self.edit.suffix.lower() in readable_suffixes():
             from flowedit.photo.photo import read_note
 
             facts = read_note(self.edit)
-            if facts is None:
-                raise ValueError(f"EDIT must carry flowedit's record; got {self.edit}, which has none")
         else:
             facts = flowedit.load(self.edit).explain()
+        if facts is None:
+            raise ValueError(f"EDIT must carry flowedit's record; got {self.edit}, which has none")
         say(json.dumps(facts, indent=2) if self.json else "\n".join(format_facts(facts)))
         return 0
 
