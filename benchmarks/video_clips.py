@@ -61,12 +61,13 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
             print(f"{path.name}: no face found, left out", file=sys.stderr)
             continue
         for prompt in prompts:
-            records = []
+            records, unmeasured = [], 0
             for person in found:
-                record, pictures = edit_one(path, person, prompt)
+                record, pictures, more = edit_one(path, person, prompt)
                 records += record
                 cells += pictures
-            rows.append(summarize(path.name, prompt, records))
+                unmeasured += more
+            rows.append(summarize(path.name, prompt, records) | {"unmeasured": unmeasured})
             print(rows[-1], file=sys.stderr)
     if sheet is not None and cells:
         save_sheet(cells, sheet)
@@ -76,21 +77,26 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
         total = {"clip": "all", "prompt": "", "faces": faces}
         shares = ("right", "effect", "kept")
         total |= {key: sum(row[key] * row["faces"] for row in good) / faces for key in shares}
+        total["unmeasured"] = sum(row["unmeasured"] for row in rows)
         total["identity"] = max(row["identity"] for row in good)
         rows.append(total)
     return rows
 
 
-def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Edit one person of a clip; return the numbers of every tenth frame, and before and after side by side."""
+def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray], int]:
+    """Edit one person of a clip.
+
+    Returns:
+        For every tenth frame its numbers, and before and after side by side; and how many frames have no numbers.
+    """
     photo = load_photo(person.frame)
     number = nearest(photo, person.crop)
     if number is None:
-        return [], []
+        return [], [], 0
     edit = flowedit.predict(photo, prompt, config=flowedit.Config(face=number, identity=CLIP_IDENTITY))
     editor = VideoEditor({person.person: edit})
     name, sign = judge.GEOMETRY[prompt]
-    records, pictures = [], []
+    records, pictures, unmeasured = [], [], 0
     for k, (frame, time) in enumerate(read(path)):
         edited = editor.process(frame, time)
         seen = [face for face in editor.faces if editor.follows(face.id) and face.fade > SHOWN and face.turn <= FRONTAL]
@@ -98,11 +104,15 @@ def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str
             continue
         before, after = Photo(frame), Photo(edited)
         crop = seen[0].crop
-        distance = judge.distance(judge.describe(after, crop), judge.describe(before, crop))
+        known = judge.describe(before, crop)
+        if known is None:  # dlib finds no face there even before
+            unmeasured += 1
+            continue
+        distance = judge.distance(judge.describe(after, crop), known)
         records.append({"effect": effect(frame, edited, crop, name, sign), "identity": distance})
         pair = [extract(each, crop, CELL_PX)[0].permute(1, 2, 0).numpy() for each in (before, after)]
         pictures.append((255 * np.concatenate(pair, 1)).round().astype(np.uint8))
-    return records, pictures
+    return records, pictures, unmeasured
 
 
 def nearest(photo: Photo, crop: Crop) -> int | None:
