@@ -15,7 +15,7 @@ from benchmarks import judge
 from benchmarks.table import IDENTITY, RIGHT_SD
 from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, face_crop
-from flowedit.face.detect import find_faces, refit_often
+from flowedit.face.detect import descriptor, find_faces, refit, refit_often
 from flowedit.face.measures import SPREADS, measure
 from flowedit.photo.photo import Photo
 from flowedit.photo.photo import load as load_photo
@@ -61,13 +61,12 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
             print(f"{path.name}: no face found, left out", file=sys.stderr)
             continue
         for prompt in prompts:
-            records, unmeasured = [], 0
+            records = []
             for person in found:
-                record, pictures, more = edit_one(path, person, prompt)
+                record, pictures = edit_one(path, person, prompt)
                 records += record
                 cells += pictures
-                unmeasured += more
-            rows.append(summarize(path.name, prompt, records) | {"unmeasured": unmeasured})
+            rows.append(summarize(path.name, prompt, records))
             print(rows[-1], file=sys.stderr)
     if sheet is not None and cells:
         save_sheet(cells, sheet)
@@ -77,26 +76,25 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
         total = {"clip": "all", "prompt": "", "faces": faces}
         shares = ("right", "effect", "kept")
         total |= {key: sum(row[key] * row["faces"] for row in good) / faces for key in shares}
-        total["unmeasured"] = sum(row["unmeasured"] for row in rows)
         total["identity"] = max(row["identity"] for row in good)
         rows.append(total)
     return rows
 
 
-def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray], int]:
+def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     """Edit one person of a clip.
 
     Returns:
-        For every tenth frame its numbers, and before and after side by side; and how many frames have no numbers.
+        For every tenth frame its numbers, and before and after side by side.
     """
     photo = load_photo(person.frame)
     number = nearest(photo, person.crop)
     if number is None:
-        return [], [], 0
+        return [], []
     edit = flowedit.predict(photo, prompt, config=flowedit.Config(face=number, identity=CLIP_IDENTITY))
     editor = VideoEditor({person.person: edit})
     name, sign = judge.GEOMETRY[prompt]
-    records, pictures, unmeasured = [], [], 0
+    records, pictures = [], []
     for k, (frame, time) in enumerate(read(path)):
         edited = editor.process(frame, time)
         seen = [face for face in editor.faces if editor.follows(face.id) and face.fade > SHOWN and face.turn <= FRONTAL]
@@ -104,15 +102,20 @@ def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str
             continue
         before, after = Photo(frame), Photo(edited)
         crop = seen[0].crop
-        known = judge.describe(before, crop)
-        if known is None:  # dlib finds no face there even before
-            unmeasured += 1
-            continue
-        distance = judge.distance(judge.describe(after, crop), known)
-        records.append({"effect": effect(frame, edited, crop, name, sign), "identity": distance})
+        records.append({"effect": effect(frame, edited, crop, name, sign), "identity": distance(before, after, crop)})
         pair = [extract(each, crop, CELL_PX)[0].permute(1, 2, 0).numpy() for each in (before, after)]
         pictures.append((255 * np.concatenate(pair, 1)).round().astype(np.uint8))
-    return records, pictures, unmeasured
+    return records, pictures
+
+
+def distance(before: Photo, after: Photo, crop: Crop) -> float:
+    """Return how far dlib's descriptors lie apart; where it finds no face in one, both by landmarks placed anew."""
+    found = [judge.describe(each, crop) for each in (before, after)]
+    if found[0] is None or found[1] is None:
+        assert crop.landmarks is not None  # a tracked face has them
+        images = [extract(each, crop, judge.CROP_PX) for each in (before, after)]
+        found = [descriptor(image, refit(image, crop.landmarks)) for image in images]
+    return judge.distance(found[1], found[0])
 
 
 def nearest(photo: Photo, crop: Crop) -> int | None:
