@@ -15,7 +15,7 @@ from benchmarks import judge
 from benchmarks.table import IDENTITY, RIGHT_SD
 from flowedit.checks import require
 from flowedit.face.crop import Crop, extract, face_crop
-from flowedit.face.detect import find_faces, refit_often
+from flowedit.face.detect import descriptor, find_faces, refit, refit_often
 from flowedit.face.measures import SPREADS, measure
 from flowedit.photo.photo import Photo
 from flowedit.photo.photo import load as load_photo
@@ -82,7 +82,11 @@ def measure_right(clips: Sequence[Path], prompts: Sequence[str], sheet: Path | N
 
 
 def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Edit one person of a clip; return the numbers of every tenth frame, and before and after side by side."""
+    """Edit one person of a clip.
+
+    Returns:
+        For every tenth frame its numbers, and before and after side by side.
+    """
     photo = load_photo(person.frame)
     number = nearest(photo, person.crop)
     if number is None:
@@ -98,11 +102,20 @@ def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str
             continue
         before, after = Photo(frame), Photo(edited)
         crop = seen[0].crop
-        distance = judge.distance(judge.describe(after, crop), judge.describe(before, crop))
-        records.append({"effect": effect(frame, edited, crop, name, sign), "identity": distance})
+        records.append({"effect": effect(frame, edited, crop, name, sign), "identity": distance(before, after, crop)})
         pair = [extract(each, crop, CELL_PX)[0].permute(1, 2, 0).numpy() for each in (before, after)]
         pictures.append((255 * np.concatenate(pair, 1)).round().astype(np.uint8))
     return records, pictures
+
+
+def distance(before: Photo, after: Photo, crop: Crop) -> float:
+    """Return how far dlib's descriptors lie apart; where it finds no face in one, both by landmarks placed anew."""
+    found = [judge.describe(each, crop) for each in (before, after)]
+    if found[0] is None or found[1] is None:
+        assert crop.landmarks is not None  # a tracked face has them
+        images = [extract(each, crop, judge.CROP_PX) for each in (before, after)]
+        found = [descriptor(image, refit(image, crop.landmarks)) for image in images]
+    return judge.distance(found[1], found[0])
 
 
 def nearest(photo: Photo, crop: Crop) -> int | None:

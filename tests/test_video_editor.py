@@ -121,6 +121,17 @@ def test_an_edit_of_another_photo_is_carried_over():
     assert np.corrcoef(change.flatten(), wanted.flatten())[0, 1] > 0.8
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_frame_may_lie_in_memory_as_it_likes():
+    one, other = VideoEditor(edit()), VideoEditor(edit())
+    for shot in shots(still, 6):
+        edited = one.process(shot.pixels, shot.time)
+        awkward = np.asfortranarray(shot.pixels)
+        awkward.setflags(write=False)
+        assert np.array_equal(other.process(awkward, shot.time), edited)
+    assert (edited != shot.pixels).any() and edited.flags.writeable
+
+
 def test_a_frame_without_a_face_passes():
     frame = np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)
     editor = VideoEditor(edit())

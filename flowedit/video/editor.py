@@ -177,7 +177,8 @@ def _draw(frame: np.ndarray, seen: Sequence[tuple[Box, TrackedFace, Bent]], stre
         part[1] += c * offsets[0] + d * offsets[1]
         part[2:] += offsets[2:]
     box = (top, left, bottom, right)
-    return Patch(box, warp_pixels(torch.from_numpy(np.ascontiguousarray(frame)), lattice, box, step).numpy())
+    pixels = np.require(frame, requirements=["C", "W"])  # torch warns of what cannot be written to
+    return Patch(box, warp_pixels(torch.from_numpy(pixels), lattice, box, step).numpy())
 
 
 def _touching(boxes: Sequence[Box]) -> list[list[int]]:

@@ -29,14 +29,16 @@ PORTRAIT_PX = 256  # side of the crop that tells whose face it is
 class TrackerSettings(Group):
     """How faces are followed. Filters: Hz at rest, and Hz per eye distance a second (`OneEuro`)."""
 
-    center: tuple[float, float] = (0.25, 14.0)
+    center: tuple[float, float] = (0.15, 14.0)
     """Filter of the crop's center."""
-    angle: tuple[float, float] = (0.15, 9.0)
+    angle: tuple[float, float] = (0.08, 9.0)
     """Filter of the crop's angle, by how far it moves the crop's border."""
-    scale: tuple[float, float] = (0.08, 8.0)
+    scale: tuple[float, float] = (0.05, 8.0)
     """Filter of the crop's scale, likewise: the strongest, since most of a crop's jitter is there."""
-    shape: tuple[float, float] = (0.15, 5.0)
+    shape: tuple[float, float] = (0.12, 5.0)
     """Filter of each landmark in its crop."""
+    speed: float = number(4.0, above=0, most=100)
+    """Cutoff of the crop's own speed, Hz; a lower one is late where a head turns back."""
     fits: int = number(4, least=1, most=8)
     """How often landmarks are placed in a frame; their mean is taken."""
     fade: float = number(0.16, least=0, most=10)
@@ -141,9 +143,8 @@ class Track:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self._center, self._angle, self._scale, self._shape = (
-            OneEuro(*pair) for pair in (s.center, s.angle, s.scale, s.shape)
-        )
+        self._center, self._angle, self._scale = (OneEuro(*pair, s.speed) for pair in (s.center, s.angle, s.scale))
+        self._shape = OneEuro(*s.shape)
         self._light = OneEuro(LIGHT_HZ, 0.0)
 
     def start(self, frame: np.ndarray, landmarks: Tensor, time: float) -> None:
