@@ -18,7 +18,7 @@ from benchmarks.common import ROOT, PeakMemory, environment, tell_peak, time_cal
 from flowedit.face.crop import Crop
 from flowedit.field.hashgrid import HashField
 from flowedit.field.raster import RasterField
-from flowedit.kernels import Interpolation, LatticeEncoding, available, fused_step, hash_encode, sample
+from flowedit.kernels import Interpolation, LatticeEncoding, available, fused_step, hash_encode, sample, warp_pixels
 from flowedit.kernels.hash_encode import reference as naive
 from flowedit.photo.photo import Photo
 from flowedit.transform.render import render
@@ -31,7 +31,9 @@ TESTS = {
     "lattice": ("tests/test_hash_encode.py", "lattice"),
     "fused_step": ("tests/test_step.py", ""),
     "render": ("tests/test_render.py", ""),
+    "warp_pixels": ("tests/test_warp_pixels.py", ""),
 }
+CPU_ONLY = ("render", "warp_pixels")
 Case = tuple[str, str, Callable[[], object]]  # size, method, what is timed
 Cases = Callable[[str], Iterator[Case]]  # by device
 
@@ -156,12 +158,36 @@ def render_cases(device: str) -> Iterator[Case]:
     yield "24 MP", "whole photo, grid_sample bilinear", partial(whole, "bilinear")
 
 
+def warp_pixels_cases(device: str) -> Iterator[Case]:
+    """The square around a face of 300 px in a frame of 720 lines, whole numbers in and out."""
+    side, step = 480, 4
+    frame = torch.randint(0, 256, (720, 1280, 3), dtype=torch.uint8, device=device)
+    lattice = F.interpolate(torch.randn(1, 5, 16, 16, device=device), (side // step + 1,) * 2, mode="bicubic")[0]
+    lattice *= torch.tensor([3.0, 3.0, 0.02, 0.02, 0.02], device=device)[:, None, None]
+    box = (100, 300, 100 + side, 300 + side)
+    for backend in available(device, "warp_pixels"):
+        name = "plain torch" if backend == "torch" else backend
+        yield f"{side}²", name, partial(warp_pixels, frame, lattice, box, step, backend)
+
+    def read() -> Tensor:
+        offsets = F.interpolate(lattice[None], (side, side), mode="bilinear")
+        square = frame[100 : 100 + side, 300 : 300 + side].permute(2, 0, 1)[None].float()
+        points = F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 3, side, side], align_corners=False)
+        points = points + (2 / side) * offsets[:, :2].permute(0, 2, 3, 1)
+        value = F.grid_sample(square, points, mode="bicubic", padding_mode="border", align_corners=False)
+        value = (value + 255 * offsets[:, 2:]).round_().clamp_(0, 255).to(torch.uint8)
+        return value[0].permute(1, 2, 0).contiguous()
+
+    yield f"{side}²", "grid_sample bicubic", read
+
+
 CASES: dict[str, Cases] = {
     "sample": sample_cases,
     "hash_encode": hash_cases,
     "lattice": lattice_cases,
     "fused_step": step_cases,
     "render": render_cases,
+    "warp_pixels": warp_pixels_cases,
 }
 
 
@@ -188,7 +214,7 @@ def main() -> None:
     failed = [operation for operation in options.only if not passes(operation)]
     print(f"{'operation':12s} {'size':24s} {'method':34s} {'ms':>9s} {'quarters':>17s} {'ratio':>7s}")
     for operation in options.only:
-        if operation in failed or (operation == "render" and options.device != "cpu"):
+        if operation in failed or (operation in CPU_ONLY and options.device != "cpu"):
             continue
         torch.manual_seed(0)
         for row in measure(operation, options.device):

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from flowedit.field.warp import warp
     from flowedit.fit.loop import optimize
     from flowedit.fit.variants import variants
+    from flowedit.movie import edit_video
     from flowedit.predict.one_pass import predict
     from flowedit.predict.several import predict_all
     from flowedit.predict.weights import load_predictor
+    from flowedit.video.editor import VideoEditor
 
 __all__ = [
     "Config",
     "Edit",
     "Offsets",
+    "VideoEditor",
     "__version__",
+    "edit_video",
     "load",
     "load_predictor",
     "optimize",
@@ -39,6 +43,8 @@ _HOMES = {
     "Config": "config",
     "Edit": "edit",
     "Offsets": "field.offsets",
+    "VideoEditor": "video.editor",
+    "edit_video": "movie",
     "load": "edit",
     "load_predictor": "predict.weights",
     "optimize": "fit.loop",

@@ -15,7 +15,8 @@ from . import native
 
 # By device and operation, best first; "torch" comes last where it is not named.
 BEST_FIRST: dict[str, dict[str, tuple[str, ...]]] = {
-    "cpu": {name: ("native",) for name in ("sample", "hash_encode", "fused_step")} | {"lattice": ("torch", "native")},
+    "cpu": {name: ("native",) for name in ("sample", "hash_encode", "fused_step", "warp_pixels")}
+    | {"lattice": ("torch", "native")},
     "cuda": {name: ("triton", "tinycudann") for name in ("hash_encode", "lattice")}
     | {name: ("triton",) for name in ("sample", "fused_step")},
 }

@@ -22,10 +22,13 @@ SIGNATURES = {
     "render_views_backward": "f32 f32 f32 f32 f32 f32 f32 f32 int int int int int int",
     "tint_parts_forward": "f32 f32 f32 f32 f32 f32 f32 f32 int int real real",
     "tint_parts_backward": "f32 f32 f32 f32 f32 f32 f32 f32 f32 f32 int int real real",
+    "warp_pixels_u8": "u8 f32 u8 int int int int int int int int int",
+    "warp_pixels_u16": "u16 f32 u16 int int int int int int int int int",
     "regularizers_forward": "f32 f32 f32 f32 f32 f32 int int real real real",
     "regularizers_backward": "f32 f32 f32 f32 f32 f32 f32 f32 int int real real real",
 }
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64}
+DTYPES |= {"u8": torch.uint8, "u16": torch.uint16}
 NUMBERS = {"int": ctypes.c_int64, "real": ctypes.c_float}
 PYTHON: dict[str, type | tuple[type, ...]] = {"int": int, "real": (int, float)}
 

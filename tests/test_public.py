@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "checks": set(),
+    "interrupts": set(),
     "isolation": {"checks"},
     "kernels": set(),
     "photo": {"checks", "isolation"},
@@ -46,8 +47,20 @@ MAY_IMPORT["task"] = {
 }
 MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
+MAY_IMPORT["video"] = MAY_IMPORT["predict"] | {"predict"}  # predict for an edit in each frame only; never fit
 MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "_version"}  # __init__.py, the promise
+MAY_IMPORT["video"] = {"interrupts", "predict"} | MAY_IMPORT["predict"]  # never fit
+MAY_IMPORT["movie"] = MAY_IMPORT["video"] | {"video", "fit"}  # a clip and a prompt
+MAY_IMPORT["flowedit"] = {
+    "config",
+    "edit",
+    "fit",
+    "field",
+    "movie",
+    "predict",
+    "video",
+    "_version",
+}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}
 
@@ -120,7 +133,9 @@ def test_all_is_the_whole_promise():
             "Config",
             "Edit",
             "Offsets",
+            "VideoEditor",
             "__version__",
+            "edit_video",
             "load",
             "load_predictor",
             "optimize",

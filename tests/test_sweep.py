@@ -16,9 +16,10 @@ from flowedit.app.cli import main
 from flowedit.face.crop import whole_crop
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load
-from flowedit.report.strips import FRAMES, HEAD_PX, SIDE_PX, frames, save_animation, save_strip
+from flowedit.report.strips import FRAMES, HEAD_PX, RATE, SIDE_PX, coming_and_going, frames, save_strip
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
+from flowedit.video.animations import at_rate, save_animation
 
 
 def tinted(tint=0.1, **rest):
@@ -60,7 +61,7 @@ def test_a_strip_shows_the_edits_own_strength_among_others(tmp_path):
 
 
 def test_a_gif_comes_and_goes_and_loops(tmp_path):
-    save_animation(tinted(), tmp_path / "a.gif")
+    save_animation(tmp_path / "a.gif", at_rate(coming_and_going(tinted()), RATE))
     with Image.open(tmp_path / "a.gif") as movie:
         assert movie.n_frames > FRAMES and movie.info["loop"] == 0 and movie.size == (SIDE_PX, SIDE_PX)
         middles = []
@@ -73,8 +74,8 @@ def test_a_gif_comes_and_goes_and_loops(tmp_path):
 
 def test_a_video_needs_its_library_and_says_so_before_any_work(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
-    with pytest.raises(RuntimeError, match=r"must have PyAV: pip install av"):
-        save_animation(tinted(), tmp_path / "a.mp4")
+    with pytest.raises(RuntimeError, match=r"be read and written with PyAV: pip install av"):
+        save_animation(tmp_path / "a.mp4", at_rate(coming_and_going(tinted()), RATE))
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     assert main(["sweep", "face.png", "red", "--no-align", "--animation", "a.mp4"]) == 1

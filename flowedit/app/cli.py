@@ -22,16 +22,18 @@ from tyro.conf import subcommand
 import flowedit
 from flowedit.app import commands, options
 from flowedit.app.console import complain, complain_of, log_in_one_line, say, warnings_in_one_line
-from flowedit.app.interrupts import sigterm_as_ctrl_c
 from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
+from flowedit.app.video import VideoCommand
 from flowedit.config import Config
+from flowedit.interrupts import sigterm_as_ctrl_c
 
 Command = (
     Annotated[commands.EditCommand, subcommand("edit", prefix_name=False)]
     | Annotated[commands.SweepCommand, subcommand("sweep", prefix_name=False)]
     | Annotated[commands.VaryCommand, subcommand("vary", prefix_name=False)]
     | Annotated[commands.ApplyCommand, subcommand("apply", prefix_name=False)]
+    | Annotated[VideoCommand, subcommand("video", prefix_name=False)]
     | Annotated[RemakeCommand, subcommand("remake", prefix_name=False)]
     | Annotated[commands.ExplainCommand, subcommand("explain", prefix_name=False)]
     | Annotated[commands.InfoCommand, subcommand("info", prefix_name=False)]

@@ -19,6 +19,7 @@ from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import Group, number, require, warn
 from flowedit.config import STRENGTHS
 from flowedit.photo.codec import FORMATS, readable_suffixes
+from flowedit.video.encode import VIDEOS
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -138,13 +139,13 @@ class SweepCommand(Asked):
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
-        from flowedit.photo.animation import ANIMATIONS, check_animation
+        from flowedit.video.animations import ANIMATIONS, check_moving
 
         if self.animation is not None and not self.animation.is_dir():
-            check_animation(self.animation)
+            check_moving(self.animation)
         return [
             Target("--out", self.out, "_sweep.png", tuple(FORMATS), optional=False),
-            Target("--animation", self.animation, "_sweep.gif", ANIMATIONS),
+            Target("--animation", self.animation, "_sweep.gif", (*ANIMATIONS, *VIDEOS)),
         ]
 
     def make(self, photo: Path) -> list[Edit]:
@@ -153,12 +154,14 @@ class SweepCommand(Asked):
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Draw it at each strength."""
-        from flowedit.report.strips import save_animation, save_strip
+        from flowedit.report.strips import RATE, coming_and_going, save_strip
+        from flowedit.video.animations import at_rate, save_animation
 
         (edit,) = edits
         save_strip(edit.edited, files["--out"][0], self.strengths, note=edit.provenance())
         for path in files.get("--animation", ()):
-            save_animation(edit.edited, path, note=edit.provenance())
+            pictures = at_rate(coming_and_going(edit.edited), RATE)
+            save_animation(path, pictures, metadata=edit.edited.original.metadata, note=edit.provenance())
         return [describe_strength(", ".join(str(path) for paths in files.values() for path in paths), edit)]
 
 
@@ -265,21 +268,25 @@ class ExplainCommand:
     """Tell what an edit does, from its file or from the record inside an edited picture."""
 
     edit: Annotated[Positional[Path], arg(metavar="EDIT")]
-    """File made by --save-edit, or a picture that flowedit wrote."""
+    """File made by --save-edit, or a picture or video that flowedit wrote."""
     json: Annotated[bool, FlagCreatePairsOff] = False
     """Print JSON."""
 
     def run(self) -> int:
         """Print the facts."""
         facts: dict[str, Any] | None
-        if self.edit.suffix.lower() in readable_suffixes():
+        if self.edit.suffix.lower() in VIDEOS:
+            from flowedit.video.clips import read_record
+
+            facts = read_record(self.edit)
+        elif self.edit.suffix.lower() in readable_suffixes():
             from flowedit.photo.photo import read_note
 
             facts = read_note(self.edit)
-            if facts is None:
-                raise ValueError(f"EDIT must carry flowedit's record; got {self.edit}, which has none")
         else:
             facts = flowedit.load(self.edit).explain()
+        if facts is None:
+            raise ValueError(f"EDIT must carry flowedit's record; got {self.edit}, which has none")
         say(json.dumps(facts, indent=2) if self.json else "\n".join(format_facts(facts)))
         return 0
 

@@ -16,8 +16,8 @@ from flowedit.guide.encoder import FORMS, ROBUST
 from flowedit.kernels import dispatch
 
 PACKAGES = (
-    "torch", "numpy", "open_clip_torch", "timm", "kornia", "imageio", "dlib-bin", "face-recognition-models", "pillow",
-    "tifffile", "safetensors",
+    "torch", "numpy", "open_clip_torch", "timm", "kornia", "imageio", "av", "dlib-bin", "face-recognition-models",
+    "pillow", "tifffile", "safetensors",
 )  # fmt: skip
 
 

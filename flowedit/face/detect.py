@@ -26,6 +26,20 @@ _SURE = 0.6  # score of a detection that needs no look at the turned photo; fron
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
 _AROUND = 0.25  # of a box's sides, enlarged with it; with an eighth, landmarks change
+_BOXES = (
+    (0, 0, 1),
+    (3, 1, 1.03),
+    (-3, -1, 0.97),
+    (1, -3, 1),
+    (-1, 3, 1.06),
+    (2, 2, 0.95),
+    (-2, 3, 1.02),
+    (3, -2, 0.99),
+)
+"""Where landmarks are placed from, again and again: percent of the box to the right and down, and its scale."""
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in continuous pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +47,7 @@ class Face:
     """A face in continuous photo pixels: `landmarks` (68, 2) float32, x before y; the detector's box and
     score."""
 
-    box: tuple[float, float, float, float]  # left, top, right, bottom
+    box: Box
     landmarks: Tensor
     score: float
 
@@ -72,13 +86,21 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
 
-def _detect(picture: np.ndarray, doublings: int) -> list[tuple[tuple[float, float, float, float], float]]:
-    """Return (left, top, right, bottom) and score of each upright face in a (H, W, 3) uint8 picture."""
+def _detect(picture: np.ndarray, doublings: int) -> list[tuple[Box, float]]:
+    """Return the box and score of each upright face in a (H, W, 3) uint8 picture, doubled where it has none."""
+    return search(picture, doublings) or ([] if doublings else search(picture, 1))
+
+
+def search(picture: np.ndarray, doublings: int = 0, least: float = 0.0) -> list[tuple[Box, float]]:
+    """Return (left, top, right, bottom) and score of each upright face at least 80 pixels wide, surest first.
+
+    Args:
+        picture: (H, W) or (H, W, 3) uint8.
+        doublings: how often it is enlarged before, for smaller faces.
+        least: score that counts as a face; frontal portraits have 1.5 to 3.
+    """
     with _DLIB:
-        detector = _models().detector
-        rectangles, scores, _ = detector.run(picture, doublings, 0.0)
-        if not rectangles and not doublings:
-            rectangles, scores, _ = detector.run(picture, 1, 0.0)
+        rectangles, scores, _ = _models().detector.run(picture, doublings, least)
     # dlib's last pixel is inside.
     boxes = [(float(r.left()), float(r.top()), r.right() + 1.0, r.bottom() + 1.0) for r in rectangles]
     return list(zip(boxes, map(float, scores), strict=True))
@@ -146,6 +168,42 @@ def refit(image: Tensor, landmarks: Tensor) -> Tensor:
     return _fit(picture, _box_of(points)) * (2 / picture.shape[0]) - 1
 
 
+def place(picture: np.ndarray, box: Box) -> Tensor:
+    """Place landmarks in a face that `search` has found in a (H, W) uint8 picture: (68, 2) float32 pixels."""
+    return _fit(np.repeat(picture[:, :, None], 3, axis=2), box)
+
+
+def refit_often(picture: np.ndarray, landmarks: Tensor, count: int) -> Tensor:
+    """Place landmarks from several boxes, a little apart from each other, around where they were last.
+
+    dlib rounds landmarks to whole pixels and jumps by more where a box moves by one. The mean over boxes jumps less,
+    and their spread tells how sure the landmarks are.
+
+    Args:
+        picture: (S, S) uint8, an aligned crop in gray, in which the face should be 150 pixels wide or more.
+        landmarks: (68, 2) crop coordinates, near the face's.
+        count: boxes, from 1 to 8.
+
+    Returns:
+        (count, 68, 2) float64 crop coordinates.
+    """
+    import dlib
+
+    require(1 <= count <= len(_BOXES), f"count must be from 1 to {len(_BOXES)}; got {describe(count)}")
+    half = picture.shape[0] / 2
+    left, top, right, bottom = _box_of((landmarks.double() + 1) * half)
+    width, x, y = right - left, (left + right) / 2, (top + bottom) / 2
+    found = []
+    with _DLIB:
+        for across, down, scale in _BOXES[:count]:
+            side = width * scale
+            edges = x + across / 100 * width - side / 2, y + down / 100 * width - side / 2
+            first, second = (round(edge) for edge in edges)
+            box = dlib.rectangle(first, second, first + round(side) - 1, second + round(side) - 1)
+            found.append([(part.x, part.y) for part in _models().predictor(picture, box).parts()])
+    return (torch.tensor(found, dtype=torch.float64, device="cpu") + 0.5) / half - 1
+
+
 def descriptor(image: Tensor, landmarks: Tensor) -> Tensor:
     """Describe whose face an aligned crop shows, by dlib's face recognition network.
 
@@ -197,7 +255,7 @@ def _models() -> _Models:
         ) from error
 
 
-def _fit(picture: np.ndarray, box: tuple[float, float, float, float]) -> Tensor:
+def _fit(picture: np.ndarray, box: Box) -> Tensor:
     """Place 68 landmarks in a face box (left, top, right, bottom): (68, 2) float32 continuous pixels of the
     picture.
 
@@ -221,7 +279,7 @@ def _fit(picture: np.ndarray, box: tuple[float, float, float, float]) -> Tensor:
     return ((points + 0.5) / times + torch.tensor([left, top], device="cpu")).float()
 
 
-def _box_of(points: Tensor) -> tuple[float, float, float, float]:
+def _box_of(points: Tensor) -> Box:
     """Return the box that dlib's detector draws around (68, 2) landmarks, on average over portraits."""
     low, high = points.amin(0), points.amax(0)
     extent = (high - low).amax()

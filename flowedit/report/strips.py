@@ -1,4 +1,4 @@
-"""Many pictures on one sheet, and one edit at many strengths: a strip, and an animation."""
+"""Many pictures on one sheet, and one edit at many strengths: a strip, and the pictures of an animation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from flowedit.checks import require
-from flowedit.photo import animation
 from flowedit.photo.metadata import Metadata
 from flowedit.photo.photo import quantize, save
 from flowedit.photo.raster import ROWS, Rows, regroup, row_counts
@@ -75,24 +74,19 @@ def save_variants(edits: Sequence[EditedPhoto], path: str | Path, note: dict[str
     return save_sheet(path, [pictures], names, icc=edits[0].original.metadata.icc, note=note)
 
 
-def save_animation(
-    edited: EditedPhoto, path: str | Path, most: float | None = None, note: dict[str, Any] | None = None
-) -> Path:
-    """Write the edit coming and going, in a loop.
+def coming_and_going(edited: EditedPhoto, most: float | None = None) -> list[np.ndarray]:
+    """Draw the edit coming and going, to be shown in a loop at `RATE` pictures a second: see `frames`.
 
     Args:
         edited: has a photo.
-        path: ends in .gif, .webp, .apng or .mp4.
         most: the largest strength; None is the edit's own.
-        note: a record for the file, see `photo.save`.
 
     Raises:
-        ValueError, RuntimeError, OSError: see `frames` and `photo.animation.save_animation`.
+        ValueError: see `frames`.
     """
-    animation.check_animation(path)
     most = edited.strength if most is None else most
     there = frames(edited, [most * (1 - math.cos(math.pi * k / FRAMES)) / 2 for k in range(FRAMES + 1)])
-    return animation.save_animation(path, [*there, *there[-2:0:-1]], RATE, edited.original.metadata, note)
+    return [*there, *there[-2:0:-1]]
 
 
 def save_sheet(

@@ -92,8 +92,14 @@ def prepare(
     config: Config | None = None,
     encoder: Encoder | str | None = None,
     start: Edit | None = None,
+    crops: Sequence[Crop] | None = None,
 ) -> Task:
-    """Check everything, find the faces, and make what the optimizer starts from; see `optimize`."""
+    """Check everything, find the faces, and make what the optimizer starts from; see `optimize`.
+
+    Args:
+        image: see `optimize`; prompt, config, encoder and start too.
+        crops: of the faces, where they are known.
+    """
     config = config or Config()
     require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
     require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
@@ -102,7 +108,8 @@ def prepare(
     hard_mask, files = _read_masks(config, photo)
     guide = resolve_encoder(encoder, config)
     config, settings = _aim(guide, prompts, config)
-    crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
+    if crops is None:
+        crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     generator = torch.Generator().manual_seed(config.seed)
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")

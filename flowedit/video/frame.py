@@ -1,0 +1,94 @@
+"""One frame of a clip: its RGB, upright, and the way an edited part goes back into what the file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from flowedit.video.planes import Box, Colors, Layout, add_difference
+
+
+class Patch(Protocol):
+    """A part of a frame that an edit changed: see `flowedit.video.editor.Patch`."""
+
+    @property
+    def box(self) -> Box:
+        """(top, left, bottom, right) in pixels."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(h, w, 3), of the frame's dtype."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanarFrame:
+    """A frame of a video as it was decoded, turned upright.
+
+    Attributes:
+        time: seconds from the clip's start.
+        duration: seconds that it is shown; 0 where that is not known.
+        planes: of the whole frame; not to be written to, for the decoder may read them again.
+        layout: theirs.
+        colors: likewise.
+        stamp: the time stamp, in units of the stream's time base.
+        read: converts the decoded frame to RGB, when that is first asked for.
+    """
+
+    time: float
+    duration: float
+    planes: Sequence[np.ndarray]
+    layout: Layout
+    colors: Colors
+    stamp: int
+    read: Callable[[], np.ndarray] = field(repr=False)
+
+    @cached_property
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) RGB: uint8, or uint16 where a sample has more than 8 bits."""
+        return self.read()
+
+    def edited(self, patches: Sequence[Patch]) -> PlanarFrame:
+        """Return the frame with these parts in place; elsewhere every sample keeps its bits."""
+        if not patches:
+            return self
+        rgb, planes = self.rgb.copy(), [plane.copy() for plane in self.planes]
+        for patch in patches:
+            (top, left, bottom, right), now = patch.box, patch.pixels
+            before = rgb[top:bottom, left:right]
+            add_difference(planes, self.layout, self.colors, (top, left), before, now)
+            before[...] = now
+        return replace(self, planes=planes, read=lambda: rgb)
+
+
+@dataclass(frozen=True, eq=False)
+class RasterFrame:
+    """A frame of an animation.
+
+    Attributes:
+        time: seconds from the start.
+        duration: seconds that it is shown.
+        rgb: (H, W, 3) uint8.
+        alpha: (H, W) uint8, or None where all is opaque.
+    """
+
+    time: float
+    duration: float
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+
+    def edited(self, patches: Sequence[Patch]) -> RasterFrame:
+        """Return the frame with these parts in place."""
+        if not patches:
+            return self
+        rgb = self.rgb.copy()
+        for patch in patches:
+            top, left, bottom, right = patch.box
+            rgb[top:bottom, left:right] = patch.pixels
+        return replace(self, rgb=rgb)
+
+
+Frame = PlanarFrame | RasterFrame
