@@ -159,22 +159,25 @@ def several(bench: Bench, find: Callable[..., list[Edit]] | None = None) -> list
     find = find or partial(flowedit.variants, **bench.arguments)
     rows = []
     for prompt in bench.options.prompts:
-        spreads, counts, gains, transforms, elsewhere = [], [], [], [], []
+        spreads, gains, each = [], [], []
         for portrait in bench.portraits:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # fewer are counted
                 edits = find(portrait.path, prompt)
             spreads.append(spread(edits))
-            counts.append(len(edits))
             own = [measure_similarity(edit, bench.guide)[1].share for edit in edits]
             gains.append(max(own) / min(own) if min(own) > 0 else math.inf)
-            effects = [bench.effects(portrait, edit) for edit in edits]
-            transforms += [bench.toward(each, prompt) for each in effects]
-            elsewhere += [bench.elsewhere(each, prompt) for each in effects]
-        row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts), "spread": median(spreads)}
-        row |= {"gains": median(gains), "right": judge.share_above(transforms, RIGHT_SD)}
+            for k, effects in enumerate(bench.effects(portrait, edit) for edit in edits):
+                numbers = {"own": bench.toward(effects, prompt), "elsewhere": bench.elsewhere(effects, prompt)}
+                each.append({"photo": portrait.path.name, "variant": k, **numbers, "effects_sd": effects})
+        counts = [sum(one["photo"] == portrait.path.name for one in each) for portrait in bench.portraits]
+        transforms, elsewhere = [one["own"] for one in each], [one["elsewhere"] for one in each]
+        row = {"prompt": prompt, "n": len(spreads), "variants": fmean(counts)}
+        row |= {str(number): counts.count(number) for number in (4, 3, 2, 1)}
+        row |= {"spread": median(spreads), "gains": median(gains), "right": judge.share_above(transforms, RIGHT_SD)}
         row |= {"clear": judge.share_above(transforms, CLEAR_SD), "effect": middle(transforms)}
-        rows.append(row | {"alone": fmean(ratio <= MOST_ELSEWHERE for ratio in elsewhere)})
+        row |= {"least": min(-math.inf if move is None else move for move in transforms)}
+        rows.append(row | {"alone": fmean(ratio <= MOST_ELSEWHERE for ratio in elsewhere), "each": each})
     return rows
 
 
@@ -236,7 +239,7 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
             return f"{value:.0%}"
         return f"{value:.2f}" if isinstance(value, float) else str(value)
 
-    keys = list(rows[0])
+    keys = [key for key, value in rows[0].items() if not isinstance(value, list)]
     words = sum(isinstance(value, str) for value in rows[0].values())
     return "\n".join(align([keys, *([written(key, row[key]) for key in keys] for row in rows)], words))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,8 @@ def require(ok: bool, message: str, error: type[Exception] = ValueError) -> None
 
 def describe(x: object) -> str:
     """Name a value in an error line: a tensor or array by its shape and dtype, anything else by a short repr."""
+    if isinstance(x, np.number):
+        x = x.item()
     if isinstance(x, Tensor) or type(x).__module__ == "numpy":
         return f"{type(x).__name__} of shape {tuple(x.shape)} and {x.dtype}"  # type: ignore[attr-defined]
     text = repr(x)
@@ -75,6 +78,19 @@ def as_number(value: object) -> int | float | None:
     if isinstance(value, numbers.Integral):
         return operator.index(value)
     return _as_float(value) if isinstance(value, numbers.Real) else None
+
+
+def whole_number(name: str, value: object, least: int, most: int) -> int:
+    """Return a whole number within a range, of any kind, as Python's own.
+
+    Raises:
+        ValueError: anything else; the message has the name.
+    """
+    whole = as_number(value)
+    good = isinstance(whole, int) and least <= whole <= most
+    require(good, f"{name} must be a whole number from {least} to {most}; got {describe(value)}")
+    assert isinstance(whole, int)
+    return whole
 
 
 def as_float(value: object) -> float:

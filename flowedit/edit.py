@@ -133,13 +133,21 @@ class Edit:
         return images.save(path, edited.rows, photo=edited.original, **how)
 
     @isolated()
-    def to_pil(self, strength: float | None = None) -> Image:
-        """Render to a Pillow image: RGB, or RGBA where the photo has alpha; its `info` has profile, EXIF and record."""
+    def to_pil(self, strength: float | None = None, *, strip_location: bool = False) -> Image:
+        """Render to a Pillow image: RGB, or RGBA where the photo has alpha; its `info` has what `save` would write.
+
+        That is profile, EXIF with the place where the photo was taken, resolution, rights and record.
+
+        Args:
+            strength: see `render`.
+            strip_location: as for `save`.
+        """
         from PIL import Image
 
         edited = self.edited.at(strength)
         image = Image.fromarray(edited.rgba())
         metadata = edited.original.metadata
+        metadata = metadata.without_location() if strip_location else metadata
         facts = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
         facts["xmp"] = metadata.xmp(self._note(edited))
         image.info.update({name: value for name, value in facts.items() if value})

@@ -162,7 +162,7 @@ def test_extraction_from_strange_sizes():
     for size in ((1, 1), (20, 20000), (3, 1)):
         photo = load(np.full((*size, 3), 51, np.uint8))
         assert torch.allclose(extract(photo, whole_crop(photo), 16), torch.tensor(0.2), atol=1e-5)
-    with pytest.raises(ValueError, match="size must be a positive number of pixels; got 0"):
+    with pytest.raises(ValueError, match="size must be a whole number from 1 to 65536; got 0"):
         extract(photo, whole_crop(photo), 0)
 
 

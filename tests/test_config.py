@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from flowedit.checks import whole_number
 from flowedit.config import Augment, Config, HashConfig, Optimizer, RasterConfig, Weights
 from flowedit.field.hashgrid import HashField
 from flowedit.field.raster import RasterField
@@ -128,6 +130,24 @@ def test_any_real_number_is_a_number():
     )
     assert config == Config(steps=3, identity=0.5, alpha=0.25, seed=7, align=True)
     assert {type(value) for value in (config.steps, config.seed)} == {int} and type(config.alpha) is float
+
+
+@pytest.mark.parametrize("value", [2, np.int64(2), np.uint8(2), torch.tensor(2)])
+def test_any_whole_number_is_one(value):
+    number = whole_number("n", value, 1, 16)
+    assert number == 2 and type(number) is int
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (np.int64(17), "17"), (0, "0"), (True, "True"), (2.0, "2.0"), (np.float32(2), "2.0"), ("2", "'2'"),
+        (None, "None"), (torch.ones(2), "Tensor of shape (2,) and torch.float32"),
+    ],
+)  # fmt: skip
+def test_another_number_is_refused_by_its_value(value, told):
+    with pytest.raises(ValueError, match=f"^n must be a whole number from 1 to 16; got {re.escape(told)}$"):
+        whole_number("n", value, 1, 16)
 
 
 def test_settings_go_through_json_and_back(tmp_path):

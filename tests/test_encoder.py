@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from skimage.data import astronaut
 
 from flowedit.guide import encoder as encoders
 from flowedit.guide.encoder import WEIGHTS, load_encoder
+from flowedit.guide.tokenizer import Tokenizer
 
 LONG = (
     "a woman with big round eyes, raised eyebrows, thick red lips and rosy cheeks.",
@@ -163,8 +169,59 @@ def test_a_damaged_card_is_refused(copied, text):
 def test_a_folder_in_open_clips_layout(faceclip, copied):
     encoder = load_encoder(str(copied))
     assert encoder is not faceclip and encoder.size == faceclip.size
-    assert torch.equal(encoder.text(["a sad face"]), faceclip.text(["a sad face"]))
     assert encoder.knows("a red sports car")  # nothing says what it does not know
+
+
+def test_the_shipped_encoder_is_what_open_clip_builds(faceclip, copied):
+    prompts = ["a sad face", *LONG, "big eyes, it's 2 o'clock & more", "ha" * 400]
+    embeddings, slopes = [], []
+    for encoder in (faceclip, load_encoder(str(copied))):
+        image = torch.rand(3, 3, 150, 150, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        embedding, text = encoder.image(image), encoder.text(prompts)
+        (embedding @ text.T).sum().backward()
+        embeddings.append((embedding.detach(), text))
+        slopes.append(image.grad)
+    assert all(torch.equal(ours, wanted) for ours, wanted in zip(*embeddings, strict=True))
+    assert torch.equal(*slopes) and slopes[0].abs().max() > 0
+
+
+LETTERS = "abc XYZ's 'LL é ü ß Ω 漢字 😀 <>&amp; 12 \n\t .,!?-_ <start_of_text> \u200d\u00a0\ufb01 Ã© â€™ \0"
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(st.text(st.sampled_from(LETTERS), max_size=40) | st.text(max_size=40))
+def test_tokens_are_those_of_open_clip(text):
+    ours, theirs = tokenizers()
+    assert ours.encode(text) == theirs.encode(text)
+    assert torch.equal(ours([text, "ha" * 99]), theirs([text, "ha" * 99]))
+
+
+@functools.cache
+def tokenizers():
+    import open_clip
+
+    return Tokenizer(32), open_clip.SimpleTokenizer(context_length=32)
+
+
+def test_the_shipped_encoder_loads_without_open_clip():
+    code = "import sys, os\nbefore = dict(os.environ)\nfrom flowedit.guide.encoder import load_encoder\n"
+    code += "load_encoder().text(['a face'])\nassert before == os.environ\n"
+    code += "print({'open_clip', 'timm', 'torchvision', 'torch._dynamo'} & sys.modules.keys())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
+def test_without_open_clips_vocabulary_the_package_is_named(monkeypatch):
+    monkeypatch.setattr("flowedit.guide.tokenizer.find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"must have open_clip's bpe.*: pip install open_clip_torch"):
+        Tokenizer(32)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"model_cfg": {"embed_dim": 128, "text_cfg": {"wide": 1}}}'])
+def test_a_damaged_config_is_refused(copied, text):
+    (copied / "open_clip_config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"open_clip_config\.json must be as shipped"):
+        load_encoder()
 
 
 def test_a_folder_that_holds_no_model_is_refused(copied):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms, PngImagePlugin
 
+from flowedit.edit import Edit
 from flowedit.photo.metadata import Metadata, to_srgb
 from flowedit.photo.photo import Photo, load, read_note, save
 
@@ -91,6 +92,16 @@ def test_place_and_serial_numbers_stay_or_go_as_asked(tmp_path, suffix):
     assert less[0x013B] == "Ana" and less[0x010F] == "camera"
     data = path.read_bytes()
     assert not any(secret in data for secret in (b"body 123", b"lens 456", b"serial 123"))
+
+
+def test_a_pillow_image_says_what_a_file_would(tmp_path):
+    edit = Edit(camera_photo(tmp_path / "in.jpg"), (), {"red": 1.0})
+    for strip in (False, True):
+        block = Image.Exif()
+        block.load(edit.to_pil(strip_location=strip).info["exif"])
+        written = exif_of(edit.save(tmp_path / "out.png", strip_location=strip))
+        assert (not block.get_ifd(0x8825)) is (0xA431 not in block.get_ifd(0x8769)) is strip
+        assert block.get_ifd(0x8769) == written.get_ifd(0x8769) and block[0x013B] == "Ana"
 
 
 def test_png_color_chunks_are_kept_and_their_loss_is_said(tmp_path):

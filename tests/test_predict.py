@@ -171,7 +171,7 @@ def test_messages_are_those_of_the_prompt():
 
 
 def test_different_edits_for_one_prompt_are_drawn_by_the_seed(edit):
-    three, two = predict(n=3), predict(n=2)
+    three, two = predict(n=3), predict(n=np.int64(2))
     found = torch.stack([parameters(each) for each in (edit, *three)])
     assert torch.pdist(found).min() > 1e-3 and [each.facts["draw"] for each in three] == [0, 1, 2]
     torch.testing.assert_close(parameters(two[1]), found[2], rtol=1e-4, atol=1e-7)
@@ -305,10 +305,18 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
         (lambda: sign("[]", tensors), "head must be a table"),
         (lambda: sign(head("3"), tensors), "settings must be a table"),
         (lambda: sign(head('{"embed_dim": 4, "what": 1}'), tensors), "unexpected keyword"),
-        (lambda: sign(head('{"embed_dim": 1e9}'), tensors), "numbers up to 1024"),
+        (lambda: sign(head('{"embed_dim": 1e9}'), tensors), "numbers up to 4096"),
         (lambda: sign(head('{"embed_dim": 1000}'), tensors), "shapes of its settings"),
         (lambda: sign(head('{"embed_dim": 4, "noise_dim": 7}'), tensors), "shapes of its settings"),
         (lambda: sign(head('{"embed_dim": {"a": 1}}'), tensors), "names and numbers"),
+        (lambda: sign(head('{"embed_dim": 4, "depths": [1]}'), tensors), r"depths must be 5 whole numbers; got \[1\]"),
+        (lambda: sign(head('{"embed_dim": 4, "depths": [1, 2, 2, 2, -1]}'), tensors), "depths must be a whole number"),
+        (lambda: sign(head('{"embed_dim": 4, "widths": "abc"}'), tensors), "widths must be 3 whole numbers; got 'abc'"),
+        (lambda: sign(head('{"embed_dim": 4, "widths": [8, 8, 8]}'), tensors), "widths must be a whole number from 16"),
+        (lambda: sign(head('{"embed_dim": 4, "widths": [32, 80, 168]}'), tensors), "widths must be multiples of 16"),
+        (lambda: sign(head('{"embed_dim": true}'), tensors), "embed_dim must be a whole number from 1 .*got True"),
+        (lambda: sign(head('{"embed_dim": 4, "noise_dim": null}'), tensors), "noise_dim must be .* got None"),
+        (lambda: sign(head('{"embed_dim": 4, "mixing": 3}'), tensors), "mixing must be one of .*; got 3"),
         (lambda: sign(head(fine, "7"), tensors), "guide must be a name"),
         (
             lambda: sign(head(fine, '"tiny", "further": 3.5'), tensors),
@@ -322,6 +330,8 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
             lambda: sign(head(fine, '"tiny", "further": NaN'), tensors),
             "further must be a number from 0.5 to 3; got nan",
         ),
+        (lambda: sign(head(fine, r'"a\u001b[2J"'), tensors), "guide must be a name"),
+        (lambda: sign(head(fine, f'"{"x" * 9999}"'), tensors), "guide must be a name"),
         (lambda: sign(head(fine), broken), "must be finite"),
         (lambda: sign(head(fine), {}), "shapes of its settings"),
         (lambda: sign("{" * 100_000, tensors), "must be"),

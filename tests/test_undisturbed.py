@@ -13,7 +13,7 @@ from test_isolation import STATES, deterministic
 
 import flowedit
 from flowedit.config import RasterConfig, Weights
-from flowedit.guide.encoder import _load, load_encoder
+from flowedit.guide.encoder import WEIGHTS, _load, load_encoder
 
 ROOT = Path(__file__).parent.parent
 IMAGE = torch.rand(2, 3, 140, 140, generator=torch.Generator().manual_seed(0))
@@ -81,11 +81,11 @@ def test_an_image_of_another_dtype_is_embedded_in_float32(dtype):
 
 
 SCRIPT = """
-import logging, random, sys, threading, warnings
+import logging, os, random, sys, threading, warnings
 import numpy as np
 import torch
 from concurrent.futures import ThreadPoolExecutor
-from flowedit.guide.encoder import load_encoder
+from flowedit.guide.encoder import WEIGHTS, load_encoder
 
 torch.set_num_threads(1)
 torch.manual_seed(7), np.random.seed(7), random.seed(7)
@@ -95,7 +95,7 @@ def state():
     return (
         torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate(),
         list(logging.root.handlers), logging.root.level, logging.root.manager.disable,
-        torch.get_default_dtype(), torch.is_grad_enabled(), torch.empty(0).device,
+        torch.get_default_dtype(), torch.is_grad_enabled(), torch.empty(0).device, dict(os.environ),
     )
 
 before, filters = state(), list(warnings.filters)
@@ -103,7 +103,7 @@ together = threading.Barrier(4)
 
 def load(_):
     together.wait()
-    encoder = load_encoder()
+    encoder = load_encoder(*sys.argv[1:])
     return encoder, encoder.text(["a smiling face"]), state()[3:6]
 
 with ThreadPoolExecutor(4) as pool:
@@ -118,14 +118,15 @@ assert all(during == before[3:6] for _, _, during in results)
 from flowedit.guide import encoder as encoders
 encoders._load.cache_clear()
 filters = list(warnings.filters)
-serial = load_encoder().text(["a smiling face"])
+serial = load_encoder(*sys.argv[1:]).text(["a smiling face"])
 assert warnings.filters == filters
 assert all(torch.equal(text, serial) for _, text, _ in results)
 print("added", added)
 """
 
 
-def test_first_calls_at_once_leave_the_host_as_it_was():
-    """Logging, warnings, generators and torch's defaults, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=ROOT)
+@pytest.mark.parametrize("name", [[], [str(WEIGHTS / "faceclip")]], ids=["shipped", "by open_clip"])
+def test_first_calls_at_once_leave_the_host_as_it_was(name):
+    """Logging, warnings, generators, variables and torch's defaults, in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *name], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")

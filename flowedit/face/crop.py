@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import require, whole_number
 from flowedit.face.landmarks import check_landmarks, eye_centers, mouth_center, outer_canthal_distance
-from flowedit.field.offsets import pixel_centers
+from flowedit.field.offsets import MOST_PX, pixel_centers
 from flowedit.photo.photo import Photo
 
 BAND_PX = 1 << 21  # pixels of a photo that are averaged at a time
@@ -145,7 +145,7 @@ def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
     Where the crop is larger than `size`, the photo is first averaged down by a whole number, so that nothing
     aliases.
     """
-    require(isinstance(size, int) and size >= 1, f"size must be a positive number of pixels; got {describe(size)}")
+    size = whole_number("size", size, 1, MOST_PX)
     step = _step(crop, size)
     # What whole cells leave, 1 to 2 pixels per sample, is averaged after.
     over = 2 if crop.side_px / size > 1 + 1e-6 else 1

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import check_image, describe, require
+from flowedit.checks import as_number, check_image, describe, require
 from flowedit.face.crop import Crop, average_cells, face_crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.photo.photo import Photo, quantize
@@ -120,9 +120,9 @@ def choose(photo: Photo, face: int | str) -> list[Crop]:
     Raises:
         ValueError: no face is found, or fewer than the index asks for.
     """
-    number = isinstance(face, int) and not isinstance(face, bool)
+    index = as_number(face)
     require(
-        face in ("largest", "all") or (number and int(face) >= 0),
+        (isinstance(face, str) and face in ("largest", "all")) or (isinstance(index, int) and index >= 0),
         f'face must be "largest", "all" or an index from 0, left to right; got {describe(face)}',
     )
     faces = find_faces(photo, turned=True)
@@ -135,7 +135,7 @@ def choose(photo: Photo, face: int | str) -> list[Crop]:
         return [face_crop(each.landmarks) for each in faces]
     if face == "largest":
         return [max((face_crop(each.landmarks) for each in faces), key=lambda crop: crop.side_px)]
-    index = int(face)
+    assert isinstance(index, int)
     last = len(faces) - 1
     require(index <= last, f"face must be 0 to {last}, as many as were found from left to right; got {index}")
     return [face_crop(faces[index].landmarks)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import describe, require, whole_number
 from flowedit.face.landmarks import (
     BROWS,
     CHEEKS,
@@ -24,7 +24,7 @@ from flowedit.face.landmarks import (
     interocular_distance,
     mouth_center,
 )
-from flowedit.field.offsets import pixel_centers
+from flowedit.field.offsets import MOST_PX, pixel_centers
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def region_mask(name: str, landmarks: Tensor, size: int, margins: Margins = MARG
         (1, 1, size, size) float32: 1 in the region and a small margin, falling smoothly to exactly 0.
     """
     require(name in REGIONS, f"region must be one of {', '.join(REGIONS)}; got {describe(name)}")
-    require(isinstance(size, int) and size >= 1, f"size must be a positive number of pixels; got {describe(size)}")
+    size = whole_number("size", size, 1, MOST_PX)
     check_landmarks(landmarks)
     points = landmarks.double()
     unit, grid = interocular_distance(points), pixel_centers(size, dtype=torch.float64)

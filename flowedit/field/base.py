@@ -85,12 +85,6 @@ class Field(nn.Module, ABC):
         return {name: getattr(self, name) for name in ("max_shift", "max_tint", "diffeomorphic")}
 
 
-def _count(name: str, value: int, low: int, high: int) -> int:
-    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    require(ok, f"{name} must be a whole number from {low} to {high}; got {describe(value)}")
-    return value
-
-
 def _check_points(points: Tensor) -> None:
     ok = points.ndim == 2 and points.shape[1] == 2 and points.is_floating_point()
     require(ok, f"points must be floating and have shape (N, 2); got {describe(points)}")

@@ -10,9 +10,9 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from flowedit.checks import require
-from flowedit.field.base import Field, _count
-from flowedit.field.offsets import Offsets, pixel_centers
+from flowedit.checks import require, whole_number
+from flowedit.field.base import Field
+from flowedit.field.offsets import MOST_PX, Offsets, pixel_centers
 from flowedit.kernels import LatticeEncoding, hash_encode
 
 
@@ -58,15 +58,15 @@ class HashField(Field):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
-        self.n_levels = _count("n_levels", n_levels, 1, 32)
-        self.n_coord_levels = _count("n_coord_levels", n_coord_levels, 1, n_levels)
-        self.n_features_per_level = _count("n_features_per_level", n_features_per_level, 1, 16)
-        self.log2_hashmap_size = _count("log2_hashmap_size", log2_hashmap_size, 3, 22)
-        self.base_resolution = _count("base_resolution", base_resolution, 2, 4096)
+        self.n_levels = whole_number("n_levels", n_levels, 1, 32)
+        self.n_coord_levels = whole_number("n_coord_levels", n_coord_levels, 1, n_levels)
+        self.n_features_per_level = whole_number("n_features_per_level", n_features_per_level, 1, 16)
+        self.log2_hashmap_size = whole_number("log2_hashmap_size", log2_hashmap_size, 3, 22)
+        self.base_resolution = whole_number("base_resolution", base_resolution, 2, 4096)
         require(1 <= per_level_scale <= 4, f"per_level_scale must be in [1, 4]; got {per_level_scale!r}")
         self.per_level_scale = float(per_level_scale)
-        self.hidden = _count("hidden", hidden, 1, 1024)
-        self.n_hidden = _count("n_hidden", n_hidden, 1, 8)
+        self.hidden = whole_number("hidden", hidden, 1, 1024)
+        self.n_hidden = whole_number("n_hidden", n_hidden, 1, 8)
 
         self.first_levels, self.level_rate = float(first_levels), float(level_rate)
         generator = generator or torch.Generator().manual_seed(0)
@@ -106,7 +106,7 @@ class HashField(Field):
 
     def on_grid(self, size: int) -> Offsets:
         """See `Field`; through a sparse operator made once for each size."""
-        _count("size", size, 1, 1 << 16)
+        size = whole_number("size", size, 1, MOST_PX)
         n_levels, rows, _ = self.table.shape
         grid = (n_levels, rows, self.base_resolution, self.per_level_scale)
         encoding = _lattice_encoding(size, self._reach, grid, self.table.dtype, self.table.device, self.backend)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+MOST_PX = 1 << 16  # along a side of a grid
+
 
 class Offsets(NamedTuple):
     """Where to read and what to add, for every pixel of an h x w grid over the crop.

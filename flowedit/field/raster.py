@@ -8,8 +8,9 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from flowedit.field.base import Field, _count
-from flowedit.field.offsets import Offsets
+from flowedit.checks import whole_number
+from flowedit.field.base import Field
+from flowedit.field.offsets import MOST_PX, Offsets
 from flowedit.kernels import Interpolation, sample, soft_clamp, upsample
 
 
@@ -37,8 +38,8 @@ class RasterField(Field):
         diffeomorphic: bool = False,
     ) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
-        self.coord_size = _count("coord_size", coord_size, 1, 4096)
-        self.color_size = _count("color_size", color_size, 1, 4096)
+        self.coord_size = whole_number("coord_size", coord_size, 1, 4096)
+        self.color_size = whole_number("color_size", color_size, 1, 4096)
         self.coord = nn.Parameter(torch.zeros(2, coord_size, coord_size))
         self.color = nn.Parameter(torch.zeros(3, color_size, color_size))
 
@@ -69,7 +70,7 @@ class RasterField(Field):
 
     def on_grid(self, size: int) -> Offsets:
         """See `Field`; both lattices are read on the finer grid."""
-        _count("size", size, 1, 1 << 16)
+        size = whole_number("size", size, 1, MOST_PX)
         coord, color = (upsample(x[None], size, size, Interpolation.B_SPLINE) for x in self._control())
         return Offsets(coord, color)
 

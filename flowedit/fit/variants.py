@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import require, warn
+from flowedit.checks import require, warn, whole_number
 from flowedit.config import Config, Variants
 from flowedit.edit import Edit
+from flowedit.face.detect import refit
 from flowedit.face.measures import SPREADS, measure
 from flowedit.fit.loop import optimize
 from flowedit.fit.terms import flatten
@@ -29,6 +30,7 @@ from flowedit.transform.bounds import Bound, choose_strength
 
 MOST = 16  # each takes as long as an edit, and finds less that is new
 ROUNDS = 5  # of a fixed point that halves its error or better in each
+SEEN_PX = 256  # side of a crop in which landmarks are found
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
@@ -48,7 +50,8 @@ def variants(
     The first is what `optimize` finds; each further one pays for being like those before it where the first works, and
     for what it does elsewhere (`terms.Likeness`), and starts from another seed. In the end each is held back to what
     the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide sees, and, where
-    no prompt is about color, of what the first does most to the face's shape, with little of what the first leaves.
+    no prompt is about color, of what the first does most to the face's shape, with little of what the first leaves: by
+    the landmarks as the edit moves them, and by those found in the edited picture.
 
     Args:
         image: as for `optimize`.
@@ -66,7 +69,7 @@ def variants(
         TypeError, ValueError: as `optimize`, or n is out of its range.
     """
     config = config or Config()
-    require(isinstance(n, int) and 1 <= n <= MOST, f"n must be a whole number from 1 to {MOST}; got {n!r}")
+    n = whole_number("n", n, 1, MOST)
     require(config.face != "all", "variants must be of one face; got face='all'")
     prompts, photo = check_prompts(prompt), images.load(image)
     guide = resolve_encoder(encoder, config)
@@ -105,7 +108,7 @@ def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits
 
     Args:
         shares: of the prompt's change, that the guide sees in each.
-        changes: of each as `shape_change`; None where shapes do not matter.
+        changes: of each as `shape_change`, every row of which must do; None where shapes do not matter.
         limits: of `Config`.
     """
     if shares[-1] < limits.least_share * shares[0]:
@@ -115,20 +118,21 @@ def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits
         return True
     shapes = torch.stack([change for change in changes if change is not None])  # all or none are
     shapes, first = (each.clamp(-limits.far, limits.far) for each in (shapes, first))
-    leading = first.abs() >= limits.leading * first.abs().max()
-    most = (shapes * first.sign())[:, leading].amax(1)
-    if bool((most * least < limits.least_effect * torch.tensor(shares)).any()):
+    leading = first.abs() >= limits.leading * first.abs().amax(-1, keepdim=True)
+    most = (shapes * first.sign()).where(leading, -limits.far).amax(-1)
+    if bool((most.T * least < limits.least_effect * torch.tensor(shares)).any()):
         return False
-    elsewhere = shapes[-1, ~leading].abs().sum() / max(1, int((~leading).sum()))
-    return bool(elsewhere <= limits.most_elsewhere * most[-1])
+    elsewhere = shapes[-1].abs().where(~leading, 0.0).sum(-1) / (~leading).sum(-1).clamp_min(1)
+    return bool((elsewhere <= limits.most_elsewhere * most[-1]).all())
 
 
 @torch.no_grad()
 def shape_change(edit: Edit) -> Tensor | None:
-    """Measure how an edit's movement changes the shape of its face, without looking at pixels.
+    """Measure how an edit changes the shape of its face, at its own strength.
 
     Returns:
-        (12,) the moves of `face.measures.measure`, in its SPREADS; None without a face.
+        (2, 12) the moves of `face.measures.measure`, in its SPREADS: by the movement alone, and by the landmarks that
+        are found in the picture, where not all comes out as it is moved; None without a face.
     """
     crop = edit.edited.crops()[0]
     if crop.landmarks is None:
@@ -137,6 +141,13 @@ def shape_change(edit: Edit) -> Tensor | None:
     coord, after = edit.edited.offsets(crop, SPREAD_PX).coord, before
     for _ in range(ROUNDS):  # a place p shows what was at p + coord(p)
         after = before - F.grid_sample(coord, after[None, None], align_corners=False)[0, :, 0].T
+    pictures = (edit.edited.unedited(crop, SEEN_PX), edit.edited.crop_image(crop, SEEN_PX))
+    seen = [refit(picture, crop.landmarks) for picture in pictures]
+    return torch.stack([_moves(before, after), _moves(*seen)])
+
+
+def _moves(before: Tensor, after: Tensor) -> Tensor:
+    """Return how the measures of landmarks (68, 2) differ: (12,), in SPREADS."""
     measures = measure(after)
     return torch.stack([(measures[name] - value) / SPREADS[name] for name, value in measure(before).items()])
 

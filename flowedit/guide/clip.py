@@ -51,7 +51,7 @@ class ClipEncoder:
         process = model.visual.preprocess_cfg
         size = process["size"]
         sizes = {size} if isinstance(size, int) else set(size)
-        require(len(sizes) == 1, f"an encoder's input must be square; got {tuple(size) if sizes else size}")
+        require(len(sizes) == 1, f"an encoder's input must be square; got {size}")
         self.size: int = sizes.pop()
         self._mode = "bilinear" if process.get("interpolation") == "bilinear" else "bicubic"
         self.mean = torch.tensor(process["mean"], device=self.device)[:, None, None]

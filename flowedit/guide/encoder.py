@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
-import json
 import logging
 import os
 import re
@@ -21,8 +19,9 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import describe, require, warn
-from flowedit.guide.checkpoint import OPENAI_KEYS, guess_architectures, safe_checkpoint
+from flowedit.guide.checkpoint import OPENAI_KEYS, file_digest, guess_architectures, safe_checkpoint
 from flowedit.guide.clip import ClipEncoder
+from flowedit.guide.shipped import load_shipped
 from flowedit.isolation import isolated
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -143,15 +142,15 @@ def _on_disk(kind: Literal["shipped", "folder", "file"], path: Path, model: str 
 
 @functools.lru_cache(maxsize=2)  # a folder of photos loads its encoder once
 def _load(source: _Source, device: torch.device) -> ClipEncoder:
-    foreign = _read_card(source.path) if source.kind == "shipped" else None
-    if source.kind in ("shipped", "folder"):
+    if source.kind == "shipped":
+        return load_shipped(source.path, device, SHIPPED)
+    if source.kind == "folder":
         _register_tower()
     open_clip = _open_clip()
     with _undisturbed():
         weights = _locate(source)
-        digest = _digest(weights)
+        digest = file_digest(weights)
         names = {
-            "shipped": SHIPPED,
             "tag": f"{source.model}:{source.tag}",
             "file": f"{source.model}:{weights.name}@{digest[:12]}",
             "folder": f"local-dir:{source.path.name}@{digest[:12]}",
@@ -169,14 +168,14 @@ def _load(source: _Source, device: torch.device) -> ClipEncoder:
                 raise _unreachable(name, error) from error
             raise ValueError(f"{source.path} must hold an open_clip model; got {_first_line(error)}") from error
         _fill(model, weights, source)
-    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest)
+    return ClipEncoder(model.to(device), tokenizer, name, digest=digest)
 
 
 def _locate(source: _Source) -> Path:
     """Return the file of the weights; fetch it if need be."""
     if source.kind == "file":
         return source.path
-    if source.kind in ("shipped", "folder"):
+    if source.kind == "folder":
         config = source.path / "open_clip_config.json"
         require(config.is_file(), f"encoder folder must hold {config.name}; got {source.path} without it")
         files = (file for pattern in CHECKPOINTS for file in sorted(source.path.glob(pattern)))
@@ -238,26 +237,6 @@ def _is_quick(model: str) -> bool:
     return bool(_open_clip().get_model_config(model).get("quick_gelu", False))
 
 
-def _read_card(folder: Path) -> tuple[Tensor, float]:
-    """Check the shipped weights against their card, and return the direction and threshold of foreign prompts."""
-    weights = folder / "open_clip_model.safetensors"
-    require(weights.is_file(), f"{weights} must exist; got no such file: reinstall flowedit", RuntimeError)
-    try:
-        card = json.loads((folder / "card.json").read_text())
-        expected, direction = card["sha256"], torch.tensor(card["foreign"]["direction"])
-        threshold = float(card["foreign"]["threshold"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / 'card.json'} must be as shipped; got a damaged file: reinstall flowedit"
-        ) from error
-    digest = _digest(weights)
-    require(
-        digest == expected,
-        f"{weights} must have SHA-256 {expected[:12]}...; got {digest[:12]}...: damaged, reinstall flowedit",
-    )
-    return direction, threshold
-
-
 def _register_tower() -> None:
     """Enter faceclip's tower into timm's registry, through which open_clip builds it."""
     import timm
@@ -289,23 +268,22 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _open_clip() -> Any:
+    """Import open_clip; the variable that it sets for other libraries is the caller's again afterwards."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
     try:
         import open_clip
     except ImportError as error:
         raise RuntimeError("encoders must have open_clip: pip install open_clip_torch") from error
+    if before is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = before
     return open_clip
 
 
 def _unreachable(name: str, error: Exception) -> RuntimeError:
     return RuntimeError(f"cannot fetch the weights of {name} ({_first_line(error)}): {WAYS_OUT}")
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
-"""The image tower of `faceclip`: a small convolutional network whose gradient moves features and adds no noise."""
+"""The two towers of `faceclip`: a small convolutional network whose gradient moves features, and a transformer."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,6 +61,90 @@ class FaceTower(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         view = x[:, :, TOP_PX : TOP_PX + VIEW_PX, LEFT_PX : LEFT_PX + VIEW_PX]
         return self.head(self.trunk(view).flatten(1))
+
+
+class Block(nn.Module):
+    """Self-attention and two linear layers, each around a skip and after a normalization."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)})
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        own = self.ln_1(x)
+        x = x + self.attn(own, own, own, need_weights=False, attn_mask=mask)[0]
+        return x + self.mlp["c_proj"](F.gelu(self.mlp["c_fc"](self.ln_2(x))))
+
+
+class Transformer(nn.Module):
+    """Blocks in which a token sees those before it: (n, length, width) to the same."""
+
+    def __init__(self, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.full((x.shape[1], x.shape[1]), float("-inf"), device=x.device).triu(1)
+        for block in self.resblocks:
+            x = block(x, hidden)
+        return x
+
+
+class Visual(nn.Module):
+    """The image tower, and how its pictures are prepared, where open_clip has them."""
+
+    def __init__(self, embed_dim: int, preprocess_cfg: dict[str, object]) -> None:
+        super().__init__()
+        self.trunk = FaceTower(embed_dim)
+        self.preprocess_cfg = {"size": INPUT_PX, **preprocess_cfg}
+
+
+class FaceClip(nn.Module):
+    """Both towers under the names of open_clip's checkpoints: what open_clip builds from the same config, bit for bit.
+
+    The text tower is CLIP's (Radford et al. 2021), smaller: a token sees those before it, and the last is the text.
+
+    Args:
+        embed_dim: numbers of an embedding.
+        context_length: tokens of a text.
+        vocab_size: how many tokens there are.
+        width: numbers of a token.
+        heads: of attention.
+        layers: of the text tower.
+        preprocess_cfg: mean, std and interpolation of the pictures.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        context_length: int,
+        vocab_size: int,
+        width: int,
+        heads: int,
+        layers: int,
+        preprocess_cfg: dict[str, object],
+    ) -> None:
+        super().__init__()
+        self.visual = Visual(embed_dim, preprocess_cfg)
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.positional_embedding = nn.Parameter(torch.zeros(context_length, width))
+        self.transformer = Transformer(width, heads, layers)
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.zeros(width, embed_dim))
+        self.logit_scale = nn.Parameter(torch.zeros(()))
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Map aligned crops, (B, 3, 128, 128) normalized, to (B, embed_dim) of any length."""
+        return self.visual.trunk(image)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Map (n, context_length) tokens to (n, embed_dim) of any length."""
+        x = self.token_embedding(tokens) + self.positional_embedding
+        x = self.ln_final(self.transformer(x))
+        last = tokens.argmax(-1)  # the mark of the end is the highest token
+        return x[torch.arange(len(x), device=x.device), last] @ self.text_projection
 
 
 def faceclip_tower(pretrained: bool = False, **_: object) -> FaceTower:

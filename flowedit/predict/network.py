@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowedit.checks import require
+from flowedit.checks import describe, require, whole_number
 from flowedit.predict.inputs import CROP_PX
 
 COORD_SIZE, COLOR_SIZE, PARTS = 16, 64, 5  # control points along a side for each lattice, and the face's parts
@@ -19,6 +19,7 @@ WINDOW = 8  # tokens along a side of a block, and blocks along a side of the gri
 TEXT_TOKENS = 8
 NOISE_DIM = 8  # numbers that tell several edits for one prompt apart
 SCALE = 0.02  # field units for an output of 1: a step of Adam moves a head of many inputs far, and noise is dear
+MOST_WIDTH, MOST_DEPTH = 4096, 64  # of a network, and of its guide's embeddings
 GAIN = 16.0  # brings changes, of length 0.7 in 128 dimensions, to about 1 a dimension
 
 
@@ -207,7 +208,7 @@ class Predictor(nn.Module):
             at 32).
 
     Raises:
-        ValueError: mixing is unknown.
+        ValueError: mixing is unknown, or another setting out of its range.
     """
 
     places: Tensor
@@ -216,15 +217,23 @@ class Predictor(nn.Module):
         self,
         embed_dim: int = 128,
         noise_dim: int = NOISE_DIM,
-        widths: tuple[int, int, int] = (32, 80, 160),
-        depths: tuple[int, int, int, int, int] = (1, 2, 2, 2, 1),
+        widths: Sequence[int] = (32, 80, 160),
+        depths: Sequence[int] = (1, 2, 2, 2, 1),
         condition: int = 128,
         mixing: str = "multi_axis",
     ) -> None:
         super().__init__()
-        require(mixing in MIXINGS, f"mixing must be one of {', '.join(MIXINGS)}; got {mixing!r}")
+        known = isinstance(mixing, str) and mixing in MIXINGS
+        require(known, f"mixing must be one of {', '.join(MIXINGS)}; got {describe(mixing)}")
+        embed_dim, noise_dim, condition = (
+            whole_number(name, value, 1, MOST_WIDTH)
+            for name, value in (("embed_dim", embed_dim), ("noise_dim", noise_dim), ("condition", condition))
+        )
+        widths = _several("widths", widths, 3, 16, MOST_WIDTH)
+        require(all(width % 16 == 0 for width in widths), f"widths must be multiples of 16; got {widths}")
+        depths = _several("depths", depths, 5, 0, MOST_DEPTH)
         self.settings: dict[str, Any] = {
-            "embed_dim": embed_dim, "noise_dim": noise_dim, "widths": list(widths), "depths": list(depths),
+            "embed_dim": embed_dim, "noise_dim": noise_dim, "widths": widths, "depths": depths,
             "condition": condition, "mixing": mixing,
         }  # fmt: skip
         fine, middle, coarse = widths
@@ -293,6 +302,13 @@ class Predictor(nn.Module):
         coord = coord + common[:, :2]
         color = color + F.interpolate(common[:, 2:], (COLOR_SIZE, COLOR_SIZE), mode="bilinear")
         return Prediction(SCALE * coord, SCALE * color, SCALE * amounts)
+
+
+def _several(name: str, values: Any, count: int, least: int, most: int) -> list[int]:
+    """Return whole numbers within a range, so many."""
+    good = isinstance(values, (list, tuple)) and len(values) == count
+    require(good, f"{name} must be {count} whole numbers; got {describe(values)}")
+    return [whole_number(name, value, least, most) for value in values]
 
 
 def on_planes(function: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
-from flowedit.checks import collect, describe, require
+from flowedit.checks import collect, describe, require, whole_number
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
@@ -82,8 +82,7 @@ def predict(
         TypeError, ValueError, RuntimeError: as `optimize` and `load_predictor`, a config that no network can do, n out
             of its range, or an encoder that the predictor was not trained under.
     """
-    whole = isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MOST
-    require(whole, f"n must be a whole number from 1 to {MOST}; got {describe(n)}")
+    n = whole_number("n", n, 1, MOST)
     several = isinstance(prompt, (list, tuple))
     prompts: list[Any] = list(prompt) if several else [prompt]
     require(len(prompts) > 0, "prompt must be at least one; got an empty list")

@@ -19,7 +19,7 @@ from flowedit.checks import as_number, describe, require
 from flowedit.guide.encoder import Encoder
 from flowedit.isolation import isolated
 from flowedit.photo.files import open_input, write_atomically
-from flowedit.predict.network import Predictor
+from flowedit.predict.network import MOST_WIDTH, Predictor
 from flowedit.transform.file import content_digest
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -28,9 +28,9 @@ FILE = "predictor.safetensors"
 TRAINING = "python -m examples.predictor --data FOLDER"
 MOST_BYTES = 64 << 20
 MOST_HEAD_BYTES = 1 << 20
-MOST_SETTING = 1024  # of a whole number among the settings
 MOST_SETTINGS = 64  # numbers and names in them
 FURTHER = 0.5, 3.0
+MOST_NAME = 1000  # letters of an encoder's name
 DTYPES = ("F16", "F32", "I64")
 _LOCK = threading.Lock()
 
@@ -179,8 +179,9 @@ def _load(path: Path, stamp: tuple[int, int], shipped: bool, device: torch.devic
         head = json.loads(text)
         require(isinstance(head, dict), f"its head must be a table; got {describe(head)}")
         guide, guide_sha256 = head.get("guide"), head.get("guide_sha256")
-        named = isinstance(guide, str) and (guide_sha256 is None or isinstance(guide_sha256, str))
-        require(named, f"its guide must be a name with a digest; got {describe(guide)}")
+        names = [guide] if guide_sha256 is None else [guide, guide_sha256]
+        plain = all(isinstance(each, str) and each.isprintable() and len(each) <= MOST_NAME for each in names)
+        require(plain, f"its guide must be a name with a digest; got {describe(guide)}")
         further = _check_further(head.get("further", 1.0))
         network = _build(head.get("settings"), tensors)
     except (SafetensorError, ValueError, TypeError, RuntimeError, OverflowError, RecursionError) as error:
@@ -232,11 +233,10 @@ def _check_settings(settings: Any) -> None:
     require(isinstance(settings, dict), f"its settings must be a table; got {describe(settings)}")
     values = [x for value in settings.values() for x in (value if isinstance(value, (list, tuple)) else [value])]
     plain = all(x is None or isinstance(x, (bool, int, float, str)) for x in values)
-    good = plain and all(isinstance(x, (str, type(None))) or abs(x) <= MOST_SETTING for x in values)
+    good = plain and all(isinstance(x, (str, type(None))) or abs(x) <= MOST_WIDTH for x in values)
     require(
         good and len(values) <= MOST_SETTINGS,
-        f"its settings must be at most {MOST_SETTINGS} names and numbers up to {MOST_SETTING}; got "
-        f"{describe(settings)}",
+        f"its settings must be at most {MOST_SETTINGS} names and numbers up to {MOST_WIDTH}; got {describe(settings)}",
     )
 
 

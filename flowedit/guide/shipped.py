@@ -1,0 +1,70 @@
+"""The shipped encoder, built without open_clip, whose import takes longer than an edit, and 200 MB."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flowedit.checks import require
+from flowedit.guide.checkpoint import file_digest
+from flowedit.guide.clip import ClipEncoder
+from flowedit.guide.faceclip import FaceClip
+from flowedit.guide.tokenizer import Tokenizer
+
+CARD, CONFIG, FILE = "card.json", "open_clip_config.json", "open_clip_model.safetensors"
+
+
+def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
+    """Load faceclip: the model that open_clip builds from the same folder, bit for bit.
+
+    Args:
+        folder: config, weights and card.
+        device: where it will work.
+        name: of the encoder.
+
+    Raises:
+        ValueError: a file is damaged.
+        RuntimeError: the weights or open_clip's vocabulary are missing.
+    """
+    from safetensors.torch import load_file
+
+    weights = folder / FILE
+    require(weights.is_file(), f"{weights} must exist; got no such file: reinstall flowedit", RuntimeError)
+    expected, foreign = _read_card(folder / CARD)
+    digest = file_digest(weights)
+    require(
+        digest == expected,
+        f"{weights} must have SHA-256 {expected[:12]}...; got {digest[:12]}...: damaged, reinstall flowedit",
+    )
+    with torch.random.fork_rng(devices=[]):  # what the weights then replace is drawn from torch's generator
+        model = _build(folder / CONFIG)
+    model.load_state_dict(load_file(weights))
+    tokenizer = Tokenizer(len(model.positional_embedding))
+    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest)
+
+
+def _read_card(path: Path) -> tuple[str, tuple[Tensor, float]]:
+    """Return the weights' SHA-256, and the direction and threshold of foreign prompts."""
+    try:
+        card = json.loads(path.read_text())
+        foreign = card["foreign"]
+        return str(card["sha256"]), (torch.tensor(foreign["direction"]), float(foreign["threshold"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _build(path: Path) -> FaceClip:
+    """Build the model that a config in open_clip's layout describes, without weights."""
+    try:
+        config = json.loads(path.read_text())
+        model = config["model_cfg"]
+        return FaceClip(model["embed_dim"], **model["text_cfg"], preprocess_cfg=config["preprocess_cfg"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} must be as shipped; got a damaged file: reinstall flowedit")
