@@ -239,11 +239,10 @@ class Predictor(nn.Module):
         fine, middle, coarse = widths
         mix = MIXINGS[mixing]
         mix_fine = Convolution if mixing == "full" else mix  # all places with all others are too many there
-        self.ask = nn.Sequential(
-            nn.Linear(embed_dim + noise_dim, condition), nn.SiLU(), nn.Linear(condition, condition)
-        )
-        for layer in (self.ask[0], self.ask[2]):  # as torch begins, the vector would be ten times as small, and unheard
+        ask = nn.Linear(embed_dim + noise_dim, condition), nn.Linear(condition, condition)
+        for layer in ask:  # as torch begins, the prompt's vector would be ten times as small, and hardly heard
             nn.init.kaiming_normal_(layer.weight)
+        self.ask = nn.Sequential(ask[0], nn.SiLU(), ask[1])
         self.stem = nn.Sequential(
             nn.Conv2d(5, fine // 2, 5, stride=2, padding=2),
             nn.SiLU(),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
-from flowedit.checks import collect, describe, require, whole_number
+from flowedit.checks import collect, require, whole_number
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
