@@ -42,6 +42,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--match", default="neutral", help="what a portrait's file name contains")
     parser.add_argument("--people", default="after:25", help="all, first:N or after:N")
     parser.add_argument("--most", type=int, default=5, help="portraits that are filmed")
+    motions = list(video_truth.motions(1))
+    parser.add_argument("--motions", nargs="+", choices=motions, default=motions, help="for `track`")
     parser.add_argument("--slow-people", type=int, default=1, help="of them, for the ways that predict in each frame")
     parser.add_argument("--prompts", nargs="+", default=["a smiling face"])
     parser.add_argument("--frames", type=int, default=2000, help="that are edited for `speed` and `files`")
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     prompt = options.prompts[0]
     if options.part == "track":
-        rows = video_truth.measure_tracking(portraits, FACE_PX)
+        rows = video_truth.measure_tracking(portraits, FACE_PX, options.motions)
     elif options.part == "flicker":
         rows = video_truth.measure_flicker(portraits, FACE_PX, prompt, options.slow_people)
     elif options.part == "speed":

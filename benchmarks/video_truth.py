@@ -79,12 +79,12 @@ class Studio:
 # --- tracking
 
 
-def measure_tracking(paths: Sequence[Path], face_px: int) -> list[dict[str, Any]]:
+def measure_tracking(paths: Sequence[Path], face_px: int, names: Sequence[str]) -> list[dict[str, Any]]:
     """Follow each portrait through each motion; errors are frame pixels, lags are frames."""
     records: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
         studio = Studio(path, face_px)
-        for name in motions(1):
+        for name in names:
             records.setdefault(name, []).append(track_one(studio, name))
         print(f"{path.name}: tracked", file=sys.stderr)
     return [{"motion": name, **average_rows(found)} for name, found in records.items()]

@@ -67,13 +67,13 @@ def test_a_filter_smooths_at_rest_and_follows_in_motion():
 
 def test_a_filter_goes_by_the_real_time():
     coarse, fine = OneEuro(1.0, 0.0), OneEuro(1.0, 0.0)
-    for each in (coarse, fine):
-        each(np.zeros(2), 0.0)
-    once = coarse(np.ones(2), 0.2)
+    for k in range(100):
+        coarse(np.zeros(2), k / 25), fine(np.zeros(2), k / 25)
+    once = coarse(np.ones(2), 99 / 25 + 0.2)
     for k in range(1, 21):
-        often = fine(np.ones(2), k / 100)
+        often = fine(np.ones(2), 99 / 25 + k / 100)
     assert once[0] < often[0] < 1.5 * once[0]  # not by the number of values
-    assert np.array_equal(fine(np.full(2, 9.0), 0.2), often)  # a time that is not after the last
+    assert np.array_equal(fine(np.full(2, 9.0), 99 / 25 + 0.2), often)  # a time that is not after the last
 
 
 def test_a_filter_that_is_reset_does_not_glide():
@@ -81,6 +81,13 @@ def test_a_filter_that_is_reset_does_not_glide():
     each(np.zeros(2), 0.0)
     each.reset()
     assert each(np.ones(2), 0.04).tolist() == [1, 1]
+
+
+def test_the_first_values_count_alike():
+    each = OneEuro(0.1, 0.0)
+    for k, value in enumerate((0.0, 3.0, 6.0)):
+        got = each(np.full(2, value), k / 25)
+    assert got.tolist() == [3.0, 3.0]
 
 
 def test_speed_counts_in_the_unit():

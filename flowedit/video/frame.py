@@ -52,16 +52,15 @@ class PlanarFrame:
         return self.read()
 
     def edited(self, patches: Sequence[Patch]) -> PlanarFrame:
-        """Return the frame with these parts in place; elsewhere every sample keeps its bits."""
+        """Return the frame with these parts, which do not overlap, in place; elsewhere every sample keeps its bits."""
         if not patches:
             return self
-        rgb, planes = self.rgb.copy(), [plane.copy() for plane in self.planes]
+        planes = [plane.copy() for plane in self.planes]
         for patch in patches:
-            (top, left, bottom, right), now = patch.box, patch.pixels
-            before = rgb[top:bottom, left:right]
-            add_difference(planes, self.layout, self.colors, (top, left), before, now)
-            before[...] = now
-        return replace(self, planes=planes, read=lambda: rgb)
+            top, left, bottom, right = patch.box
+            before = self.rgb[top:bottom, left:right]
+            add_difference(planes, self.layout, self.colors, (top, left), before, patch.pixels)
+        return replace(self, planes=planes, read=lambda: _paste(self.rgb, patches))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +81,15 @@ class RasterFrame:
 
     def edited(self, patches: Sequence[Patch]) -> RasterFrame:
         """Return the frame with these parts in place."""
-        if not patches:
-            return self
-        rgb = self.rgb.copy()
-        for patch in patches:
-            top, left, bottom, right = patch.box
-            rgb[top:bottom, left:right] = patch.pixels
-        return replace(self, rgb=rgb)
+        return replace(self, rgb=_paste(self.rgb, patches)) if patches else self
+
+
+def _paste(rgb: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
+    rgb = rgb.copy()
+    for patch in patches:
+        top, left, bottom, right = patch.box
+        rgb[top:bottom, left:right] = patch.pixels
+    return rgb
 
 
 Frame = PlanarFrame | RasterFrame

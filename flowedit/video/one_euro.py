@@ -15,6 +15,7 @@ class OneEuro:
     """Filters vectors that come at any times, by an exponential mean whose cutoff rises with their speed.
 
     cutoff = least + slope * speed; the speed of a vector is its length's, so a filter is the same in every direction.
+    The first few values are averaged, each with the same weight, or the first alone would be kept for a second at rest.
 
     Args:
         least: cutoff at rest, Hz: the lower, the less jitter.
@@ -35,7 +36,7 @@ class OneEuro:
 
     def reset(self) -> None:
         """Forget all: the next value is taken as it is, so a face found anew does not glide from where one was lost."""
-        self.time = -math.inf
+        self.time, self.count = -math.inf, 0
         self.value: np.ndarray | None = None
         self.last: np.ndarray | None = None
         self.velocity: np.ndarray | None = None
@@ -54,6 +55,7 @@ class OneEuro:
         value = np.asarray(value, np.float64)
         if self.value is None or self.last is None or self.velocity is None:
             self.value, self.last, self.velocity, self.time = value, value, np.zeros_like(value), time
+            self.count = 1
             return value
         seconds = time - self.time
         if seconds <= 0:
@@ -61,7 +63,9 @@ class OneEuro:
         rate = _share(self.speed_cutoff, seconds)
         self.velocity = self.velocity + rate * ((value - self.last) / seconds - self.velocity)
         speed = np.linalg.norm(self.velocity, axis=-1, keepdims=True) / unit
-        self.value = self.value + _share(self.least + self.slope * speed, seconds) * (value - self.value)
+        self.count += 1
+        share = np.maximum(_share(self.least + self.slope * speed, seconds), 1 / self.count)
+        self.value = self.value + share * (value - self.value)
         self.last, self.time = value, time
         return self.value
 
