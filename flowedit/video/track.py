@@ -35,7 +35,7 @@ class TrackerSettings(Group):
     """Filter of the crop's angle, by how far it moves the crop's border."""
     scale: tuple[float, float] = (0.05, 8.0)
     """Filter of the crop's scale, likewise: the strongest, since most of a crop's jitter is there."""
-    shape: tuple[float, float] = (0.12, 4.0)
+    shape: tuple[float, float] = (0.1, 3.0)
     """Filter of each landmark in its crop."""
     speed: float = number(4.0, above=0, most=100)
     """Cutoff of the crop's own speed, Hz; a lower one is late where a head turns back."""
