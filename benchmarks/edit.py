@@ -17,7 +17,7 @@ from torch import Tensor
 import flowedit
 from benchmarks import judge
 from benchmarks.common import Timer, environment, find_portraits, finite, write_report
-from benchmarks.sheet import CELL_PX, save_sheets
+from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
 from flowedit.checks import require
@@ -299,7 +299,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", choices=("predict",), help="optimize from what is predicted")
     parser.add_argument("--predictor", help="file or folder of a trained network; default: the shipped one")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other fields of Config")
-    parser.add_argument("--sheet", type=Path, help="PNG for contact sheets, 8 faces on each")
+    parser.add_argument("--sheet", type=sheet_file, help="PNG for contact sheets, 8 faces on each")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
     settings = [*options.set, *([f"field={options.field}"] if options.field else [])]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from flowedit.photo import codec
 from flowedit.report.strips import save_sheet
 
 CELL_PX = 224
 ROWS = 8  # faces on one sheet
+
+
+def sheet_file(text: str) -> Path:
+    """Return the path of a --sheet, once its ending is sure to be one that a sheet can have."""
+    path = Path(text)
+    if path.suffix.lower() not in codec.FORMATS:
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(codec.FORMATS)}; got {text}")
+    return path
 
 
 def save_sheets(

@@ -35,7 +35,7 @@ from benchmarks import edit as edits
 from benchmarks import judge
 from benchmarks.common import ROOT, Timer, environment, finite, write_report
 from benchmarks.control import PROMPTS, Bench, check_shapes, format_rows, several
-from benchmarks.sheet import CELL_PX, save_sheets
+from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import IDENTITY
 from examples.faceclip.prepare import held_out
 from flowedit import Config, Edit
@@ -261,7 +261,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         each.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
     faces.add_argument("places", type=Path, nargs="+", metavar="FOLDER", help="pictures as they come, or a set's .npz")
     faces.add_argument("--light", nargs="+", type=float, default=list(LIGHT), help="shares, of one after the other")
-    faces.add_argument("--sheet", type=Path, help="PNG for contact sheets, 8 faces on each")
+    faces.add_argument("--sheet", type=sheet_file, help="PNG for contact sheets, 8 faces on each")
     words.add_argument("--count", type=int, default=200, help="wordings of each list, and combinations up to 20")
     for each, prompts in ((variety, PROMPTS), (faces, ASKED)):
         each.add_argument("--prompts", nargs="+", default=list(prompts))

@@ -19,7 +19,7 @@ from flowedit.face.detect import descriptor, find_faces, refit, refit_often
 from flowedit.face.measures import SPREADS, measure
 from flowedit.photo.photo import Photo
 from flowedit.photo.photo import load as load_photo
-from flowedit.video.clearest import CLIP_IDENTITY, ClearFrame, clearest
+from flowedit.video.clearest import CLIP_SHARE, ClearFrame, clearest
 from flowedit.video.editor import VideoEditor
 from flowedit.video.frames import aligned_gray
 from flowedit.video.track import ALIGNED_PX
@@ -91,7 +91,8 @@ def edit_one(path: Path, person: ClearFrame, prompt: str) -> tuple[list[dict[str
     number = nearest(photo, person.crop)
     if number is None:
         return [], []
-    edit = flowedit.predict(photo, prompt, config=flowedit.Config(face=number, identity=CLIP_IDENTITY))
+    config = flowedit.Config(face=number, identity=CLIP_SHARE * flowedit.Config().identity)
+    edit = flowedit.predict(photo, prompt, config=config)
     editor = VideoEditor({person.person: edit})
     name, sign = judge.GEOMETRY[prompt]
     records, pictures = [], []

@@ -142,16 +142,9 @@ class Edit:
             strength: see `render`.
             strip_location: as for `save`.
         """
-        from PIL import Image
-
         edited = self.edited.at(strength)
-        image = Image.fromarray(edited.rgba())
-        metadata = edited.original.metadata
-        metadata = metadata.without_location() if strip_location else metadata
-        facts = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
-        facts["xmp"] = metadata.xmp(self._note(edited))
-        image.info.update({name: value for name, value in facts.items() if value})
-        return image
+        kept = edited.original.metadata.without_location() if strip_location else edited.original.metadata
+        return images.to_pil(edited.rgba(), kept, self._note(edited))
 
     def _note(self, edited: EditedPhoto) -> dict[str, Any]:
         """Return the record of a picture of the edited photo; the most that a long one has room for."""

@@ -216,7 +216,7 @@ def test_bad_regions_and_landmarks():
             r"landmarks must .* got Tensor of shape \(5, 2\)",
         ),
         (lambda: region_mask("eyes", drawn_landmarks() * math.nan, 8), "landmarks must be a finite"),
-        (lambda: region_mask("eyes", drawn_landmarks(), 0), "size must be a positive"),
+        (lambda: region_mask("eyes", drawn_landmarks(), 0), "size must be a whole number from 1"),
     ]:
         with pytest.raises(ValueError, match=words) as error:
             call()

@@ -94,12 +94,12 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> P
     return path
 
 
-def open_input(path: str | Path, most: int | None = MAX_FILE_BYTES) -> BinaryIO:
+def open_input(path: str | Path, most: float | None = None) -> BinaryIO:
     """Open a regular file of bounded size for reading; a link is followed.
 
     Args:
         path: the file.
-        most: bytes; None is any number, for what is read piece by piece.
+        most: bytes; None is MAX_FILE_BYTES, and infinity for what is read piece by piece.
 
     Raises:
         OSError, or its kind: one line that names the path; a folder, device, pipe or socket, and a larger file, too.
@@ -112,8 +112,9 @@ def open_input(path: str | Path, most: int | None = MAX_FILE_BYTES) -> BinaryIO:
             state = os.fstat(handle)
             require(not stat.S_ISDIR(state.st_mode), "it is a folder, not a file", IsADirectoryError)
             require(stat.S_ISREG(state.st_mode), "it must be a regular file; got a device, pipe or socket", OSError)
-            few = most is None or state.st_size <= most
-            require(few, f"it must have at most {most or 0:,} bytes; got {state.st_size:,}", OSError)
+            limit = MAX_FILE_BYTES if most is None else most
+            few = state.st_size <= limit
+            require(few, f"it must have at most {limit:,} bytes; got {state.st_size:,}", OSError)
             return open(path, "rb", opener=lambda *_: handle)
         except BaseException:
             os.close(handle)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -242,6 +242,16 @@ def save(
         alpha = None
     raster = Raster(pixels[..., :3], alpha, format, metadata)
     return write_atomically(path, lambda file: codec.encode(file, raster, note, quality))
+
+
+def to_pil(pixels: np.ndarray, metadata: Metadata, note: dict[str, Any]) -> PIL.Image.Image:
+    """Make a Pillow image of (H, W, 3 or 4) uint8 pixels; its `info` has what `save` would write beside them."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    facts = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi, "xmp": metadata.xmp(note)}
+    image.info.update({name: value for name, value in facts.items() if value})
+    return image
 
 
 def read_note(path: str | Path) -> dict | None:

@@ -14,9 +14,9 @@ from flowedit.video.frames import aligned_gray
 from flowedit.video.track import TrackedFace, TrackerSettings
 from flowedit.video.tracking import FaceTracker
 
-CLIP_IDENTITY = 0.28
-"""Identity budget (`Config.identity`) for an edit on a clip's frame: dlib's distance differs by some hundredths from
-frame to frame, and all should keep the 0.36 of a photo."""
+CLIP_SHARE = 0.8
+"""Of the identity budget (`Config.identity`), for an edit on a clip's frame: dlib's distance differs by some hundredths
+from frame to frame, and all should keep the budget."""
 LARGE_PX = 512  # side of a crop that is large enough
 OPEN = 0.30  # measure of eyes that are open
 TURNED = 0.5  # turn of a face that is of no use; see `TrackedFace`

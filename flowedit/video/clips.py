@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class Clip:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        open_input(self.path, most=None).close()  # no device, pipe or folder; says so in our words
+        open_input(self.path, most=math.inf).close()  # no device, pipe or folder; says so in our words
         self._open()
         try:
             with self._in_one_line():
