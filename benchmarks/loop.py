@@ -56,7 +56,7 @@ def time_steps(encoder: Encoder, photo: Photo, config: Config) -> list[float]:
     task = prepare(photo, PROMPTS[0], config, encoder)
     steps = iterate(task, task.faces[0])
     seconds = []
-    for _ in range(config.most_steps):
+    for _ in range(task.most_steps):
         with Timer() as timer:
             next(steps)
         seconds.append(timer.seconds)

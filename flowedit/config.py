@@ -191,7 +191,7 @@ class Config:
     """Share of what the photo has in that subspace that a projected target gives to the prompt: 0 changes nothing; with
     faceclip, 0.15 to 0.6 is useful, and more overdoes it. Principal components need three times as much or more."""
     steps: int | None = number(None, least=1, most=100_000)
-    """Most steps of the loop; None is 60 for a raster field and 100 for any other."""
+    """Most steps of the loop; None is 10 from a prediction, and else 60 for a raster field and 100 for any other."""
     views: int = number(2, least=1, most=64)
     """Views of the face shown to the encoder in each step, of the pool."""
     max_shift: float = number(0.045, above=0, most=1)
@@ -260,11 +260,6 @@ class Config:
     def protected_files(self) -> tuple[Path, ...]:
         """The pictures in `protect`."""
         return tuple(Path(name) for name in self.protect if name not in REGIONS)
-
-    @property
-    def most_steps(self) -> int:
-        """`steps`, or its default for the field."""
-        return self.steps or (60 if self.field == "raster" else 100)
 
     def without_folders(self, corpus: str | None = None) -> Config:
         """Return the same with files by their names alone, as an edit file keeps it.

@@ -18,7 +18,7 @@ from test_isolation import STATES
 
 import flowedit
 from flowedit.app.cli import main
-from flowedit.config import Augment, Config, RasterConfig
+from flowedit.config import Augment, Config, Optimizer, RasterConfig
 from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
 from flowedit.predict.inputs import target_change
@@ -373,6 +373,13 @@ def test_an_edit_file_is_made_again_bit_for_bit(which, folder, capsys):
     assert torch.equal(parameters(again), parameters(edit)) and again.stopped == edit.stopped
     names = ("predictor", "predictor_sha256", "batch", "draw", "steps", "encoder_calls")
     assert [again.facts.get(name) for name in names] == [edit.facts.get(name) for name in names]
+
+
+@pytest.mark.parametrize(("start", "steps", "most"), [(NETWORK, None, 10), (None, None, 60), (NETWORK, 3, 3)])
+def test_fewer_steps_are_taken_from_a_prediction(start, steps, most):
+    config = replace(FREE, steps=steps, views=1, augment=Augment(pool=1), optimizer=Optimizer(patience=1000))
+    edit = flowedit.optimize(PORTRAIT, "red", config=config, encoder=TinyEncoder(), start=start)
+    assert edit.facts["steps"] == most and edit.stopped == "steps"
 
 
 def test_remake_asks_where_the_network_is_and_names_another(folder, capsys):

@@ -73,9 +73,9 @@ def iterate(
     if device.type == "cuda" and not terms:
         captured = Captured(evaluate, move)
         evaluate, move = captured.look, captured.move
-    for number in range(config.most_steps):
+    for number in range(task.most_steps):
         if not face.begun:
-            face.start.field.set_progress(number / config.most_steps)
+            face.start.field.set_progress(number / task.most_steps)
         chosen = torch.randperm(config.augment.pool, generator=task.generator, device="cpu")[: config.views].to(device)
         values = dict(zip(objective.weights, evaluate(chosen, number).tolist(), strict=True))
         check_finite(values, number)
@@ -83,7 +83,7 @@ def iterate(
         # A quick start, a quiet end.
         warm, cool = (
             (number + 1) / config.optimizer.warm_up,
-            1 + config.optimizer.cool_down - number / config.most_steps,
+            1 + config.optimizer.cool_down - number / task.most_steps,
         )
         for group, rate in zip(groups, rates, strict=True):
             lr = rate * min(1.0, warm, cool)

@@ -57,7 +57,7 @@ def optimize(
         judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
             sees next to nothing of it, a warning says that the guide was fooled.
         start: an edit to start from, of this photo or carried to it; "predict", or a predictor (`load_predictor`),
-            starts from what is predicted; None starts from nothing.
+            starts from what is predicted, and takes 10 steps by default; None starts from nothing.
         terms: further terms of the objective by name, each a function of `FitState` and its weight: they are logged,
             weighed and kept in the history like the built-in ones.
         unlike: edits of this photo that the new one shall differ from; `variants` makes several in a row.
@@ -132,12 +132,12 @@ def fit(
     bounds = [(bound, settings.check_every) for bound in effect_bounds(task, edited)]
     identity, _ = bound_identity(edited, config.identity and settings.beyond * config.identity)
     if identity is not None:
-        bounds.append((identity.bound, max(1, -(-config.most_steps // 2))))
+        bounds.append((identity.bound, max(1, -(-task.most_steps // 2))))
     history: dict[str, list[float]] = {}
     best, since, kept, stopped = float("inf"), 0, _copy(transform), "steps"
     smoothed: float | None = None
     shown = _is_terminal() if progress is None else progress
-    bar = tqdm(total=config.most_steps, desc="editing", unit="step", disable=not shown, leave=False)
+    bar = tqdm(total=task.most_steps, desc="editing", unit="step", disable=not shown, leave=False)
     try:
         for step in iterate(task, face, terms):
             for name, value in {**step.terms, "total": step.total}.items():
@@ -156,10 +156,10 @@ def fit(
                 stopped = "callback"
                 break
             done = step.number + 1
-            if since >= settings.patience and 2 * step.number >= config.most_steps:  # a neural field starts slowly
+            if since >= settings.patience and 2 * step.number >= task.most_steps:  # a neural field starts slowly
                 stopped = "converged"
                 break
-            watched = [bound for bound, every in bounds if done % every == 0 and done < config.most_steps]
+            watched = [bound for bound, every in bounds if done % every == 0 and done < task.most_steps]
             if any(bound.measure(1.0) > bound.limit for bound in watched):
                 stopped, kept = "budget", _copy(transform)
                 break

@@ -156,7 +156,7 @@ def predict_start(task: Task, predictor: AnyPredictor | None = None) -> tuple[Ta
         assert transform.part_tint is not None  # check_predictable
         moved = replace(transform, field=transform.field.to(device), part_tint=transform.part_tint.to(device))
         faces.append(replace(face, start=moved, begun=True))
-    return replace(task, faces=tuple(faces)), facts
+    return replace(task, faces=tuple(faces), predicted=True), facts
 
 
 def _resolve(task: Task, predictor: AnyPredictor | None) -> Trained:

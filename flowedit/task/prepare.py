@@ -68,6 +68,7 @@ class Task:
         hues: whether a tint may change hues; if not, or if the photo is gray, its channels change alike.
         paints: whether the face's parts take a color each: a prompt is about color, or hues are free.
         files: see `Provenance`.
+        predicted: whether the steps start from a prediction.
     """
 
     photo: Photo
@@ -80,6 +81,12 @@ class Task:
     hues: bool = True
     paints: bool = True
     files: Sequence[list[str]] = ()
+    predicted: bool = False
+
+    @property
+    def most_steps(self) -> int:
+        """`Config.steps`, or its default for the field and for what the steps start from."""
+        return self.config.steps or (10 if self.predicted else 60 if self.config.field == "raster" else 100)
 
     def changes_hues(self, face: FaceTask) -> bool:
         """Return whether a tint of a face may change its hues: `hues` allow it, and it is not gray."""
