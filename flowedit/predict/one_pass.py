@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from flowedit.checks import collect, describe, require, whole_number
+from flowedit.checks import as_device, collect, describe, require, whole_number
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
@@ -21,10 +21,10 @@ from flowedit.photo.photo import Source
 from flowedit.predict.inputs import network_crops, straight_view, target_change
 from flowedit.predict.network import Prediction, Predictor
 from flowedit.predict.place import check_predictable, place
-from flowedit.predict.weights import Trained, resolve_predictor
+from flowedit.predict.weights import Trained, load_predictor, resolve_predictor
 from flowedit.provenance import StopReason
 from flowedit.task.finish import Fit, finish
-from flowedit.task.prepare import Task, prepare, resolve_device, resolve_encoder, with_prompt
+from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder, with_prompt
 from flowedit.task.threads import steady
 from flowedit.transform.transforms import FieldTransform
 
@@ -96,8 +96,9 @@ def predict(
     require(len(prompts) > 0, "prompt must be at least one; got an empty list")
     begun = time.perf_counter()
     with collect() as messages:
+        network = ready(predictor, config)
         task = prepare(image, prompts[0], config, encoder)
-        trained = _resolve(task, predictor)
+        trained = resolve_predictor(network, task.guide)
         second = None if judge is None else resolve_encoder(judge, task.config)
     asked = [(task, messages)]
     for each in prompts[1:]:
@@ -148,16 +149,17 @@ def _predict_again(
     predictor: AnyPredictor | None,
 ) -> Edit:
     with collect() as messages:
+        network = ready(predictor, config)
         task = prepare(image, prompt, config, encoder)
-        trained = _resolve(task, predictor)
+        trained = resolve_predictor(network, task.guide)
         ((transforms, known),) = find_fields(trained, [(task, facts.get("draw"))], facts.get("batch"))
         edit = finish(task, [_as_fit(one) for one in transforms], facts=known)
     return replace(edit, messages=tuple(messages))
 
 
-def predict_start(task: Task, predictor: AnyPredictor | None = None) -> tuple[Task, dict[str, Any]]:
+def predict_start(task: Task, network: Trained | Predictor) -> tuple[Task, dict[str, Any]]:
     """Return a task whose faces start from what is predicted for them, and the facts of that; see `optimize`."""
-    ((transforms, facts),) = find_fields(_resolve(task, predictor), [(task, None)])
+    ((transforms, facts),) = find_fields(resolve_predictor(network, task.guide), [(task, None)])
     faces = []
     for face, transform in zip(task.faces, transforms, strict=True):
         device = face.pixels.device
@@ -214,9 +216,17 @@ def find_fields(
     return found
 
 
-def _resolve(task: Task, predictor: AnyPredictor | None) -> Trained:
-    check_predictable(task)
-    return resolve_predictor(predictor, task.guide, resolve_device(task.config.device))
+def ready(predictor: AnyPredictor | None, config: Config | None) -> Trained | Predictor:
+    """Check a config and load a predictor by its name or path, before any work.
+
+    Raises:
+        TypeError, OSError, ValueError, RuntimeError: as `load_predictor`, or a config that no network can do.
+    """
+    config = check_config(config)
+    check_predictable(config)
+    if isinstance(predictor, (Trained, Predictor)):
+        return predictor
+    return load_predictor(predictor, as_device(config.device))
 
 
 def _change(task: Task, embeddings: Tensor) -> Tensor:
