@@ -39,6 +39,14 @@ before, start = status("VmRSS"), time.perf_counter()
 edit.save(sys.argv[3])
 print(time.perf_counter() - start, status("VmHWM") - before)
 """
+# Linux counts a process's peak from before it becomes another program, so the parent must be a small one.
+WAIT = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, *sys.argv[1:]])
+_, status, usage = os.wait4(child.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 CASES = {
     "save png": ["-c", SAVE, "smile.flowedit", "large.jpg", "out.png"],
     "save jpg": ["-c", SAVE, "smile.flowedit", "large.jpg", "out.jpg"],
@@ -68,14 +76,12 @@ def run(arguments: list[str], tree: Path, folder: Path) -> tuple[str, float, flo
     """Run Python in a folder with a tree of flowedit: what it printed, its seconds, and its peak in MiB."""
     search = {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=os.environ | search, stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    printed = child.stdout.read().decode()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    command = [sys.executable, "-c", WAIT, *arguments]
+    done = subprocess.run(command, cwd=folder, env=os.environ | search, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
         raise RuntimeError(f"{arguments[:4]} failed in {tree}")
-    return printed, time.perf_counter() - start, usage.ru_maxrss / 1024
+    printed, _, peak = done.stdout.rstrip().rpartition("\n")
+    return printed, time.perf_counter() - start, int(peak) / 1024
 
 
 def measure(case: str, tree: Path, folder: Path) -> tuple[float, float]:

@@ -196,6 +196,22 @@ def _check_range(name: str, value: float, least: float | None, above: float | No
     require(value <= most, f"{name} must be at most {most:g}; got {value}")
 
 
+def as_device(name: object) -> torch.device:
+    """Return a device that torch has here, by its name; "auto" is cuda if there is one, else cpu.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)  # type: ignore[call-overload]
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device must be auto or one that torch has here; got {describe(name)}") from error
+    return device
+
+
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 

@@ -224,6 +224,8 @@ def test_unlike_must_be_edits_of_the_photo(found):
 def test_variants_say_what_is_wrong():
     with pytest.raises(ValueError, match="n must be a whole number from 1 to 16; got 0"):
         flowedit.variants(picture(), "red", 0)
+    with pytest.raises(TypeError, match=r"config must be a flowedit\.Config; got \{'steps': 3\}"):
+        flowedit.variants(picture(), "red", config={"steps": 3})
     with pytest.raises(ValueError, match="variants must be of one face; got face='all'"):
         flowedit.variants(picture(), "red", config=Config(face="all"))
 

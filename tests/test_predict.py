@@ -213,10 +213,42 @@ def test_what_cannot_be_predicted_is_refused(options, words):
     assert str(caught.value).startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"config": replace(FREE, field="hash")}, "field='raster'; got field='hash'"),
+        ({"predictor": "nowhere"}, "got 'nowhere'"),
+        ({"config": False}, "config must be a flowedit.Config; got False"),
+    ],
+)
+def test_it_is_refused_before_the_photo_is_read(options, words):
+    how = {"config": FREE, "predictor": NETWORK, "encoder": TinyEncoder(), **options}
+    with pytest.raises((TypeError, ValueError), match=words):
+        flowedit.predict("no.png", "red", **how)
+    start = how.pop("predictor")
+    if not isinstance(start, str):
+        with pytest.raises((TypeError, ValueError), match=words):
+            flowedit.optimize("no.png", "red", start=start, **how)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", None, 1.5])
+def test_a_device_that_is_not_here_is_named(device, folder):
+    with pytest.raises(ValueError, match=f"device must be auto or one that torch has here; got {device!r}"):
+        load_predictor("net", device)
+    with pytest.raises(ValueError, match=f"device must be auto or one that torch has here; got {device!r}"):
+        load_encoder(device=device)
+
+
 def test_without_shipped_weights_the_error_names_the_training(monkeypatch, tmp_path):
     monkeypatch.setattr("flowedit.predict.weights.WEIGHTS", tmp_path)
     with pytest.raises(RuntimeError, match=r"no predictor is shipped .* python -m examples.predictor --data FOLDER"):
         predict(predictor=None)
+
+
+@pytest.mark.parametrize("name", [None, "predictor"])
+def test_the_shipped_network_is_loaded_whatever_the_folder_holds(name, folder):
+    save_predictor(NETWORK, "predictor", guide="tiny", guide_sha256=None)
+    assert load_predictor(name).name == "predictor" and load_predictor("./predictor").name != "predictor"
 
 
 def test_a_target_is_seen_from_the_face():

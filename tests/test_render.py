@@ -389,3 +389,10 @@ def test_strength_zero_and_a_tint_keep_alpha():
         field.color.fill_(0.3)
     tinted = EditedPhoto(photo, [FieldTransform(field, crop_at(32, 32, 64))]).rgba()
     assert np.array_equal(tinted[..., 3], photo.alpha) and not np.array_equal(tinted[..., :3], photo.pixels)
+
+
+def test_an_edit_is_looked_at_without_kornia(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kornia.geometry.transform", None)  # an import raises
+    photo = photo_of(30, 40)
+    edited = EditedPhoto(photo, (FieldTransform(FIELDS["raster"], whole_crop(photo)),))
+    assert not torch.equal(edited.crop_image(edited.crops()[0], 16), edited.unedited(edited.crops()[0], 16))

@@ -9,7 +9,7 @@ import torch
 
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.field.warp import compose, count_folds, effective, integrate, invert, warp, window
+from flowedit.field.warp import compose, count_folds, effective, integrate, invert, warp, warp_by_torch, window
 from flowedit.kernels import jacobian_determinant
 
 
@@ -152,6 +152,17 @@ def test_composing_reads_as_warping_does():
     first, second = (torch.randn(1, 2, 9, 7, generator=generator(k), dtype=torch.float64) / 9 for k in (0, 1))
     by_kornia = warp(first, Offsets(second, second))
     assert torch.equal(compose(first, second), by_kornia)
+
+
+def test_without_kornia_the_bits_are_the_same():
+    color = torch.randn(1, 3, 96, 96, generator=generator(1)) / 9
+    results = []
+    for way in (warp, warp_by_torch):
+        image, coord = wave(96, 96).float().requires_grad_(), smooth_coord().float().requires_grad_()
+        out = way(image, Offsets(coord, color))
+        out.square().sum().backward()
+        results.append((out, image.grad, coord.grad))
+    assert all(torch.equal(ours, wanted) for ours, wanted in zip(*results, strict=True))
 
 
 # --- compose, invert

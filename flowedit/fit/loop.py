@@ -21,7 +21,7 @@ from flowedit.guide.encoder import Encoder
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
 from flowedit.predict.network import Predictor
-from flowedit.predict.one_pass import predict_start
+from flowedit.predict.one_pass import predict_start, ready
 from flowedit.predict.weights import Trained
 from flowedit.task.finish import Fit, effect_bounds, finish
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
@@ -82,8 +82,8 @@ def optimize(
         known: dict[str, Any] = {}
         if isinstance(start, (str, Trained, Predictor)):
             require(not isinstance(start, str) or start == "predict", describe_start(start), TypeError)
-            task = prepare(image, prompt, config, encoder)
-            task, known = predict_start(task, None if isinstance(start, str) else start)
+            network = ready(None if isinstance(start, str) else start, config)
+            task, known = predict_start(prepare(image, prompt, config, encoder), network)
         else:
             task = prepare(image, prompt, config, encoder, start)
         second = None if judge is None else resolve_encoder(judge, task.config)

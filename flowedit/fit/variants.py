@@ -24,7 +24,7 @@ from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
 from flowedit.task.finish import bound_effect
 from flowedit.task.judge import measure_similarity
-from flowedit.task.prepare import resolve_encoder
+from flowedit.task.prepare import check_config, resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import Bound, choose_strength
 
@@ -68,7 +68,7 @@ def variants(
     Raises:
         TypeError, ValueError: as `optimize`, or n is out of its range.
     """
-    config = config or Config()
+    config = check_config(config)
     n = whole_number("n", n, 1, MOST)
     require(config.face != "all", "variants must be of one face; got face='all'")
     prompts, photo = check_prompts(prompt), images.load(image)

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from flowedit.checks import describe, require, warn
+from flowedit.checks import as_device, describe, require, warn
 from flowedit.guide.checkpoint import OPENAI_KEYS, file_digest, guess_architectures, safe_checkpoint
 from flowedit.guide.clip import ClipEncoder
 from flowedit.guide.shipped import load_shipped
@@ -95,7 +95,7 @@ def load_encoder(name: str | os.PathLike[str] | None = None, device: torch.devic
             TypeError)  # fmt: skip
     with isolated(), _LOCK:
         source = _resolve(os.fspath(name) if name is not None else SHIPPED)
-        encoder = _load(source, torch.device(device))
+        encoder = _load(source, as_device(device))
     if source.kind == "file" and not {"mean", "std"} <= set(_published_preprocess(source.model)):
         mean, std = (vector.flatten().tolist() for vector in (encoder.mean, encoder.std))
         warn(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
-from flowedit.checks import collect, require, whole_number
+from flowedit.checks import as_device, collect, require, whole_number
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
@@ -17,9 +17,9 @@ from flowedit.photo.photo import Source
 from flowedit.predict.fields import as_fits, find_fields
 from flowedit.predict.network import Predictor
 from flowedit.predict.place import check_predictable
-from flowedit.predict.weights import Trained, resolve_predictor
+from flowedit.predict.weights import Trained, load_predictor, resolve_predictor
 from flowedit.task.finish import finish
-from flowedit.task.prepare import Task, prepare, resolve_device, resolve_encoder, with_prompt
+from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder, with_prompt
 from flowedit.task.threads import steady
 
 MOST = 16  # different edits for one prompt
@@ -88,8 +88,9 @@ def predict(
     require(len(prompts) > 0, "prompt must be at least one; got an empty list")
     begun = time.perf_counter()
     with collect() as messages:
+        network = ready(predictor, config)
         task = prepare(image, prompts[0], config, encoder)
-        trained = _resolve(task, predictor)
+        trained = resolve_predictor(network, task.guide)
         second = None if judge is None else resolve_encoder(judge, task.config)
     asked = [(task, messages)]
     for each in prompts[1:]:
@@ -140,16 +141,17 @@ def _predict_again(
     predictor: AnyPredictor | None,
 ) -> Edit:
     with collect() as messages:
+        network = ready(predictor, config)
         task = prepare(image, prompt, config, encoder)
-        trained = _resolve(task, predictor)
+        trained = resolve_predictor(network, task.guide)
         ((transforms, known),) = find_fields(trained, [(task, facts.get("draw"))], facts.get("batch"))
         edit = finish(task, as_fits(transforms), facts=known)
     return replace(edit, messages=tuple(messages))
 
 
-def predict_start(task: Task, predictor: AnyPredictor | None = None) -> tuple[Task, dict[str, Any]]:
+def predict_start(task: Task, network: Trained | Predictor) -> tuple[Task, dict[str, Any]]:
     """Return a task whose faces start from what is predicted for them, and the facts of that; see `optimize`."""
-    ((transforms, facts),) = find_fields(_resolve(task, predictor), [(task, None)])
+    ((transforms, facts),) = find_fields(resolve_predictor(network, task.guide), [(task, None)])
     faces = []
     for face, transform in zip(task.faces, transforms, strict=True):
         device = face.pixels.device
@@ -159,6 +161,14 @@ def predict_start(task: Task, predictor: AnyPredictor | None = None) -> tuple[Ta
     return replace(task, faces=tuple(faces), predicted=True), facts
 
 
-def _resolve(task: Task, predictor: AnyPredictor | None) -> Trained:
-    check_predictable(task)
-    return resolve_predictor(predictor, task.guide, resolve_device(task.config.device))
+def ready(predictor: AnyPredictor | None, config: Config | None) -> Trained | Predictor:
+    """Check a config and load a predictor by its name or path, before any work.
+
+    Raises:
+        TypeError, OSError, ValueError, RuntimeError: as `load_predictor`, or a config that no network can do.
+    """
+    config = check_config(config)
+    check_predictable(config)
+    if isinstance(predictor, (Trained, Predictor)):
+        return predictor
+    return load_predictor(predictor, as_device(config.device))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from flowedit.checks import require
+from flowedit.config import Config
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.predict.network import Prediction
@@ -15,16 +16,14 @@ from flowedit.task.prepare import FaceTask, Task
 from flowedit.transform.transforms import FieldTransform
 
 
-def check_predictable(task: Task) -> None:
-    """Validate that a task is one that a network can do.
+def check_predictable(config: Config) -> None:
+    """Validate that a config is one that a network can do.
 
     Raises:
         ValueError: the field is no raster, or a face is not aligned.
     """
-    config = task.config
     require(config.field == "raster", f"a prediction must have field='raster'; got field={config.field!r}")
-    aligned = config.align and all(face.start.part_tint is not None for face in task.faces)
-    require(aligned, "a prediction must be of an aligned face; got align=False (--no-align), the whole picture")
+    require(config.align, "a prediction must be of an aligned face; got align=False (--no-align), the whole picture")
 
 
 @torch.no_grad()

@@ -15,11 +15,10 @@ from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Photo, Source
 from flowedit.predict.fields import as_fits, find_fields
-from flowedit.predict.one_pass import AnyPredictor, Prompt
-from flowedit.predict.place import check_predictable
+from flowedit.predict.one_pass import AnyPredictor, Prompt, ready
 from flowedit.predict.weights import Trained, resolve_predictor
 from flowedit.task.finish import finish
-from flowedit.task.prepare import Task, prepare, resolve_device, resolve_encoder
+from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.transforms import FieldTransform
 
@@ -69,8 +68,7 @@ def predict_all(
     """
     single = isinstance(images, (str, bytes, Photo)) or not isinstance(images, Iterable)
     require(not single, f"images must be several, such as a list; got {describe(images)}", TypeError)
-    config = config or Config()
-    require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
+    config = check_config(config)
     check_prompts(prompt)
     guide, second, trained = _resolve(config, encoder, judge, predictor)
     return _predict_each(iter(images), prompt, config, guide, second, trained)
@@ -80,9 +78,10 @@ def predict_all(
 def _resolve(
     config: Config, encoder: Encoder | str | None, judge: Encoder | str | None, predictor: AnyPredictor | None
 ) -> tuple[Encoder, Encoder | None, Trained]:
+    network = ready(predictor, config)
     guide = resolve_encoder(encoder, config)
     second = None if judge is None else resolve_encoder(judge, config)
-    return guide, second, resolve_predictor(predictor, guide, resolve_device(config.device))
+    return guide, second, resolve_predictor(network, guide)
 
 
 def _predict_each(
@@ -138,7 +137,6 @@ def _prepare(image: Source, prompt: Prompt, config: Config, *, encoder: Encoder)
     begun = time.perf_counter()
     with collect() as messages:
         task = prepare(image, prompt, config, encoder)
-        check_predictable(task)
     return _Prepared(task, messages, time.perf_counter() - begun)
 
 

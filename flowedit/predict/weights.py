@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from flowedit.checks import as_number, describe, require
+from flowedit.checks import as_device, as_number, describe, require
 from flowedit.guide.encoder import Encoder
 from flowedit.isolation import isolated
 from flowedit.photo.files import open_input, write_atomically
@@ -75,8 +75,8 @@ def load_predictor(name: str | os.PathLike[str] | None = None, device: torch.dev
     require(name is None or isinstance(name, (str, os.PathLike)), f"predictor must be a name or a path; got "
             f"{describe(name)}", TypeError)  # fmt: skip
     given = SHIPPED if name is None else os.fspath(name)
-    path = WEIGHTS / SHIPPED if given == SHIPPED and not os.path.exists(given) else Path(given).expanduser()
-    shipped = path == WEIGHTS / SHIPPED
+    shipped = given == SHIPPED  # whatever the current folder holds
+    path = WEIGHTS / SHIPPED if shipped else Path(given).expanduser()
     path = path / FILE if path.is_dir() or shipped else path
     require(
         path.is_file() or not shipped,
@@ -86,7 +86,7 @@ def load_predictor(name: str | os.PathLike[str] | None = None, device: torch.dev
     require(path.is_file(), f"predictor must be {SHIPPED!r}, or a file or folder of save_predictor; got {given!r}")
     state = path.stat()
     with isolated(), _LOCK:
-        return _load(path.absolute(), (state.st_size, state.st_mtime_ns), shipped, torch.device(device))
+        return _load(path.absolute(), (state.st_size, state.st_mtime_ns), shipped, as_device(device))
 
 
 def save_predictor(
@@ -133,18 +133,14 @@ def save_predictor(
     return write_atomically(Path(folder) / FILE, write)
 
 
-def resolve_predictor(
-    predictor: Trained | Predictor | str | os.PathLike[str] | None, guide: Encoder, device: torch.device
-) -> Trained:
-    """Return a predictor as it is, or load it by its name or path, once it is sure that it goes with the guide.
+def resolve_predictor(predictor: Trained | Predictor, guide: Encoder) -> Trained:
+    """Return a predictor, once it is sure that it goes with the guide.
 
     Raises:
-        TypeError, OSError, ValueError, RuntimeError: as `load_predictor`, or it was trained under another guide.
+        ValueError: it was trained under another guide.
     """
     if isinstance(predictor, Predictor):
         predictor = Trained(predictor)
-    elif not isinstance(predictor, Trained):
-        predictor = load_predictor(predictor, device)
     digest = getattr(guide, "digest", None)
     same = predictor.guide_sha256 == digest and (digest is not None or predictor.guide == guide.name)
     require(

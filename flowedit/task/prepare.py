@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowedit.checks import describe, require, warn
+from flowedit.checks import as_device, describe, require, warn
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.face.crop import Crop, extract, whole_crop
@@ -107,8 +107,7 @@ def prepare(
         image: see `optimize`; prompt, config, encoder and start too.
         crops: of the faces, where they are known.
     """
-    config = config or Config()
-    require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
+    config = check_config(config)
     require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
     prompts = check_prompts(prompt)
     photo = images.load(image)
@@ -125,6 +124,17 @@ def prepare(
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
     return Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files)
+
+
+def check_config(config: Config | None) -> Config:
+    """Return a config, the default for None.
+
+    Raises:
+        TypeError: anything else.
+    """
+    config = Config() if config is None else config
+    require(isinstance(config, Config), f"config must be a flowedit.Config; got {describe(config)}", TypeError)
+    return config
 
 
 def describe_start(start: object) -> str:
@@ -189,7 +199,7 @@ def prepare_face(
         generator: source of a neural field's start.
         start: an edit of this photo whose field and colors the new ones start from; None is zero.
     """
-    device = resolve_device(config.device)
+    device = as_device(config.device)
     pixels = extract(photo, crop, side)
     max_shift = config.max_shift
     eyes = crop.outer_canthal_distance
@@ -261,20 +271,8 @@ def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
 def resolve_encoder(encoder: Encoder | str | os.PathLike[str] | None, config: Config) -> Encoder:
     """Return an encoder object as it is; load a name, a folder, or the shipped one for None, to the config's device."""
     if encoder is None or isinstance(encoder, (str, os.PathLike)):
-        return load_encoder(encoder, resolve_device(config.device))
+        return load_encoder(encoder, as_device(config.device))
     return encoder
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return a device by its name; auto is cuda if there is one, else cpu."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device must be auto or one that torch has here; got {name!r}") from error
-    return device
 
 
 def _read_masks(config: Config, photo: Photo) -> tuple[np.ndarray | None, list[list[str]]]:

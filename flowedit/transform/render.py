@@ -13,7 +13,7 @@ from torch import Tensor
 from flowedit.checks import as_float, describe, require
 from flowedit.face.crop import Crop, extract, reach
 from flowedit.field.offsets import Offsets, pixel_centers
-from flowedit.field.warp import warp
+from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.photo.raster import Rows
@@ -106,7 +106,7 @@ class EditedPhoto:
 
         The crop's own pixels are warped, so it differs from `saved_crop` by one more interpolation.
         """
-        return warp(self.unedited(crop, size), self.offsets(crop, size)).clamp(0, 1)
+        return warp_by_torch(self.unedited(crop, size), self.offsets(crop, size)).clamp(0, 1)
 
     def saved_crop(self, crop: Crop, size: int, dtype: type | np.dtype = np.uint8) -> Tensor:
         """Return `extract` of the result as it is saved, without rendering all of it: (1, 3, size, size).

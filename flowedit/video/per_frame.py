@@ -10,9 +10,9 @@ import torch
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.photo.photo import Photo
-from flowedit.predict.one_pass import find_fields
+from flowedit.predict.one_pass import find_fields, ready
 from flowedit.predict.weights import resolve_predictor
-from flowedit.task.prepare import prepare, prepare_face, resolve_device
+from flowedit.task.prepare import prepare, prepare_face
 from flowedit.task.views import crop_side
 from flowedit.transform.render import EditedPhoto
 from flowedit.video.carry import COARSE, NODES, Bent
@@ -38,8 +38,9 @@ class PredictedEdit:
 
     def __init__(self, wish: Edit | str, frame: np.ndarray, face: TrackedFace) -> None:
         prompts, config, self.strength = (wish, None, 1.0) if isinstance(wish, str) else _parts(wish)
+        network = ready(None, config)
         self.task = prepare(Photo(frame), prompts, config, crops=[face.crop])
-        self.trained = resolve_predictor(None, self.task.guide, resolve_device(self.task.config.device))
+        self.trained = resolve_predictor(network, self.task.guide)
         self.smooth = OneEuro(SMOOTH_HZ, 0.0)
 
     def follow(self, frame: np.ndarray, face: TrackedFace, time: float) -> Bent:
