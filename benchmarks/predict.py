@@ -15,13 +15,12 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from PIL import Image
 import flowedit
 from benchmarks import edit as edits
 from benchmarks import judge
-from benchmarks.common import Timer, environment, finite, time_calls, write_report
+from benchmarks.common import Timer, environment, finite, time_calls, timed, write_report
 from benchmarks.table import align, average
 from flowedit import Config, Edit
 from flowedit.checks import require
@@ -73,28 +72,11 @@ def time_network(trained: Trained, size: int) -> Callable[[], object]:
 def timed_parts() -> Iterator[dict[str, float]]:
     """Collect the seconds of each of PARTS inside the block."""
     seconds = dict.fromkeys(PARTS, 0.0)
-
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            with Timer() as timer:
-                result = function(*arguments, **options)
-            seconds[name] += timer.seconds
-            return result
-
-        return call
-
-    patches = []
-    for name, path in PARTS.items():
-        module, _, function = path.rpartition(".")
-        home = importlib.import_module(module)
-        patches.append(patch.object(home, function, timed(name, getattr(home, function))))
-    try:
-        for each in patches:
-            each.start()
+    with ExitStack() as stack:
+        for name, path in PARTS.items():
+            module, _, function = path.rpartition(".")
+            stack.enter_context(timed(seconds, name, importlib.import_module(module), function))
         yield seconds
-    finally:
-        for each in patches:
-            each.stop()
 
 
 def time_prediction(photo: np.ndarray, trained: Trained, encoder: Encoder, rounds: int) -> dict[str, float]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks import video_clips, video_files, video_truth
 from benchmarks.common import environment, find_portraits, finite, write_report
+from benchmarks.sheet import sheet_file
 from benchmarks.table import align
 
 FACE_PX, WIDE_FACE_PX = 256, 300  # of the detector's box; the second in the frames of 720 lines that are timed
@@ -47,7 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slow-people", type=int, default=1, help="of them, for the ways that predict in each frame")
     parser.add_argument("--prompts", nargs="+", default=["a smiling face"])
     parser.add_argument("--frames", type=int, default=2000, help="that are edited for `speed` and `files`")
-    parser.add_argument("--sheet", type=Path, help="for `right`: a contact sheet of edited frames")
+    parser.add_argument("--sheet", type=sheet_file, help="for `right`: a contact sheet of edited frames")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     return parser.parse_args(arguments)
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 import flowedit
-from benchmarks.video_truth import HD, Studio, timed
+from benchmarks.common import timed
+from benchmarks.video_truth import HD, Studio
 from flowedit.video.clips import Clip
 from flowedit.video.editor import VideoEditor
 from flowedit.video.encode import ClipWriter, Encoding
@@ -40,7 +41,7 @@ def measure_files(path: Path, face_px: int, prompt: str, frames: int) -> list[di
         before = memory_mib()
         editor.reset()
         for name, (home, attribute) in PARTS.items():
-            stack.enter_context(timed(name, home, attribute, seconds))
+            stack.enter_context(timed(seconds, name, home, attribute))
         processor = time.process_time()
         result = edit_clip(source, Path(folder) / "edited.mp4", editor)
         processor = time.process_time() - processor

@@ -6,12 +6,11 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import flowedit
+from benchmarks.common import timed
 from benchmarks.motion import Motion, Shot, film, wave
 from flowedit.face.crop import Crop, face_crop
 from flowedit.face.detect import Face, find_faces
@@ -32,6 +32,7 @@ from flowedit.video import editor as video_editor
 from flowedit.video import track, tracking
 from flowedit.video.carry import Bent, CarriedEdit
 from flowedit.video.editor import VideoEditor, draw
+from flowedit.video.frame import paste
 from flowedit.video.tracking import FaceTracker
 
 TRACK_FRAMES, FLICKER_FRAMES, SLOW_FRAMES = 100, 40, 6
@@ -170,9 +171,7 @@ def flicker_one(studio: Studio, edit: flowedit.Edit, name: str, way: str, frames
         else:
             faces = editor.track(shot.pixels, shot.time)
             bent = [(face, editor.bend(shot.pixels, face)) for face in faces if face.fade and editor.follows(face.id)]
-            edited = shot.clean.copy()
-            for (top, left, bottom, right), pixels in draw(shot.clean, bent, 1.0):
-                edited[top:bottom, left:right] = pixels
+            edited = paste(shot.clean, draw(shot.clean, bent, 1.0))
             outside += count_outside(edited != shot.clean, [face.crop for face in faces])
         if k >= SETTLE:
             change = torch.from_numpy(edited.astype(np.float32) - shot.clean).permute(2, 0, 1)[None]
@@ -221,7 +220,7 @@ def measure_speed(path: Path, face_px: int, prompt: str, frames: int) -> list[di
     memory: dict[int, float] = {}
     with ExitStack() as stack:
         for name, (home, attribute) in PARTS.items():
-            stack.enter_context(timed(name, home, attribute, seconds))
+            stack.enter_context(timed(seconds, name, home, attribute))
         for k in range(frames):
             wall, processor = time.perf_counter(), time.process_time()
             editor.patches(shots[k % len(shots)].pixels, k / 25)
@@ -248,21 +247,6 @@ def measure_speed(path: Path, face_px: int, prompt: str, frames: int) -> list[di
 def resident_mib() -> float:
     """Return the memory that this process holds now (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
-@contextmanager
-def timed(name: str, home: Any, attribute: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Add up the seconds of a function inside the block."""
-    function = getattr(home, attribute)
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        begun = time.perf_counter()
-        result = function(*arguments, **options)
-        seconds[name] += time.perf_counter() - begun
-        return result
-
-    with patch.object(home, attribute, call):
-        yield
 
 
 def average_rows(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowedit.field.warp import warp
     from flowedit.fit.loop import optimize
     from flowedit.fit.variants import variants
-    from flowedit.movie import edit_video
+    from flowedit.fit.video import edit_video
     from flowedit.predict.one_pass import predict
     from flowedit.predict.several import predict_all
     from flowedit.predict.weights import load_predictor
@@ -44,7 +44,7 @@ _HOMES = {
     "Edit": "edit",
     "Offsets": "field.offsets",
     "VideoEditor": "video.editor",
-    "edit_video": "movie",
+    "edit_video": "fit.video",
     "load": "edit",
     "load_predictor": "predict.weights",
     "optimize": "fit.loop",

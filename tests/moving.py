@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from flowedit.video.frame import Patch
 
 av = pytest.importorskip("av")
 
@@ -91,14 +92,6 @@ def _color(target, colors):
         target.colorspace, target.color_range, target.color_primaries, target.color_trc = colors
 
 
-@dataclass(frozen=True)
-class Part:
-    """A patch, as an editor gives it."""
-
-    box: tuple[int, int, int, int]
-    pixels: np.ndarray
-
-
 class Painter:
     """An editor that fills a box with a color, and remembers when and how strongly it was asked to."""
 
@@ -112,7 +105,7 @@ class Painter:
         (top, left, bottom, right), (a, b, c, d) = self.box, self.inner
         pixels = frame[top:bottom, left:right].copy()
         pixels[a:c, b:d] = np.array(self.color) * (257 if frame.dtype == np.uint16 else 1)
-        return [Part(self.box, pixels)]
+        return [Patch(self.box, pixels)]
 
 
 class Idle:

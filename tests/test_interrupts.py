@@ -15,7 +15,7 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.app.cli import main
-from flowedit.interrupts import delay_interrupts, sigterm_as_ctrl_c
+from flowedit.photo.interrupts import delay_interrupts, sigterm_as_ctrl_c
 
 QUICK = ["--no-align", "--steps", "4", "--raster.coord-size", "4", "--raster.color-size", "4"]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")

@@ -20,7 +20,6 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "checks": set(),
-    "interrupts": set(),
     "isolation": {"checks"},
     "kernels": set(),
     "photo": {"checks", "isolation"},
@@ -47,20 +46,9 @@ MAY_IMPORT["task"] = {
 }
 MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
-MAY_IMPORT["video"] = MAY_IMPORT["predict"] | {"predict"}  # predict for an edit in each frame only; never fit
-MAY_IMPORT["fit"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["video"] = {"interrupts", "predict"} | MAY_IMPORT["predict"]  # never fit
-MAY_IMPORT["movie"] = MAY_IMPORT["video"] | {"video", "fit"}  # a clip and a prompt
-MAY_IMPORT["flowedit"] = {
-    "config",
-    "edit",
-    "fit",
-    "field",
-    "movie",
-    "predict",
-    "video",
-    "_version",
-}  # __init__.py, the promise
+MAY_IMPORT["video"] = MAY_IMPORT["predict"] | {"predict"}  # for an edit that is predicted in each frame; never fit
+MAY_IMPORT["fit"] = MAY_IMPORT["video"] | {"video"}
+MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "video", "_version"}  # __init__.py, the promise
 MAY_IMPORT["app"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"app"}
 

@@ -12,11 +12,11 @@ from PIL import Image
 from skimage.data import astronaut
 
 import flowedit
-from flowedit import movie
 from flowedit.app.cli import main
 from flowedit.edit import Edit
 from flowedit.face.crop import whole_crop
 from flowedit.field.raster import RasterField
+from flowedit.fit import video
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 from flowedit.video.clips import Clip
@@ -70,9 +70,9 @@ def painted(tmp_path, monkeypatch):
         asked["edits"], asked["how"] = edits, how
         return painter
 
-    monkeypatch.setattr(movie, "_find", find)
-    monkeypatch.setattr(movie, "_clearest", lambda source, span, wanted: (Photo(picture()), 1, False))
-    monkeypatch.setattr(movie, "VideoEditor", editor)
+    monkeypatch.setattr(video, "_find", find)
+    monkeypatch.setattr(video, "_clearest", lambda source, span, wanted: (Photo(picture()), 1, False))
+    monkeypatch.setattr(video, "VideoEditor", editor)
     monkeypatch.chdir(tmp_path)
     make_clip("a.mp4", 10)
     small_edit().save_edit("red.flowedit")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from flowedit.app.console import complain, complain_of, say
 from flowedit.app.paths import WrongUsage, find_photos, name_files, number
 from flowedit.checks import require
-from flowedit.interrupts import delay_interrupts
 from flowedit.photo.files import check_outputs, same_file
+from flowedit.photo.interrupts import delay_interrupts
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit

@@ -26,7 +26,7 @@ from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
 from flowedit.app.video import VideoCommand
 from flowedit.config import Config
-from flowedit.interrupts import sigterm_as_ctrl_c
+from flowedit.photo.interrupts import sigterm_as_ctrl_c
 
 Command = (
     Annotated[commands.EditCommand, subcommand("edit", prefix_name=False)]

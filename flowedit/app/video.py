@@ -13,7 +13,7 @@ from flowedit.app.console import complain, say
 from flowedit.app.options import Search, describe_strength, parse_prompts, predictor_files, show_progress
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import number, require
-from flowedit.movie import name_output
+from flowedit.fit.video import name_output
 from flowedit.photo.files import check_outputs
 from flowedit.video.encode import Encoding
 

@@ -20,8 +20,8 @@ from flowedit.face.crop import Crop, average_cells, face_crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.photo.photo import Photo, quantize
 
-_DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
-_SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
+DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
+SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
 _SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
@@ -65,10 +65,10 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
         RuntimeError: dlib or its models are not installed.
     """
     height, width = photo.height, photo.width
-    scale = min(1.0, _DETECT_PX / max(height, width))
+    scale = min(1.0, DETECT_PX / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     picture = _bytes(_shrunk(photo, size))
-    doublings = 1 if max(size) < _SMALL_PX and not large else 0
+    doublings = 1 if max(size) < SMALL_PX and not large else 0
     turn, boxes = 0, _detect(picture, doublings)
     if turned and max((score for _, score in boxes), default=0.0) < _SURE:
         for quarters in (1, 2, 3):

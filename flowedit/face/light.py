@@ -5,13 +5,19 @@ from __future__ import annotations
 from torch import Tensor
 
 BRIGHT = 0.6  # image units: bright places of a crop in full light, and medium skin, are at least this bright
+BRIGHT_SHARE = 0.95  # of a crop is no brighter than its bright places
 DARKEST = 0.02  # share of the light that a crop without any is taken to be in
 GRAY = 1.5 / 255  # how far channels of a gray picture may be from each other: the rounding of 8 bits
 
 
 def measure_light(pixels: Tensor) -> float:
     """Measure how much light a crop (1, 3, S, S) is in, up to 1: its bright places against BRIGHT."""
-    return min(1.0, max(DARKEST, float(pixels.mean(1).flatten().quantile(0.95)) / BRIGHT))
+    return share_of_light(float(pixels.mean(1).flatten().quantile(BRIGHT_SHARE)))
+
+
+def share_of_light(bright: float) -> float:
+    """Return how much light a crop is in whose bright places, the BRIGHT_SHARE quantile, are so bright, image units."""
+    return min(1.0, max(DARKEST, bright / BRIGHT))
 
 
 def is_gray(pixels: Tensor) -> bool:

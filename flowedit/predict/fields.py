@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import collect, describe, require
+from flowedit.edit import Edit
+from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import make_targets
 from flowedit.predict.inputs import network_crops, straight_view, target_change
 from flowedit.predict.network import Prediction, Predictor
 from flowedit.predict.place import place
 from flowedit.predict.weights import Trained
 from flowedit.provenance import StopReason
-from flowedit.task.finish import Fit
+from flowedit.task.finish import Fit, finish
 from flowedit.task.prepare import Task
 from flowedit.transform.transforms import FieldTransform
 
@@ -70,9 +74,30 @@ def find_fields(
     return found
 
 
-def as_fits(transforms: Sequence[FieldTransform]) -> list[Fit]:
-    """Return a wish's transforms as what `finish` takes."""
-    return [Fit(transform, stopped=StopReason.PREDICTED) for transform in transforms]
+def finish_found(
+    task: Task,
+    found: tuple[Sequence[FieldTransform], Mapping[str, Any]],
+    messages: Sequence[str],
+    seconds: float | None,
+    judge: Encoder | None = None,
+) -> Edit:
+    """Make the edit of what was found for a wish; see `finish`.
+
+    Args:
+        task: of the wish.
+        found: of `find_fields`.
+        messages: what was warned of before.
+        seconds: that it took before; None for an edit without.
+        judge: see `optimize`.
+    """
+    transforms, facts = found
+    begun = time.perf_counter()
+    with collect() as further:
+        fits = [Fit(transform, stopped=StopReason.PREDICTED) for transform in transforms]
+        edit = finish(task, fits, judge=judge, facts=facts)
+    if seconds is not None:
+        edit = replace(edit, facts=replace(edit.facts, seconds=round(seconds + time.perf_counter() - begun, 2)))
+    return replace(edit, messages=(*messages, *further))
 
 
 def _share_out(counts: Sequence[int]) -> Iterator[tuple[Tensor, list[int]]]:

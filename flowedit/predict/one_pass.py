@@ -14,11 +14,10 @@ from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
-from flowedit.predict.fields import as_fits, find_fields
+from flowedit.predict.fields import find_fields, finish_found
 from flowedit.predict.network import Predictor
 from flowedit.predict.place import check_predictable
 from flowedit.predict.weights import Trained, load_predictor, resolve_predictor
-from flowedit.task.finish import finish
 from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder, with_prompt
 from flowedit.task.threads import steady
 
@@ -98,14 +97,11 @@ def predict(
             asked.append((with_prompt(task, each, config or Config()), messages))
     draws = [None] if n == 1 else list(range(n))
     found = find_fields(trained, [(each, draw) for each, _ in asked for draw in draws])
-    shared, edits = (time.perf_counter() - begun) / len(found), []
-    for k, (transforms, facts) in enumerate(found):
-        begun = time.perf_counter()
-        each, before = asked[k // n]
-        with collect() as messages:
-            edit = finish(each, as_fits(transforms), judge=second, facts=facts)
-        seconds = round(shared + time.perf_counter() - begun, 2)
-        edits.append(replace(edit, messages=(*before, *messages), facts=replace(edit.facts, seconds=seconds)))
+    shared = (time.perf_counter() - begun) / len(found)
+    edits = []
+    for k, each in enumerate(found):
+        asked_task, before = asked[k // n]
+        edits.append(finish_found(asked_task, each, before, shared, second))
     results = edits if n == 1 else [edits[k : k + n] for k in range(0, len(edits), n)]
     return results if several else results[0]
 
@@ -144,9 +140,8 @@ def _predict_again(
         network = ready(predictor, config)
         task = prepare(image, prompt, config, encoder)
         trained = resolve_predictor(network, task.guide)
-        ((transforms, known),) = find_fields(trained, [(task, facts.get("draw"))], facts.get("batch"))
-        edit = finish(task, as_fits(transforms), facts=known)
-    return replace(edit, messages=tuple(messages))
+        (found,) = find_fields(trained, [(task, facts.get("draw"))], facts.get("batch"))
+    return finish_found(task, found, messages, None)
 
 
 def predict_start(task: Task, network: Trained | Predictor) -> tuple[Task, dict[str, Any]]:

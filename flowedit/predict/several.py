@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flowedit.checks import collect, describe, require
@@ -14,10 +14,9 @@ from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
 from flowedit.photo.photo import Photo, Source
-from flowedit.predict.fields import as_fits, find_fields
+from flowedit.predict.fields import find_fields, finish_found
 from flowedit.predict.one_pass import AnyPredictor, Prompt, ready
 from flowedit.predict.weights import Trained, resolve_predictor
-from flowedit.task.finish import finish
 from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.transforms import FieldTransform
@@ -151,13 +150,7 @@ def _find(trained: Trained, tasks: Sequence[Task], *, encoder: Encoder) -> list[
 def _finish(
     prepared: _Prepared, found: _Found, shared: float, judge: Encoder | None, *, encoder: Encoder
 ) -> Edit | Exception:
-    begun = time.perf_counter()
-    transforms, facts = found
     try:
-        with collect() as messages:
-            edit = finish(prepared.task, as_fits(transforms), judge=judge, facts=facts)
+        return finish_found(prepared.task, found, prepared.messages, prepared.seconds + shared, judge)
     except Exception as error:
         return error
-    seconds = round(prepared.seconds + shared + time.perf_counter() - begun, 2)
-    facts_now = replace(edit.facts, seconds=seconds)
-    return replace(edit, messages=(*prepared.messages, *messages), facts=facts_now)

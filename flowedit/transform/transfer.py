@@ -177,9 +177,7 @@ def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
     Returns:
         Where they go (size, size, 2), and the map's slope there (size, size, 2, 2).
     """
-    line = torch.linspace(-1, 1, 9, dtype=torch.float64)
-    border = torch.cat([torch.stack([line, side.expand(9)], -1) for side in (line[0], line[-1])])
-    border = torch.unique(torch.cat([border, border.flip(-1)]), dim=0)
+    border = border_points()
     anchors = torch.cat([start, border])
     shifts = torch.cat([end - start, torch.zeros_like(border)])
     for stiffness in STIFFNESS:
@@ -192,25 +190,42 @@ def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return places.reshape(size, size, 2), slope.reshape(size, size, 2, 2)
 
 
+def border_points() -> Tensor:
+    """Return points (n, 2) along the border of a crop, which a thin plate is held at."""
+    line = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    border = torch.cat([torch.stack([line, side.expand(9)], -1) for side in (line[0], line[-1])])
+    return torch.unique(torch.cat([border, border.flip(-1)]), dim=0)
+
+
 def _plate_map(anchors: Tensor, shifts: Tensor, stiffness: float, points: Tensor) -> tuple[Tensor, Tensor]:
     """Move points (m, 2) as a thin plate through anchors (n, 2) that go by shifts; return the slope (m, 2, 2) too."""
     n = len(anchors)
-    affine = torch.cat([torch.ones_like(anchors[:, :1]), anchors], 1)
-    system = torch.zeros(n + 3, n + 3, dtype=anchors.dtype)
-    system[:n, :n] = _plate(anchors, anchors) + stiffness * torch.eye(n, dtype=anchors.dtype)
-    system[:n, n:], system[n:, :n] = affine, affine.T
-    weights = torch.linalg.solve(system, torch.cat([shifts, shifts.new_zeros(3, 2)]))
-    shift = _plate(points, anchors) @ weights[:n] + weights[n] + points @ weights[n + 1 :]
-    away = points[:, None] - anchors
-    steep = away * (away.square().sum(-1, keepdim=True).clamp_min(1e-12).log() + 1)  # the kernel's own slope
-    slope = torch.einsum("mnd,na->mad", steep, weights[:n]) + weights[n + 1 :].T
+    weights = torch.linalg.solve(plate_system(anchors, stiffness), torch.cat([shifts, shifts.new_zeros(3, 2)]))
+    shift = plate(points, anchors) @ weights[:n] + weights[n] + points @ weights[n + 1 :]
+    slope = torch.einsum("mnd,na->mad", plate_slope(points, anchors), weights[:n]) + weights[n + 1 :].T
     return points + shift, slope + torch.eye(2, dtype=anchors.dtype)
 
 
-def _plate(points: Tensor, centre: Tensor) -> Tensor:
+def plate_system(anchors: Tensor, stiffness: float) -> Tensor:
+    """Return the matrix (n + 3, n + 3) from a thin plate's weights, of kernel and plane, to where anchors (n, 2) go."""
+    n = len(anchors)
+    affine = torch.cat([torch.ones_like(anchors[:, :1]), anchors], 1)
+    system = torch.zeros(n + 3, n + 3, dtype=anchors.dtype)
+    system[:n, :n] = plate(anchors, anchors) + stiffness * torch.eye(n, dtype=anchors.dtype)
+    system[:n, n:], system[n:, :n] = affine, affine.T
+    return system
+
+
+def plate(points: Tensor, centre: Tensor) -> Tensor:
     """The thin plate's kernel r² log r between (n, 2) and (m, 2): (n, m)."""
     square = (points[:, None] - centre).square().sum(-1)
     return 0.5 * square * square.clamp_min(1e-12).log()
+
+
+def plate_slope(points: Tensor, centre: Tensor) -> Tensor:
+    """The slope of `plate`: (n, m, 2)."""
+    away = points[:, None] - centre
+    return away * (away.square().sum(-1, keepdim=True).clamp_min(1e-12).log() + 1)
 
 
 def _carry_mask(leaf: FieldTransform, crop: Crop, photo: Photo) -> np.ndarray | None:

@@ -19,6 +19,7 @@ from flowedit.video.frame import RasterFrame
 ANIMATIONS = (".gif", ".webp", ".apng")
 MOST_BYTES = 2 << 30  # of all frames of an animation to be written, uncompressed: they are in memory at once
 _READ = (*ANIMATIONS, ".png")  # a PNG may move too
+_CLEAR = 255  # the index, beside the palette's 255 colors, of what is transparent in a GIF
 _NO_DELAY_S = 0.1  # how long a frame is shown that asks for 10 ms or less, as browsers do
 
 
@@ -188,9 +189,6 @@ def _durations(frames: Sequence[RasterFrame], suffix: str) -> list[int] | int:
     edges = np.cumsum([0.0, *(frame.duration for frame in frames)])
     whole: list[int] = (np.diff(np.rint(edges * 1000 / step)) * step).astype(int).tolist()
     return whole if len(whole) > 1 else whole[0]  # Pillow takes no list for a picture that does not move
-
-
-_CLEAR = 255  # the index, beside the palette's 255 colors, of what is transparent in a GIF
 
 
 def _one_palette(frames: np.ndarray) -> tuple[np.ndarray, bytes]:

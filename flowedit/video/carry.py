@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from flowedit.face.landmarks import check_landmarks
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample, upsample
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS
+from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS, border_points, plate, plate_slope, plate_system
 from flowedit.transform.transforms import Transform, leaves
 from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
@@ -127,30 +126,14 @@ def _plate_matrices(anchors: Tensor, stiffness: float) -> Tensor:
     Returns:
         (3 COARSE², n): the plate, and its slopes along x and y.
     """
-    border = _border()
-    points, n = torch.cat([anchors, border]), len(anchors) + len(border)
-    affine = torch.cat([torch.ones_like(points[:, :1]), points], 1)
-    system = torch.zeros(n + 3, n + 3, dtype=points.dtype)
-    square = (points[:, None] - points).square().sum(-1)
-    system[:n, :n] = 0.5 * square * square.clamp_min(1e-12).log() + stiffness * torch.eye(n, dtype=points.dtype)
-    system[:n, n:], system[n:, :n] = affine, affine.T
-    weights = torch.linalg.inv(system)[:, : len(anchors)]  # of kernel and plane, by the anchors' moves
+    points = torch.cat([anchors, border_points()])
+    weights = torch.linalg.inv(plate_system(points, stiffness))[:, : len(anchors)]  # of kernel and plane, by moves
     places = pixel_centers(COARSE, dtype=torch.float64).reshape(-1, 2)
-    away = places[:, None] - points
-    square = away.square().sum(-1)
-    log = square.clamp_min(1e-12).log()
     plane = torch.cat([torch.ones_like(places[:, :1]), places], 1)
-    value = torch.cat([0.5 * square * log, plane], 1)
+    value, slope = torch.cat([plate(places, points), plane], 1), plate_slope(places, points)
     slopes = []
     for axis in range(2):
         constant = torch.zeros_like(plane)
         constant[:, 1 + axis] = 1
-        slopes.append(torch.cat([away[..., axis] * (log + 1), constant], 1))
+        slopes.append(torch.cat([slope[..., axis], constant], 1))
     return torch.cat([value, *slopes]) @ weights
-
-
-@lru_cache(maxsize=1)
-def _border() -> Tensor:
-    line = torch.linspace(-1, 1, 9, dtype=torch.float64)
-    border = torch.cat([torch.stack([line, side.expand(9)], -1) for side in (line[0], line[-1])])
-    return torch.unique(torch.cat([border, border.flip(-1)]), dim=0)

@@ -24,6 +24,7 @@ _MATRICES = {1: "ITU709", 4: "ITU601", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M",
 SWSCALE = {"ITU709": 1, "ITU601": 5, "SMPTE240M": 7, "BT2020": 9}  # the matrices' numbers there
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _CUT_OFF_S = 0.2  # a clip that ends as much before the time it declares has lost its end
+_AHEAD = 30  # frames decoded at most to come near a time
 INSTALL = "a video must be read and written with PyAV: pip install av; .gif, .webp and .apng do without"
 
 
@@ -265,9 +266,6 @@ def read_record(path: str | Path) -> dict | None:
     except (ValueError, RecursionError):  # another's comment
         return None
     return record if isinstance(record, dict) and record.get("tool") == "flowedit" else None
-
-
-_AHEAD = 30  # frames decoded at most to come near a time
 
 
 def nearest_layout(form: Any) -> Layout:

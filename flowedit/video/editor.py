@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,17 +15,10 @@ from flowedit.isolation import isolated
 from flowedit.kernels import warp_pixels
 from flowedit.video.assign import Assignment, Follower, Wish, check_wish
 from flowedit.video.carry import NODES, Bent
+from flowedit.video.frame import Patch, paste
 from flowedit.video.frames import Box, check_frame
 from flowedit.video.track import TrackedFace, TrackerSettings
 from flowedit.video.tracking import FaceTracker
-
-
-class Patch(NamedTuple):
-    """Pixels to be put into a frame: `pixels` (h, w, 3) at `box` (top, left, bottom, right)."""
-
-    box: Box
-    pixels: np.ndarray
-
 
 CLEAR = 0.5  # confidence from which on an edit is carried onto a face
 FRONTAL = 0.3  # turn up to which it is carried at once; see `TrackedFace`
@@ -101,11 +94,7 @@ class VideoEditor:
         Raises:
             TypeError, ValueError: the frame is none.
         """
-        patches = self.patches(frame, time, strength)
-        edited = frame.copy()
-        for (top, left, bottom, right), pixels in patches:
-            edited[top:bottom, left:right] = pixels
-        return edited
+        return paste(frame, self.patches(frame, time, strength))
 
     def patches(self, frame: np.ndarray, time: float | None = None, strength: float | None = None) -> list[Patch]:
         """Edit the next frame, but return what changes only; see `process`. Empty where no edit is to be seen."""
@@ -215,5 +204,6 @@ def _by_person(edits: Wish | Sequence[Wish] | Mapping[int, Wish]) -> tuple[dict[
 
 
 def _strength(value: float) -> float:
-    require(math.isfinite(as_float(value)), f"strength must be finite; got {describe(value)}")
-    return as_float(value)
+    strength = as_float(value)
+    require(math.isfinite(strength), f"strength must be finite; got {describe(value)}")
+    return strength

@@ -18,6 +18,8 @@ VIDEOS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 CODECS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
 _LOSSLESS = {"ffv1"}
 _FEW = 8  # frames
+_STREAM_TAGS = {"language", "title", "handler_name"}
+_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # of the file as it was
 _PLACE = ("location", "gps", "serial")  # in the names of tags
 
 
@@ -258,10 +260,6 @@ class ClipWriter:
                 raise
         else:
             self._abort()
-
-
-_STREAM_TAGS = {"language", "title", "handler_name"}
-_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # of the file as it was
 
 
 def _nearest(names: set[str], layout: Layout, lossless: bool) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 
 from flowedit.checks import as_float, require
 from flowedit.edit import Edit
-from flowedit.interrupts import Delay, delay_interrupts
 from flowedit.photo.files import check_outputs, write_atomically
+from flowedit.photo.interrupts import Delay, delay_interrupts
 from flowedit.photo.metadata import Metadata, note_text
 from flowedit.video.animations import ANIMATIONS, MOST_BYTES, Animation, check_moving, is_animation, save_animation
 from flowedit.video.clips import Clip
@@ -60,12 +60,11 @@ class Span:
 
     def amount(self, time: float) -> float:
         """Return how much of the edit there is at a time, from 0 to 1."""
-        ramp = max(self.fade, 1e-9)
-        since = 1.0 if self.start is None else (time - self.start) / ramp if time >= self.start else 0.0
-        left = 1.0 if self.end is None else (self.end - time) / ramp
-        if self.fade == 0:
-            return float((self.start is None or time >= self.start) and (self.end is None or time < self.end))
-        return min(max(min(since, left), 0.0), 1.0)
+        since = math.inf if self.start is None else time - self.start
+        left = math.inf if self.end is None else self.end - time
+        if since < 0 or left <= 0:
+            return 0.0
+        return min(1.0, min(since, left) / self.fade) if self.fade else 1.0
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,8 @@ def edit_clip(
             if isinstance(clip, Animation) or suffix in ANIMATIONS:
                 held = _hold(edited.run(_items(clip), delay), suffix)
                 edited.check(source)
-                like = (clip.loop, Metadata(clip.icc)) if isinstance(clip, Animation) else (0, Metadata())
-                save_animation(out, held, loop=like[0], metadata=like[1], note=note, encoding=encoding)
+                loop, icc = (clip.loop, clip.icc) if isinstance(clip, Animation) else (0, None)
+                save_animation(out, held, loop=loop, metadata=Metadata(icc), note=note, encoding=encoding)
             else:
                 write_atomically(out, partial(_encode, clip, edited, delay, suffix, encoding, note, strip_location))
     return ClipResult(out, edited.frames, edited.changed, edited.end, time.perf_counter() - begin, edited.stopped)

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from flowedit.video.planes import Box, Colors, Layout, add_difference
+from flowedit.video.frames import Box
+from flowedit.video.planes import Colors, Layout, add_difference
 
 
-class Patch(Protocol):
-    """A part of a frame that an edit changed: see `flowedit.video.editor.Patch`."""
+class Patch(NamedTuple):
+    """Pixels to be put into a frame: `pixels` (h, w, 3), of its dtype, at `box` (top, left, bottom, right)."""
 
-    @property
-    def box(self) -> Box:
-        """(top, left, bottom, right) in pixels."""
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """(h, w, 3), of the frame's dtype."""
+    box: Box
+    pixels: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +56,7 @@ class PlanarFrame:
             top, left, bottom, right = patch.box
             before = self.rgb[top:bottom, left:right]
             add_difference(planes, self.layout, self.colors, (top, left), before, patch.pixels)
-        return replace(self, planes=planes, read=lambda: _paste(self.rgb, patches))
+        return replace(self, planes=planes, read=lambda: paste(self.rgb, patches))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +77,11 @@ class RasterFrame:
 
     def edited(self, patches: Sequence[Patch]) -> RasterFrame:
         """Return the frame with these parts in place."""
-        return replace(self, rgb=_paste(self.rgb, patches)) if patches else self
+        return replace(self, rgb=paste(self.rgb, patches)) if patches else self
 
 
-def _paste(rgb: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
+def paste(rgb: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
+    """Return a copy of (H, W, 3) pixels with patches in place."""
     rgb = rgb.copy()
     for patch in patches:
         top, left, bottom, right = patch.box

@@ -9,10 +9,8 @@ from flowedit.face.landmarks import EYES, INNER_LIPS, interocular_distance
 from flowedit.face.regions import outline_distance, smoothstep
 from flowedit.field.offsets import pixel_centers
 
-MOUTH = (
-    0.02,
-    0.06,
-)  # by how much more a mouth is open, interocular distances, when its inside begins to be left out, and is
+# By how much more a mouth is open, interocular distances, when its inside begins to be left out, and is.
+MOUTH = 0.02, 0.06
 EYE = 0.65, 0.35  # what share of its opening is left to an eye when its lids begin to be left out, and are
 LIPS_EDGE = -0.02, 0.02  # edge of a mouth's inside about its outline, interocular distances
 LIDS_EDGE = 0.02, 0.06  # of an eye with its lids

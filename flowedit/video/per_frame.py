@@ -10,7 +10,8 @@ import torch
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.photo.photo import Photo
-from flowedit.predict.one_pass import find_fields, ready
+from flowedit.predict.fields import find_fields
+from flowedit.predict.one_pass import ready
 from flowedit.predict.weights import resolve_predictor
 from flowedit.task.prepare import prepare, prepare_face
 from flowedit.task.views import crop_side

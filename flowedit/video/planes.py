@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right exclusive
+from flowedit.video.frames import Box
 
 _LUMA = {"ITU601": (0.299, 0.114), "ITU709": (0.2126, 0.0722), "SMPTE240M": (0.212, 0.087), "BT2020": (0.2627, 0.0593)}
 

@@ -14,7 +14,7 @@ from flowedit.checks import Group, number
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.detect import descriptor, place, refit_often, search
 from flowedit.face.landmarks import NOSE_TIP, OUTER_CANTHI, eye_centers, interocular_distance
-from flowedit.face.light import BRIGHT, DARKEST
+from flowedit.face.light import BRIGHT_SHARE, share_of_light
 from flowedit.photo.photo import Photo
 from flowedit.video.frames import aligned_gray
 from flowedit.video.one_euro import OneEuro
@@ -240,8 +240,8 @@ class Track:
         center = self._center(matrix[:, 2].numpy(), time, eyes)
         angle = float(self._angle(np.array([angle]), time, 1 / arm)[0])
         half = math.exp(float(self._scale(np.array([math.log(half)]), time, 1 / arm)[0]))
-        bright = float(np.percentile(self.picture[::4, ::4], 95)) / 255 / BRIGHT
-        self.light = float(self._light(np.array([min(1.0, max(DARKEST, bright))]), time)[0])
+        light = share_of_light(float(np.quantile(self.picture[::4, ::4], BRIGHT_SHARE)) / 255)
+        self.light = float(self._light(np.array([light]), time)[0])
         self.shape = torch.from_numpy(self._shape(self.crop.to_crop(self.measured).numpy(), time, 1 / arm))
         axis = half * torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
         self.filtered = torch.stack([axis, torch.stack([-axis[1], axis[0]]), torch.from_numpy(center)], 1)
@@ -249,6 +249,10 @@ class Track:
     def _fade(self, target: float, seconds: float) -> None:
         step = seconds / self.settings.fade if self.settings.fade else 1.0
         self.fade += min(max(target - self.fade, -step), step)
+
+    def drop(self) -> None:
+        """Lose the face at once, without fading, and not to be known again by its place."""
+        self.lost, self.fade, self.seen = True, 0.0, -math.inf
 
     def rest(self, time: float) -> None:
         """Let a lost face fade out."""

@@ -9,13 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from flowedit.face.crop import Crop, face_crop
-from flowedit.face.detect import place, search
+from flowedit.face.detect import DETECT_PX, SMALL_PX, place, search
 from flowedit.video.frames import check_frame, gray_cells, thumbnail
 from flowedit.video.track import Portrait, Track, TrackedFace, TrackerSettings
 
 FRAME_S = 1 / 25  # between frames whose times are not said
-SEARCH_PX = 800  # longest side of the copy that is searched
-SMALL_PX = 400  # below it the copy is doubled, as `find_faces` does
 APART = 1.1, 1.8  # distance of two faces, in crop half sides, below which they may be mixed up; and where that is over
 NEAR_S = 1.5  # seconds for which a lost face is known again by its place
 SAME = 0.5  # distance, in crop half sides, below which two are one face
@@ -41,7 +39,7 @@ class FaceTracker:
         if forget:
             self.tracks = []
         for track in self.tracks:
-            track.lost, track.fade, track.seen = True, 0.0, -math.inf
+            track.drop()
 
     def update(self, frame: np.ndarray, time: float | None = None) -> list[TrackedFace]:
         """Find the faces in the next frame.
@@ -82,7 +80,7 @@ class FaceTracker:
             change = now - self.thumbnail
             if float(np.abs(change - np.median(change)).mean()) > self.settings.cut:  # a change of light is none
                 for track in self.tracks:
-                    track.lost, track.fade, track.seen = True, 0.0, -math.inf
+                    track.drop()
                 self.searched = -math.inf
         self.thumbnail = now
 
@@ -94,7 +92,7 @@ class FaceTracker:
     def _search(self, frame: np.ndarray, time: float) -> None:
         self.searched = time
         height, width = frame.shape[:2]
-        step = math.ceil(max(height, width) / SEARCH_PX)
+        step = math.ceil(max(height, width) / DETECT_PX)
         picture = gray_cells(frame, (0, 0, height, width), min(step, height, width))
         doublings = 1 if max(picture.shape) < SMALL_PX else 0
         found = search(picture, doublings)

@@ -16,6 +16,7 @@ from flowedit.face.detect import find_faces
 from flowedit.photo.files import check_outputs
 from flowedit.photo.metadata import fit_note
 from flowedit.photo.photo import Photo
+from flowedit.task.prepare import check_config
 from flowedit.video.animations import ANIMATIONS, check_moving
 from flowedit.video.clearest import CLIP_SHARE, clearest
 from flowedit.video.editor import VideoEditor
@@ -92,7 +93,7 @@ def edit_video(
     check_moving(out)
     check_outputs({"out": [out]}, [source])
     require(strength is None or abs(as_float(strength)) < float("inf"), f"strength must be finite; got {strength!r}")
-    config = config or Config()
+    config = check_config(config)
     config = replace(config, identity=config.identity and CLIP_SHARE * config.identity)
     wishes = [edit] if isinstance(edit, (str, Mapping, Edit)) else list(edit)
     require(len(wishes) > 0, "edit must be at least one prompt or edit; got none")
