@@ -6,6 +6,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ PARTS = {
     "RGB of the frame": (Clip, "_rgb"),
     "the editor": (VideoEditor, "patches"),
     "the change into the planes": (PlanarFrame, "edited"),
-    "handing the frame to the encoder": (ClipWriter, "write"),
+    "waiting for the encoder": (Future, "result"),
 }
 
 

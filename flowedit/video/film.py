@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
+import torch
 
 from flowedit.checks import as_float, require
 from flowedit.edit import Edit
 from flowedit.photo.files import check_outputs, write_atomically
 from flowedit.photo.interrupts import Delay, delay_interrupts
 from flowedit.photo.metadata import Metadata, note_text
+from flowedit.task.threads import spare_busy_cores
 from flowedit.video.animations import ANIMATIONS, MOST_BYTES, Animation, check_moving, is_animation, save_animation
 from flowedit.video.clips import Clip
 from flowedit.video.encode import ClipWriter, Encoding
 from flowedit.video.frame import Frame, Patch, PlanarFrame, RasterFrame
 
 _BEFORE, _STEP_S = 8, 0.04  # how often an editor is shown its first frame before, and how far apart
+_WAITING = 4  # edited frames that may wait for the encoder
 _GIF_FRAME_S = 0.02  # a GIF's shortest frame that browsers show no longer than it asks for
 
 
@@ -185,12 +190,21 @@ def _encode(
     text = None if note is None else note_text(note)
     how: dict[str, Any] = {"source": clip, "note": text, "strip_location": strip_location}
     with ClipWriter(file.name, suffix, encoding, **how) as writer:
-        for item in edited.run(clip.packets(writer.others), delay):
-            if isinstance(item, PlanarFrame):
-                writer.write(item)
-            else:
-                writer.copy(item)
+        with spare_busy_cores(max(1, torch.get_num_threads() // 2)):  # the encoder's threads have the other half
+            _write_aside(writer, edited.run(clip.packets(writer.others), delay))
         edited.check(clip.path)
+
+
+def _write_aside(writer: ClipWriter, items: Iterator[Any]) -> None:
+    """Write items in a thread of their own, so that the next frame is edited while the last one is encoded."""
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for item in items:
+            waiting.append(thread.submit(writer.write if isinstance(item, PlanarFrame) else writer.copy, item))
+            while len(waiting) > _WAITING:
+                waiting.popleft().result()
+        for written in waiting:
+            written.result()
 
 
 class _Pass:
