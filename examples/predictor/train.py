@@ -133,7 +133,8 @@ def find_fields(encoder: Encoder, batch: Batch, steps: int) -> Tensor:
         for group, each in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = each * min(1.0, (step + 1) / config.warm_up, 1 + config.cool_down - step / steps)
         fields = Prediction(torch.stack(coords), torch.stack(colors), torch.stack(amounts))
-        optimizer.zero_grad()
+        for leaf in (*coords, *colors, *amounts):
+            leaf.grad = None
         evaluate(encoder, batch, fields).total.sum().backward()
         optimizer.step()
     with torch.no_grad():

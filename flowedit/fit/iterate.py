@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flowedit.config import Config
-from flowedit.fit.adam_uniform import AdamUniform
+from flowedit.fit.adam_uniform import AdamUniform, Optimizer
 from flowedit.fit.cuda_graph import Captured
 from flowedit.fit.objective import Objective, check_finite
 from flowedit.fit.terms import Term, weigh
@@ -41,7 +41,7 @@ def iterate(
     task: Task,
     face: FaceTask,
     terms: Mapping[str, tuple[Term, float]] | None = None,
-    optimizers: list[torch.optim.Optimizer] | None = None,
+    optimizers: list[Optimizer] | None = None,
 ) -> Iterator[Step]:
     """Improve a face's field and part colors in place, a step at a time.
 
@@ -94,7 +94,7 @@ def iterate(
         move()
 
 
-def make_optimizers(transform: FieldTransform, config: Config) -> list[torch.optim.Optimizer]:
+def make_optimizers(transform: FieldTransform, config: Config) -> list[Optimizer]:
     """Make AdamUniform for everything that is a place or a part, and Adam for a network's weights."""
     device, sizes = next(transform.field.parameters()).device, config.optimizer
 
@@ -108,7 +108,7 @@ def make_optimizers(transform: FieldTransform, config: Config) -> list[torch.opt
     groups = transform.field.param_groups()
     uniform = [{"params": groups[kind], "lr": rate(lr)} for kind, lr in rates.items() if groups.get(kind)]
     uniform += [{"params": parts, "lr": rate(sizes.part_rate * sizes.lr)}] if parts else []
-    optimizers: list[torch.optim.Optimizer] = [AdamUniform(uniform, sizes.lr)] if uniform else []
+    optimizers: list[Optimizer] = [AdamUniform(uniform, sizes.lr)] if uniform else []
     if groups.get("network"):
         lr = rate(sizes.network_lr)
         optimizers.insert(0, torch.optim.Adam(groups["network"], lr, fused=True, capturable=isinstance(lr, Tensor)))
