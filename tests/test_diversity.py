@@ -193,6 +193,14 @@ def test_fewer_are_returned_where_the_others_change_something_else(monkeypatch):
     assert [edit.facts["seed"] for edit in made] == [0, 2]
 
 
+@pytest.mark.parametrize(("first", "said"), [((2.0, 0.1), 0), ((0.5, 0.1), 1), ((2.0, *[0.9] * 11), 1)])
+def test_it_is_said_where_the_first_itself_does_not_do(first, said, monkeypatch, recwarn):
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: changes(first)[0])
+    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    flowedit.variants(picture(), "red", 1, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert sum("the edit itself" in str(each.message) for each in recwarn) == said
+
+
 def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):
     real = diversity.optimize
 

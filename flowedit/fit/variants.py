@@ -47,11 +47,11 @@ def variants(
 ) -> list[Edit]:
     """Find different edits of a face for one prompt, and bring them to the same effect.
 
-    The first is what `optimize` finds; each further one pays for being like those before it where the first works, and
-    for what it does elsewhere (`terms.Likeness`), and starts from another seed. In the end each is held back to what
-    the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide sees, and, where
-    no prompt is about color, of what the first does most to the face's shape, with little of what the first leaves: by
-    the landmarks as the edit moves them, and by those found in the edited picture.
+    The first is what `optimize` finds from nothing; each further one pays for being like those before it where the
+    first works, and for what it does elsewhere (`terms.Likeness`), and starts from another seed. In the end each is
+    held back to what the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide
+    sees, and, where no prompt is about color, of what the first does most to the face's shape, with little of what the
+    first leaves: by the landmarks as the edit moves them, and by those found in the edited picture.
 
     Args:
         image: as for `optimize`.
@@ -62,7 +62,8 @@ def variants(
         progress: as for `optimize`.
 
     Returns:
-        n edits, or, with a warning, fewer where 2 n - 1 tries find no more that do enough. Ctrl-C keeps those found so
+        n edits, or, with a warning, fewer where 2 n - 1 tries find no more that do enough; the first is returned in any
+        case, with a warning where it does not do enough itself. Ctrl-C keeps those found so
         far, and the last one's `stopped` says so.
 
     Raises:
@@ -81,7 +82,7 @@ def variants(
     for k in range(2 * n - 1):
         settings = replace(config, seed=config.seed + k)
         try:
-            edit = optimize(photo, prompts, config=settings, encoder=guide, unlike=found, progress=progress)
+            edit = optimize(photo, prompts, config=settings, encoder=guide, start=None, unlike=found, progress=progress)
         except KeyboardInterrupt:
             if not found:
                 raise
@@ -96,6 +97,8 @@ def variants(
             break
     if len(found) < n and found[-1].stopped != "interrupted":
         warn(f"{len(found)} of {n} variants: others would do too little of what is asked, or too much else")
+    if not are_enough(shares[:1], changes[:1], config.variants):
+        warn("the edit itself, as measured on the face, does too little of what is asked, or too much else")
     least = min(shares)
     return [
         edit if share <= least else _hold_back(edit, bound._replace(limit=least), guide, config.identity)
