@@ -69,7 +69,7 @@ def ways(trained: Trained) -> dict[str, Finder]:
     """What makes an edit, by name."""
     return {
         "predicted": partial(flowedit.predict, predictor=trained),
-        "searched": partial(flowedit.optimize, progress=False),
+        "searched": partial(flowedit.optimize, start=None, progress=False),
     }
 
 

@@ -139,7 +139,7 @@ def check_config(config: Config | None) -> Config:
 
 def describe_start(start: object) -> str:
     """Return the error of a value that no edit can start from."""
-    return f'start must be an edit, "predict", a predictor or None; got {describe(start)}'
+    return f'start must be "auto", an edit, "predict", a predictor or None; got {describe(start)}'
 
 
 def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -> Task:
