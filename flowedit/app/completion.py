@@ -81,7 +81,7 @@ def read_commands() -> list[Command]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # in favor of tyro's scripts, which run Python at each TAB
-        parser: Any = tyro.extras.get_parser(cli.Command, prog="flowedit")
+        parser: Any = tyro.extras.get_parser(cli.Command, prog="flowedit")  # type: ignore[call-overload]
     commands = next(action for action in parser._actions if isinstance(action.choices, dict))
     return [
         Command(
