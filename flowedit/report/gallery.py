@@ -33,7 +33,7 @@ main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 
 article { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1px; background: var(--line); }
 figure { margin: 0; position: relative; }
-img, .none { display: block; width: 100%; aspect-ratio: 1; }
+img, .none { display: block; width: 100%; height: auto; aspect-ratio: 1; }
 .none { grid-column: 1 / 3; aspect-ratio: 2; display: grid; place-items: center; text-align: center; color: var(--soft);
   background: Canvas; padding: 1rem; box-sizing: border-box; }
 figcaption { position: absolute; left: .4rem; bottom: .4rem; font-size: .72rem; padding: 0 .4rem; border-radius: 3px;
