@@ -1,8 +1,8 @@
 """Build the sdist and the wheel, and use both as someone would who has nothing else: make dist-check PYTHONS=python3.13
 
-For each Python a new environment gets the wheel and what it asks for, and is then asked for `info`, `doctor` and an edit
-of a photo, outside of the clone. The sdist is then installed over it, with no compiler, and asked the same. --venv DIR
-uses an environment that is there, with whatever it has, and does not remove it.
+For each Python a new environment gets the wheel and what it asks for, and is then asked for `info`, `doctor` and an
+edit of a photo, outside of the clone. The sdist is then installed over it, with no compiler, and asked the same.
+--venv DIR uses an environment that is there, with whatever it has, and does not remove it.
 """
 
 from __future__ import annotations
