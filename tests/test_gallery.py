@@ -166,6 +166,16 @@ def test_an_edit_that_undoes_has_no_picture_and_fails_nothing(edits, capsys):
     assert len(page.sources) == 6 and page.text.count("it undoes an edit") == 1
 
 
+def test_an_edit_of_very_many_edits_is_listed_and_holds_nothing_up(edits, capsys, monkeypatch):
+    monkeypatch.setattr("flowedit.app.gallery.MOST_COST", 1)
+    edit = flowedit.load("edits/a.flowedit").apply("edits/face.png")
+    (edit + edit).save_edit("edits/d.flowedit")
+    assert main(["gallery", "edits", "-o", "page.html"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    page = Page("page.html")
+    assert len(page.sources) == 4 and page.text.count("too many edits to be drawn") == 1
+
+
 def test_an_edit_that_does_not_fit_the_given_photo_is_said_and_listed(edits, capsys):
     from skimage.data import astronaut
 

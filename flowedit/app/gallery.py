@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PAGES = (".html", ".htm")
 MOST = 1000  # edits: their thumbnails are held in memory, 400 kB each
+MOST_COST = (
+    100  # evaluations of fields at a pixel: an edit of more is listed, and not looked at, so that none delays all
+)
 MOST_TEXT = 300  # letters of an edit's own texts on a line
 
 
@@ -125,7 +128,7 @@ def place(edits: dict[Path, Edit], photos: Sequence[Path], on: Path | None) -> d
     """Put each edit on its own photo, or else on `on`, at the strength that is right there.
 
     Args:
-        edits: by file; those that undo are for a picture that they do not name, and are left out.
+        edits: by file; those that undo are for a picture that they do not name, and are left out, as are long ones.
         photos: where the own ones are looked for; one is decoded if an edit's photo has its size.
         on: a photo, or None.
 
@@ -134,7 +137,7 @@ def place(edits: dict[Path, Edit], photos: Sequence[Path], on: Path | None) -> d
     """
     from flowedit.photo.photo import load, read_sides
 
-    waiting = {path: edit for path, edit in edits.items() if not edit.facts.in_place}
+    waiting = {path: edit for path, edit in edits.items() if not edit.facts.in_place and not takes_long(edit)}
     placed: dict[Path, Edit | Exception] = {}
     for photo in photos:
         sizes = {tuple(sorted(edit.facts.photo_size or ())) for edit in waiting.values() if edit.origin is not None}
@@ -179,6 +182,8 @@ def make_card(path: Path, edit: Edit, placed: Edit | Exception | None, shown: bo
         facts["gain"] = f"{100 * edit.facts.gain:.0f} % of the prompt's change"
     remark = "it undoes an edit, on the picture that one made" if edit.facts.in_place else "its photo was not found"
     card = Card(_shorter(" + ".join(_prompt(*pair) for pair in edit.prompts.items())) or "(no prompt)", facts)
+    if takes_long(edit):
+        return replace(card, remark="it is made of too many edits to be drawn here"), ""
     try:
         facts["effect"] = describe_effect(at)
         if on is not None:
@@ -189,6 +194,13 @@ def make_card(path: Path, edit: Edit, placed: Edit | Exception | None, shown: bo
         problem = problem or f"{path}: {one_line(error)}"
     remark = problem.removeprefix(f"{path}: ") or remark
     return replace(card, remark=remark if shown else ""), problem
+
+
+def takes_long(edit: Edit) -> bool:
+    """Return whether an edit is made of so many that drawing it would hold up all others."""
+    from flowedit.transform.transforms import cost
+
+    return cost(edit.transforms) > MOST_COST
 
 
 def describe_effect(edit: Edit) -> str:
