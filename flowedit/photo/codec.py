@@ -115,6 +115,13 @@ def encode(file: BinaryIO, picture: Raster | Drawing, note: dict | None, quality
     Image.fromarray(picture.stacked()).save(file, format=picture.format, **options)
 
 
+def decode_size(file: BinaryIO) -> tuple[int, int]:
+    """Return the sides of an image file, the shorter first: pixels are not decoded, nor is it turned upright."""
+    with _open(file) as image:
+        short, long = sorted(image.size)
+        return short, long
+
+
 def decode_note(file: BinaryIO) -> dict | None:
     """Return the record in an image file, None if it has none; ValueError if it is damaged."""
     with _open(file) as image:

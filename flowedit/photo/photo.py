@@ -263,6 +263,15 @@ def read_note(path: str | Path) -> dict | None:
             raise ValueError(f"cannot read {path} as an image: {error}") from error
 
 
+def read_sides(path: str | Path) -> tuple[int, int]:
+    """Return the shorter and the longer side of an image file, pixels, without decoding it; errors as in `load`."""
+    with open_input(path) as file:
+        try:
+            return codec.decode_size(file)
+        except ValueError as error:
+            raise ValueError(f"cannot read {path} as an image: {error}") from error
+
+
 def rescale(alpha: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     """Return alpha (H, W) in another depth."""
     dtype = np.dtype(dtype)
