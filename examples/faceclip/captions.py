@@ -114,14 +114,12 @@ MEASURES = (
     ("{} as much as you can", 1.6),
 )
 JOINED = (" and ", " and ", ", ", ", but ", ", then ", " and also ")
-FOREIGN_UNNAMED = ("face", "portrait", "human face")  # what no "who" refers to
-FRAMES = (
+FOREIGN_FRAMES = (
     "{}", "a {}", "a photo of a {}", "a picture of {}", "the {} is here", "a red {}", "a big {}", "a small {}", "an old {}",
     "a {} and a {}", "the {} of the {}", "make a {}", "turn it into a {}", "a wide {}", "a beautiful {}", "a {} with a {}",
     "a happy {}", "long {}", "a dark {}",
 )  # fmt: skip
-OTHER_UNNAMED = ("face", "portrait", "human face")  # what no "who" refers to
-FRAMES = (
+OTHER_FRAMES = (
     "{} {} and {}", "how to fix {}", "{} in {}", "i ate {} with {}", "the price of {} went up", "we drove to {} yesterday",
     "install {} on {}", "the history of {}", "buy a new {}", "{}, {}, {}", "a {} made of {}", "import {} as {}",
     "print the {}", "where is the {}?", "a review of {}", "{} won the game against {}", "the {} is broken",
