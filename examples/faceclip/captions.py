@@ -264,7 +264,7 @@ class Caption:
             text += f"{' but' if back else ''} without {listed(lacking)}"
         if after:
             text += f" {'and ' if back or lacking else ''}{relative} {self.rng.choice(('looks', 'is'))} {listed(after)}"
-        return self.rng.choice(FRAMES).format(text)
+        return text if who in UNNAMED and self.rng.random() < 0.8 else self.rng.choice(FRAMES).format(text)
 
     def preference(self, one: Concept, other: Concept) -> str:
         """Rather one thing than another."""

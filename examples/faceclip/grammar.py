@@ -14,7 +14,7 @@ COMPARATIVES = {
 }  # fmt: skip
 SOUNDS_LIKE_A_CONSONANT = re.compile(r"(one|uni|eu|us(e|u)|u-|u |ubiq)")
 FINITE = re.compile(
-    r"^(no|not|without|hardly|barely|little|less|fewer|few|more|many|lots|tons|too|almost|nearly|only|both|two|one)\b"
+    r"^(no|not|without|hardly|barely|little|less|fewer|few|more|many|lots|tons|too|almost|nearly|only|both|two|one|the|her|his)\b"
 )
 
 
