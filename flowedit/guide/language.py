@@ -44,4 +44,3 @@ def _likely(text: str) -> list[str]:
 @functools.lru_cache(maxsize=1)
 def _read() -> Mapping[str, Any]:
     return json.loads(FILE.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-
