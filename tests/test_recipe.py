@@ -30,7 +30,8 @@ COMMON = """
 lip lips mouth eye eyes eyed eyebrows brows brow nose nostrils face cheeks cheek cheeked jaw jawline chin skin hair
 complexion faced haired lipped corners lids eyelids a an the and of with her him his she he in on it make look looks
 expression give no them so that this very to at is are from for by as into like been who man woman person lady guy
-girl boy features set their both all has have up down out
+girl boy features set their both all has have up down out irises locks color colored turn add take just before me if off
+far day days years above pull drop s
 """
 DATA = Path(__file__).parents[1] / "examples" / "faceclip" / "data"
 
