@@ -195,11 +195,13 @@ class Caption:
 
     def change(self, what: Concept, who: Whom) -> str:
         """A change asked for, more or less of it, or that it should stop."""
-        phrase = self.rng.choice(what.changes)
+        verbs = [each for each in what.changes if " " not in each and "{" not in each]  # what somebody does can stop
         roll = self.rng.random()
-        if " " not in phrase and "{" not in phrase and roll < 0.2:  # only what somebody does can be stopped
+        if verbs and roll < 0.15:
             self.add(what.meaning, -0.7)
-            return self.rng.choice((f"stop {gerund(phrase)}", f"don't {phrase}", f"do not {phrase}"))
+            verb = self.rng.choice(verbs)
+            return self.rng.choice((f"stop {gerund(verb)}", f"don't {verb}", f"do not {verb}"))
+        phrase = self.rng.choice(what.changes)
         if self.plain or roll < 0.8 or len(phrase.split()) > 4:
             self.add(what.meaning)
             return fill(phrase, who)

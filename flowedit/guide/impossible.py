@@ -11,6 +11,7 @@ from pathlib import Path
 
 FILE = Path(__file__).with_name("impossible.json")
 LAST_LATIN = 0x24F  # beyond it a script may have no spaces, or marks that are no letters to `re`
+INDIC = "\u0900-\u097f"  # Devanagari, whose words are separate
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Wish:
         reason: why it cannot be made, a sentence without a stop.
         nearest: a prompt that comes nearest, or None.
         wordings: regular expressions of lower-case words that ask for it, to have or to be rid of; matched as whole
-            words, in scripts other than Latin anywhere. A prompt's hyphens are spaces.
+            words, in Devanagari from a word's beginning, in other scripts anywhere. A prompt's hyphens are spaces.
         unless: expressions that are taken out of a prompt before: the same words about something else.
         names: expressions matched with the prompt's own capitals.
     """
@@ -74,7 +75,9 @@ class _Finder:
 
 def _compile(expressions: tuple[str, ...]) -> re.Pattern[str] | None:
     """Join expressions to one; None if there are none."""
+    expressions = tuple(unicodedata.normalize("NFC", each) for each in expressions)
     latin = [each for each in expressions if all(ord(c) <= LAST_LATIN for c in each)]
     others = [each for each in expressions if each not in latin]
     whole = [rf"(?<!\w)(?:{'|'.join(latin)})(?!\w)"] if latin else []
-    return re.compile("|".join(whole + others)) if expressions else None
+    begun = [f"(?<![{INDIC}]){each}" if re.search(f"[{INDIC}]", each) else each for each in others]
+    return re.compile("|".join(whole + begun)) if expressions else None
