@@ -50,6 +50,8 @@ class Whom(NamedTuple):
 SHE, THEY = ("looks", "has", "is"), ("look", "have", "are")
 VOCABULARY: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "vocabulary.json").read_text("utf-8"))
 CONCEPTS = tuple(Concept(**entry) for entry in VOCABULARY["concepts"])
+RECOGNIZED = frozenset(VOCABULARY["recognized"])  # attributes that no edit makes
+MAKEABLE = tuple(each for each in CONCEPTS if not RECOGNIZED & set(each.meaning))
 PEOPLE: tuple[tuple[str, Meaning], ...] = tuple((entry["word"], entry["meaning"]) for entry in VOCABULARY["people"])
 THINGS, NAMES, SENTENCES = VOCABULARY["things"], VOCABULARY["names"], VOCABULARY["sentences"]  # about no face
 WHOM = (

@@ -172,39 +172,20 @@ def resample(positive: Tensor, counted: Tensor, score: Tensor, generator: torch.
     return places.double().mean(1) / down.shape[1]
 
 
-def read_references() -> dict[tuple[str, str], str]:
-    """Return the trained wording of each attribute's ends, by its name and "+" or "-"."""
-    with open(DATA / "references.csv", newline="", encoding="utf-8") as file:
-        references = {(row["attribute"], row["end"]): row["prompt"] for row in csv.DictReader(file)}
-    for name, (more, less) in PAIRS.items():
-        references |= {(name, "+"): more, (name, "-"): less}
-    return references | {(name, end): prompt for name, prompt in EMOTIONS.items() for end in "+-"}
-
-
-def unheard(held: Held, encoder: Encoder, path: Path, by: str = "attribute") -> dict[str, float]:
-    """How much of the trained wordings' margin over chance is left for wordings that no caption uses.
-
-    Attributes that the faces are not measured for count for nothing.
-
-    Args:
-        held: faces.
-        encoder: reads the wordings.
-        path: of the list.
-        by: its column that the shares are told by, beside the share of all.
-    """
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["attribute"] in attr.INDEX]
-    references = read_references()
+def unheard(held: Held, encoder: Encoder, path: Path) -> dict[str, float]:
+    """How much of the trained wordings' margin over chance is left for wordings that no caption uses."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
     face = encoder.text(["a face"])[0]
     everyone = held.groups["all"]
     margins: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         name, sign = row["attribute"], 1 if row["end"] == "+" else -1
-        known = references[name, row["end"]]
+        known = EMOTIONS[name] if name in EMOTIONS else PAIRS[name][0 if sign > 0 else 1]
         scores = held.embedded(name) @ (encoder.text([row["prompt"], known]) - face).T * sign
         new, old = (held.accuracy(name, scores[:, k], everyone) for k in (0, 1))
         if new is not None and old is not None:
-            margins.setdefault(row[by], []).append((new - 0.5, old - 0.5))
+            margins.setdefault(name, []).append((new - 0.5, old - 0.5))
     result = {name: sum(new for new, _ in rows) / sum(old for _, old in rows) for name, rows in margins.items()}
     pairs = [pair for rows in margins.values() for pair in rows]
     return {"all": sum(new for new, _ in pairs) / sum(old for _, old in pairs), **result}
@@ -258,8 +239,6 @@ def evaluate(data: Path, weights: Path) -> dict[str, Any]:
         "london_smile": london(faces, encoder),
         "unheard": unheard(held, encoder, DATA / "unheard.csv"),
         "far": unheard(held, encoder, DATA / "far.csv"),
-        "further": unheard(held, encoder, DATA / "unheard2.csv", "kind"),
-        "languages": unheard(held, encoder, DATA / "unheard2.csv", "language"),
         "prompts": knows(encoder, foreign),
     }
     print("AUC".ljust(16) + "".join(group.rjust(9) for group in held.groups))
@@ -268,7 +247,7 @@ def evaluate(data: Path, weights: Path) -> dict[str, Any]:
     for gap in result["gaps"]:
         least, most = gap["interval"]
         print(f"{gap['attribute']}: {gap['worse']} {gap['gap']:.3f} below {gap['better']}, {least:.3f} to {most:.3f}")
-    for name in ("london_smile", "unheard", "far", "further", "languages", "prompts"):
+    for name in ("london_smile", "unheard", "far", "prompts"):
         print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in result[name].items()))
     return result
 
