@@ -9,7 +9,7 @@ import pytest
 
 from examples.faceclip import attributes as attr
 from examples.faceclip.captions import CONCEPTS, WHOM, Caption, Concept, describe, end, restrict, spell
-from examples.faceclip.grammar import comparative, gerund, is_gradable, listed, mistype, with_article
+from examples.faceclip.grammar import comparative, gerund, is_gradable, listed, mend, mistype, with_article
 from examples.faceclip.languages import LANGUAGES, Tongue
 
 TIRED = Concept({"eye_open": -1.0}, ["tired"], ["tired eyes"], ["yawn", "close {the} eyes"])
@@ -108,6 +108,15 @@ def test_forms_of_words():
     assert not is_gradable("smiling") and not is_gradable("in love") and is_gradable("tired")
     assert (
         listed(["a", "b", "c"]) == "a, b and c" and listed(["a"]) == "a" and end("go") == "go." and end("go?") == "go?"
+    )
+
+
+def test_what_frame_and_phrase_leave_apart_is_mended():
+    assert mend("i'd like you to do not pout") == "i'd like you not to pout"
+    assert mend("could you please don't frown?") == "could you please not frown?"
+    assert (
+        mend("i want me to look rested") == "i want to look rested"
+        and mend("please don't frown") == "please don't frown"
     )
 
 

@@ -15,6 +15,7 @@ from .grammar import (
     is_gradable,
     listed,
     may_be_negated,
+    mend,
     with_article,
     without_article,
     write_as_people_do,
@@ -303,8 +304,7 @@ def describe(rng: random.Random, concepts: Sequence[Concept] = CONCEPTS) -> tupl
         text = f"{end(caption.description(chosen[:2]))} {caption.several(chosen[2:])}"
     else:
         text = caption.description(chosen)
-    text = text.replace("want me to", "want to").replace("like me to", "like to")
-    return write_as_people_do(text, rng), caption.meaning
+    return write_as_people_do(mend(text), rng), caption.meaning
 
 
 def foreign(rng: random.Random) -> str:

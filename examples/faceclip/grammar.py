@@ -61,6 +61,13 @@ def listed(parts: list[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
+def mend(text: str) -> str:
+    """Bring together what frame and phrase leave apart: "want me to" look is "want to", "to don't" pout is "not to"."""
+    text = text.replace("want me to", "want to").replace("like me to", "like to")
+    text = re.sub(r"\bto (?:don't|do not) ", "not to ", text)
+    return re.sub(r"\b((?:could|can|would) (?:you|we) (?:please )?)(?:don't|do not) ", r"\1not ", text)
+
+
 def mistype(text: str, rng: random.Random) -> str:
     """Leave out, double or exchange one letter of one longer word."""
     words = [m for m in re.finditer(r"[a-zA-Z]{5,}", text)]
