@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible
 from flowedit.guide.language import unknown_language
@@ -18,8 +20,8 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     impossible = describe_impossible(prompt)
     if impossible is not None:
         return impossible
-    taught = getattr(encoder, "languages", None)
+    taught: Sequence[str] | None = getattr(encoder, "languages", None)
     language = None if taught is None else unknown_language(prompt, taught)
-    if language is not None:
+    if taught is not None and language is not None:
         return f"{encoder.name} does not know the language of {prompt!r}, {language}; it knows {', '.join(taught)}"
     return None if encoder.knows(prompt) else f"{encoder.name} does not know {prompt!r} and may do anything; {LARGER}"

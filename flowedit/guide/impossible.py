@@ -8,6 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FILE = Path(__file__).with_name("impossible.json")
 LAST_LATIN = 0x24F  # beyond it a script may have no spaces, or marks that are no letters to `re`
@@ -54,8 +55,12 @@ def describe_impossible(prompt: str) -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def _finders() -> tuple[tuple[Wish, _Finder], ...]:
-    entries = json.loads(FILE.read_text(encoding="utf-8"))
-    wishes = [Wish(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries]
+    entries: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
+    lists = ("wordings", "unless", "names")
+    wishes = [
+        Wish(entry["name"], entry["reason"], entry.get("nearest"), *(tuple(entry.get(key, ())) for key in lists))
+        for entry in entries
+    ]
     return tuple((wish, _Finder(wish)) for wish in wishes)
 
 

@@ -43,4 +43,5 @@ def _likely(text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=1)
 def _read() -> Mapping[str, Any]:
-    return json.loads(FILE.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    listed: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return listed
