@@ -200,7 +200,7 @@ class Caption:
         """A change asked for, more or less of it, or that it should stop."""
         verbs = [each for each in what.changes if " " not in each and "{" not in each]  # what somebody does can stop
         roll = self.rng.random()
-        if verbs and roll < 0.15:
+        if verbs and roll < 0.4:
             self.add(what.meaning, -0.7)
             verb = self.rng.choice(verbs)
             return self.rng.choice((f"stop {gerund(verb)}", f"don't {verb}", f"do not {verb}"))
