@@ -1,0 +1,224 @@
+"""The prepared faces in memory, and one augmented, re-measured and captioned batch at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import attributes as attr
+from .augment import expose, hide_border, photograph
+from .detail import paint_patterns, polish, scale_detail, wear
+from .labels import labels
+from .paints import recolor
+from .patterns import INDEX as PATTERN
+from .patterns import draw_patterns, draw_wearables
+from .regions import brow_offset, places, read, region_masks
+from .shapes import draw_moves, warp_faces
+from .tones import TONED, enlarge, luma, measure_gaze, measure_structure, measure_teeth
+
+MASKS_PX = 64  # side of the regions over the crop
+SOURCES = {  # how often faces of each set are drawn
+    "web": 0.28, "color": 0.40, "synthetic": 0.12, "portraits": 0.09, "london": 0.05, "3dsk": 0.03, "composite": 0.005,
+    "expressions": 0.025,
+}  # fmt: skip
+SHARP = {"web": 0.4, "color": 0.3}  # weight of a photo's own fine structure, by source; elsewhere 1
+HAIR_SHOWN = {"color": 0.4}  # weight of a photo's hair, whose upper half is often made up; elsewhere 1
+AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70, 200)
+AGING = ("forehead_lines", "eye_lines", "mouth_lines", "creases")
+MAKEUP = {"lips": 0.8, "cheeks": 0.8, "lids": 0.6, "liner": 0.5, "lashes": 0.5}  # from which it is heavy
+BEHIND_LENSES = (
+    "eye_area", "eye_open", "eyes_brown", "eyes_light", "eyes_green", "wink", "gaze_side", "gaze_up", "liner", "lid_dark",
+    "under_eye_dark", "lines_eyes",
+)  # fmt: skip
+UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
+HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
+FRECKLED = 0.3  # amount from which freckles are named
+
+
+class Faces:
+    """The prepared faces.
+
+    Attributes:
+        image: (N, S, S, 3) uint8.
+        landmarks: (N, 68, 2) crop coordinates.
+        label, weight: (N, K) what the sets say, in the order of `attributes.LABELLED`.
+        source, split, age, female, group, expression, skin: (N,) of each face.
+        stats: name -> median and deviation of each measurement over the augmented population, or by source.
+    """
+
+    def __init__(self, path: Path) -> None:
+        data: dict[str, Any] = dict(np.load(path))
+        self.image = torch.from_numpy(data["image"])
+        self.landmarks = torch.from_numpy(data["landmarks"]).float()
+        self.maps, self.hair = torch.from_numpy(data["maps"]), torch.from_numpy(data["hair"])
+        self.colored = torch.from_numpy(data["colored"])
+        self.label, self.weight = labels(data)
+        for name in ("source", "split", "age", "female", "group", "expression", "skin", "tags"):
+            setattr(self, name, data[name])
+        mean = data["mean_face"]
+        self.regions = torch.from_numpy(region_masks(mean))
+        self.brow_offset = torch.from_numpy(brow_offset(mean))
+        self.patterns, self.wearables = draw_patterns(mean), draw_wearables(mean)
+        self.hair_seen = (self.hair.float().mean((1, 2)) / 255 / 0.06).clamp(max=1)
+        self.hair_seen *= torch.tensor([HAIR_SHOWN.get(source, 1.0) for source in self.source])
+        self.sharp = torch.tensor([SHARP.get(source, 1.0) for source in self.source])
+        self.stats: dict[str, Any] = {}
+
+    def shares(self) -> Tensor:
+        """How often each face is drawn: every set as SOURCES says, within it oftener what few others show."""
+        band = np.digitize(np.nan_to_num(self.age, nan=30), AGES)
+        tone = np.digitize(self.skin, np.quantile(self.skin, (0.2, 0.4, 0.6, 0.8)))
+        kind = [f"{s} {a} {t} {f > 0.5}" for s, a, t, f in zip(self.source, band, tone, self.female, strict=True)]
+        tag = [f"{s} {t}" if s == "synthetic" else k for s, t, k in zip(self.source, self.tags, kind, strict=True)]
+        many = Counter(tag)
+        share = np.array([many[each] ** -0.6 for each in tag])
+        share *= np.where(np.isin(self.expression, ("sadness", "anger", "surprise", "fear", "disgust")), 3.0, 1.0)
+        share *= np.where((self.source == "web") & self.colored.numpy(), 2.0, 1.0)
+        learned = self.split == "train"
+        for source, mass in SOURCES.items():
+            of = self.source == source
+            share[of] *= mass / max(share[of & learned].sum(), 1e-9)
+        return torch.from_numpy(share).float()
+
+    def measure_population(self, indices: Tensor, generator: torch.Generator) -> None:
+        """Take the population of shapes from plain faces, of tones and structure from augmented ones."""
+        shapes, tones, structure = [], [], []
+        for i in indices.split(64):
+            image = self.pixels(i)
+            shapes.append(attr.shapes(self.landmarks[i], measure_gaze(luma(image), self.landmarks[i])))
+            masks, at = self.masks(i)
+            structure.append(self._structure(image, enlarge(masks, image.shape[-1]), self._patterns(at, generator)))
+            tones.append(self._dress(i, generator)[1])
+        self.stats["shapes"] = _center(torch.cat(shapes))
+        names = list(tones[0])
+        plain = torch.cat(structure)
+        self.stats["tones"] = {name: _center(torch.cat([part[name] for part in tones])) for name in names}
+        source = self.source[indices.numpy()]
+        of = {name: torch.from_numpy(source == name) for name in np.unique(source)}
+        everyone = plain.median(0).values
+        spread = torch.cat([plain[some] - plain[some].median(0).values for some in of.values()]).std(0)
+        for name in SOURCES:
+            own = plain[of[name]] if name in of and of[name].sum() >= 20 else plain
+            self.stats[f"structure {name}"] = (own.median(0).values if len(own) else everyone), spread
+
+    def pixels(self, i: Tensor) -> Tensor:
+        return self.image[i].permute(0, 3, 1, 2).contiguous().float() / 255
+
+    def masks(self, i: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions (B, R, MASKS_PX, MASKS_PX), and the places of the mean face (B, S, S, 2)."""
+        return read(self.regions, places(self.maps[i], MASKS_PX)), places(self.maps[i], self.image.shape[1])
+
+    def _patterns(self, at: Tensor, generator: torch.Generator) -> Tensor:
+        """One variant of every pattern, each drawn anew for a batch."""
+        variant = torch.randint(len(self.patterns), (self.patterns.shape[1],), generator=generator)
+        return read(self.patterns[variant, torch.arange(len(variant))], at)
+
+    def _structure(self, image: Tensor, masks: dict[str, Tensor], patterns: Tensor) -> Tensor:
+        found = measure_structure(luma(image), masks, patterns[:, PATTERN["liner"]].clamp(0, 1))
+        return torch.stack([found[name] for name in STRUCTURAL], -1)
+
+    def _dress(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Paint detail and colors on the faces; returns them, their tones, amounts, and whether they show color."""
+        image = self.pixels(i)
+        masks, at = self.masks(i)
+        fine = enlarge(masks, image.shape[-1])
+        patterns = self._patterns(at, generator)
+        image = scale_detail(image, fine, generator)
+        image, amounts = paint_patterns(image, patterns, generator)
+        image = polish(image, fine, generator)
+        structure = self._structure(image, fine, patterns)
+        image = expose(image, generator)
+        colored = self.colored[i]
+        to_gray = (torch.rand(len(i), generator=generator) < 0.2) & colored
+        shown = torch.where(colored, ~to_gray, torch.rand(len(i), generator=generator) < 0.5)
+        image[to_gray] = image[to_gray].mean(1, keepdim=True)
+        gray = (~colored | to_gray).float()
+        image, toned, makeup = recolor(image, masks, self.hair[i].float() / 255, gray, generator)
+        image[~shown] = image[~shown].mean(1, keepdim=True)
+        variant = int(torch.randint(len(self.wearables), (), generator=generator))
+        image, worn = wear(image, at, self.wearables[variant], generator)
+        tones = dict(zip(TONED, toned.unbind(1), strict=True)) | dict(zip(STRUCTURAL, structure.unbind(1), strict=True))
+        return image, tones, amounts | makeup | worn, shown.float()
+
+    def batch(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, 3, S, S) in [0, 1], soft labels (B, K) and weights (B, K), K of `attributes.NAMES`."""
+        natural = luma(self.pixels(i))
+        image, tones, amounts, shown = self._dress(i, generator)
+        marks = self.landmarks[i]
+        moves = draw_moves(marks, generator)
+        offset = read(self.brow_offset, places(self.maps[i], MASKS_PX))[:, 0]
+        image, moved = warp_faces(image, marks, moves, offset, generator)
+        image = photograph(hide_border(image, 0.6, generator), generator)
+
+        label, weight = torch.zeros(len(i), len(attr.NAMES)), torch.zeros(len(i), len(attr.NAMES))
+
+        def say(name: str, value: Tensor, how_sure: Tensor | float) -> None:
+            label[:, attr.INDEX[name]], weight[:, attr.INDEX[name]] = value, how_sure
+
+        for k, name in enumerate(attr.LABELLED):
+            say(name, self.label[i, k], self.weight[i, k])
+        shape = attr.shapes(moved, measure_gaze(natural, marks) + moves.gaze)
+        shape = attr.soft_label(shape, *self.stats["shapes"])
+        for k, name in enumerate(attr.MEASURED_SHAPES):
+            say(name, shape[:, k], 1.5)
+        tones["brows_thick"] = tones["brows_thick"] * torch.exp(0.8 * moves.brows)
+        for name in (*TONED, "liner"):
+            say(name, attr.soft_label(tones[name], *self.stats["tones"][name]), 1.5)
+        sources = self.source[i.numpy()]
+        middle = torch.stack([self.stats[f"structure {source}"][0] for source in sources])
+        spread = self.stats["structure web"][1]
+        for k, name in enumerate(STRUCTURAL):
+            if name != "liner":
+                say(name, attr.soft_label(tones[name], middle[:, k], spread[k]), 1.5 * self._certain(name, i, amounts))
+        freckled = amounts["freckles"]
+        say("freckles", (freckled / FRECKLED).clamp(0.03, 1), torch.where(freckled > 0, 1.5, 0.4))
+        teeth = measure_teeth(natural, marks)
+        say("teeth", torch.sigmoid(14 * (teeth - 0.22)), 1.0)
+        self._correct(label, weight, i, amounts, moves.touched, shown)
+        return image, label, weight
+
+    def _certain(self, name: str, i: Tensor, amounts: dict[str, Tensor]) -> Tensor:
+        """How far a measurement of fine structure is trusted: wholly where it was painted."""
+        painted = {"lines_forehead": "forehead_lines", "lines_eyes": "eye_lines", "lines_mouth": "mouth_lines"}.get(name)
+        sharp = self.sharp[i]
+        return torch.where(amounts[painted] > 0.3, 1.0, sharp) if painted else sharp.clamp(min=0.5)
+
+    def _correct(self, label: Tensor, weight: Tensor, i: Tensor, amounts: dict[str, Tensor], touched: Tensor, shown: Tensor) -> None:
+        """Take the weight of what no longer holds after painting, and say what painting made."""
+
+        def column(names: tuple[str, ...]) -> list[int]:
+            return [attr.INDEX[name] for name in names]
+
+        weight[:, column(attr.EXPRESSION)] *= (~touched).float()[:, None]
+        weight[:, column(attr.NEEDS_COLOR)] *= shown[:, None]
+        weight[:, column(HAIR)] *= self.hair_seen[i, None]
+        aged = torch.stack([amounts[name] for name in AGING]).amax(0)
+        weight[:, column(("old", "child"))] *= torch.where(aged > 0.4, 0.3, 1.0)[:, None]
+        count = sum((amounts[name] > least).float() for name, least in MAKEUP.items())
+        heavy = attr.INDEX["heavy_makeup"]
+        label[:, heavy] = torch.where(count >= 3, 1.0, label[:, heavy])
+        weight[:, heavy] = torch.where(count >= 3, 1.0, torch.where(count >= 1, 0.0, weight[:, heavy]))
+        whiskers = amounts["moustache_hair"] > 0.4
+        k = attr.INDEX["mustache"]
+        label[:, k], weight[:, k] = torch.where(whiskers, 1.0, label[:, k]), torch.where(whiskers, 0.7, weight[:, k])
+        bearded = attr.INDEX["full_beard"]
+        hairy = (amounts["stubble"] > 0.5) & (label[:, bearded] < 0.5)
+        weight[:, bearded] *= (~hairy).float()
+        for name in ("glasses", "sunglasses", "hat"):
+            k, worn = attr.INDEX[name], amounts[name]
+            label[:, k], weight[:, k] = torch.where(worn, 1.0, label[:, k]), torch.where(worn, 1.0, weight[:, k])
+        weight[:, attr.INDEX["glasses"]] *= (~amounts["sunglasses"]).float()
+        weight[:, column(BEHIND_LENSES)] *= (~amounts["sunglasses"]).float()[:, None]
+        weight[:, column(UNDER_HAT)] *= (~amounts["hat"]).float()[:, None]
+
+
+STRUCTURAL = ("lines_forehead", "lines_eyes", "lines_mouth", "skin_smooth", "shine", "liner")
+
+
+def _center(values: Tensor) -> tuple[Tensor, Tensor]:
+    return values.median(0).values, values.std(0)
