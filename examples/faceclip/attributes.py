@@ -51,6 +51,7 @@ INDEX = {name: k for k, name in enumerate(NAMES)}
 MEASURED_SHAPES = GEOMETRY + SHAPE
 MEASURED_TONES = COLOR + TINT + STRUCTURE
 LABELLED = EXPRESSION + PERSON + THING
+UNEVEN = ("mouth_tilt", "wink", "brow_tilt", "gaze_side")  # absolute: a small value is an error of measurement
 NEEDS_COLOR = (  # what a gray photo does not show
     "lips_red", "skin_warm", "cheeks_red", "eyes_brown", "hair_warm", "hair_red", "hair_gray", "eyes_green",
 )  # fmt: skip

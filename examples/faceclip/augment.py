@@ -37,7 +37,7 @@ def hide_border(image: Tensor, share: float, generator: torch.Generator) -> Tens
     fade = 0.8 * torch.rand(n, 1, 1, 1, generator=generator)
     rough = rough.lerp(image.mean((-2, -1), keepdim=True), fade)
     chosen = (torch.rand(n, generator=generator) < share)[:, None]
-    depth = torch.rand(n, 4, generator=generator) * 0.3 * chosen - 0.05 * ~chosen  # left, right, top, bottom
+    depth = torch.rand(n, 4, generator=generator) * 0.22 * chosen - 0.05 * ~chosen  # left, right, top, bottom
     line = (torch.arange(size) + 0.5) / size
     soft = 40.0
     x = torch.sigmoid((line - depth[:, :1]) * soft) * torch.sigmoid((1 - line - depth[:, 1:2]) * soft)

@@ -15,18 +15,17 @@ PIGMENTS = {  # what each pattern takes at most from red, green and blue, and ho
     "liner": ((0.9, 0.9, 0.88), 0.3),
     "lashes": ((0.85, 0.85, 0.85), 0.25),
     "stubble": ((0.42, 0.42, 0.4), 0.25),
-    "moustache_hair": ((0.8, 0.8, 0.8), 0.15),
-    "freckles": ((0.22, 0.42, 0.5), 0.2),
+    "moustache_hair": ((0.78, 0.8, 0.8), 0.15),
+    "freckles": ((0.2, 0.38, 0.46), 0.2),
     "forehead_lines": (tuple(0.34 * s for s in SHADOW), 0.3),
     "eye_lines": (tuple(0.34 * s for s in SHADOW), 0.3),
     "mouth_lines": (tuple(0.34 * s for s in SHADOW), 0.3),
     "creases": (tuple(0.24 * s for s in SHADOW), 0.25),
 }
-SHOWS = 0.35  # share of a pattern's most from which a person would name it
 
 
 def scale_detail(image: Tensor, masks: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """Scale what is finer than a blur, of each region apart, from gone to three times as deep.
+    """Scale what is finer than a blur, of each region apart, from gone to twice as deep or a little more.
 
     Args:
         image: (B, 3, S, S) in [0, 1].
@@ -37,12 +36,12 @@ def scale_detail(image: Tensor, masks: dict[str, Tensor], generator: torch.Gener
     def factor(share: float) -> Tensor:
         chosen = torch.rand(n, generator=generator) < share
         drawn = torch.rand(n, generator=generator) * 3 - 1  # a third fainter, two thirds deeper
-        return (torch.where(drawn < 0, 0.95 * drawn, 0.9 * drawn) * chosen)[:, None, None]
+        return (torch.where(drawn < 0, 0.9 * drawn, 0.55 * drawn) * chosen)[:, None, None]
 
     amount = sum(factor(0.3) * masks[name] for name in SCALED)
     smooth = (masks["whole"] - masks["sockets"] - masks["brows"] - masks["mouth"]).clamp(0, 1)
     all_over = factor(0.4)
-    amount = ((1 + amount) * (1 + all_over * smooth) - 1).clamp(-0.97, 3)
+    amount = ((1 + amount) * (1 + all_over * smooth) - 1).clamp(-0.95, 1.6)
     return (image + amount[:, None] * (image - blurred(image))).clamp_(0, 1)
 
 
@@ -63,8 +62,6 @@ def paint_patterns(image: Tensor, patterns: Tensor, generator: torch.Generator) 
         amounts[name] = (0.25 + 0.75 * torch.rand(n, generator=generator)) * chosen
         some = chosen.nonzero()[:, 0]
         pattern = patterns[some, PATTERN[name], None]
-        if name == "moustache_hair":
-            pattern = pattern * 0.6 + 0.4 * (pattern > 0.02)
         taken = amounts[name][some, None, None, None] * image.new_tensor(pigment)[:, None, None]
         kept[some] *= 1 - taken * pattern
     return (image * kept).clamp_(0, 1), amounts
@@ -112,7 +109,7 @@ def wear(image: Tensor, at: Tensor, wearables: Tensor, generator: torch.Generato
     part = torch.lerp(part, color(0.02, 0.25) + 0.8 * glare, dark * lens * (0.8 + 0.18 * torch.rand(k, 1, 1, 1, generator=generator)))
     part = torch.lerp(part, rim.expand_as(part), (clear + dark) * frame * 0.9)
     cloth = color(0.05, 0.9)
-    weave = 1 + 0.12 * F.interpolate(torch.randn(k, 1, 48, 48, generator=generator), image.shape[-1], mode="bilinear")
+    weave = 1 + 0.06 * F.interpolate(torch.randn(k, 1, 48, 48, generator=generator), image.shape[-1], mode="bilinear")
     part = torch.lerp(part, (cloth * weave).clamp(0, 1), hatted * hat)
     tone = 0.6 + 0.5 * torch.rand(k, 1, 1, 1, generator=generator)
     part = torch.lerp(part, (cloth * weave * tone).clamp(0, 1), hatted * band)

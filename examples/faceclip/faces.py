@@ -37,6 +37,7 @@ BEHIND_LENSES = (
 )  # fmt: skip
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
+NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
 FRECKLED = 0.3  # amount from which freckles are named
 
 
@@ -94,7 +95,9 @@ class Faces:
             masks, at = self.masks(i)
             structure.append(self._structure(image, enlarge(masks, image.shape[-1]), self._patterns(at, generator)))
             tones.append(self._dress(i, generator)[1])
-        self.stats["shapes"] = _center(torch.cat(shapes))
+        middle, spread = _center(torch.cat(shapes))
+        uneven = torch.tensor([name in attr.UNEVEN for name in attr.MEASURED_SHAPES])
+        self.stats["shapes"] = middle + NOTICED * spread * uneven, spread
         names = list(tones[0])
         plain = torch.cat(structure)
         self.stats["tones"] = {name: _center(torch.cat([part[name] for part in tones])) for name in names}
@@ -153,7 +156,7 @@ class Faces:
         moves = draw_moves(marks, generator)
         offset = read(self.brow_offset, places(self.maps[i], MASKS_PX))[:, 0]
         image, moved = warp_faces(image, marks, moves, offset, generator)
-        image = photograph(hide_border(image, 0.6, generator), generator)
+        image = photograph(hide_border(image, 0.4, generator), generator)
 
         label, weight = torch.zeros(len(i), len(attr.NAMES)), torch.zeros(len(i), len(attr.NAMES))
 

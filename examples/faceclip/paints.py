@@ -63,10 +63,10 @@ def recolor(
     light, red, yellow = color_gray(light, red, yellow, masks, gray, generator)
 
     plain_skin = skin + cheeks  # a tan leaves lips and eyes as they are
-    # Skins of every depth, so that shape is read as well in them.
-    solid = (plain_skin + lips + brows)[:, None]  # and the eyes' sockets, which are a hole in it
-    solid = -F.max_pool2d(-F.max_pool2d(solid, 9, 1, 4), 9, 1, 4)[:, 0]
-    depth = uniform(0, 0.6, 0.3) * (solid - 0.5 * irises - 0.3 * lips).clamp(0, 1)
+    # Skins of every depth, so that shape is read as well in them; a dark one gets no darker than skins are.
+    bright = (mean_in(light, part("cheek_skin")) / 65).clamp(0.15, 1)[:, None, None]
+    whole = part("head") * (1 - hair) - 0.5 * irises - 0.3 * lips
+    depth = uniform(0, 0.6, 0.3) * bright * whole.clamp(0, 1)
     light, red, yellow = light * (1 - depth), red * (1 - 0.4 * depth), yellow * (1 - 0.4 * depth)
     light = light + plain_skin * draw(0, 10, 0.5)
     yellow = yellow + plain_skin * draw(0, 7)

@@ -41,10 +41,10 @@ def _one(pen: Pen, regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     def region(name: str) -> np.ndarray:
         return regions[REGION[name]]
 
-    hairs = np.clip(0.5 + gaussian_filter(rng.standard_normal((ATLAS_PX, ATLAS_PX)), (2.2, 0.8)) * 2.4, 0, 1)
-    stubble = (0.35 + 0.65 * dots(0.18, 0.8)) * np.clip(region("beard") + region("moustache"), 0, 1)
+    hairs = np.clip(0.5 + gaussian_filter(rng.standard_normal((ATLAS_PX, ATLAS_PX)), (2.5, 1.0)) * 1.8, 0.25, 1)
+    stubble = (0.6 + 0.4 * dots(0.25, 0.9)) * np.clip(region("beard") + region("moustache"), 0, 1)
     spotted = region("cheek_skin") + region("cheeks") + 0.6 * region("glow") + 0.25 * region("skin")
-    freckles = dots(rng.uniform(0.008, 0.02), rng.uniform(1.1, 1.7)) * np.clip(spotted, 0, 1)
+    freckles = dots(rng.uniform(0.004, 0.01), rng.uniform(1.8, 2.4)) * np.clip(spotted, 0, 1)
     return np.stack([
         _liner(pen, rng), _lashes(pen, rng), stubble, hairs * region("moustache"), freckles, _forehead(pen, rng),
         _crow_feet(pen, rng), _folds(pen, rng), _creases(pen, rng),
@@ -140,14 +140,14 @@ def draw_wearables(mean: np.ndarray, variants: int = VARIANTS, seed: int = 1) ->
 
 def _glasses(pen: Pen, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     p, unit = pen.points, pen.unit
-    wide, tall = rng.uniform(0.19, 0.25), rng.uniform(0.13, 0.22)
+    wide, tall = rng.uniform(0.24, 0.31), rng.uniform(0.16, 0.27)
     power, slant = rng.uniform(1.8, 5), rng.uniform(-0.25, 0.25)
     thick = rng.uniform(0.012, 0.05)
     rims, lines = [], []
     angle = np.linspace(0, 2 * np.pi, 40)
     drop = rng.uniform(0.0, 0.05) * unit
     for eye, way in zip(marks.EYES, (-1, 1), strict=True):
-        center = p[eye].mean(0) + [way * 0.015 * unit, drop]
+        center = p[eye].mean(0) + [way * 0.03 * unit, drop]
         x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / power) * wide
         y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / power) * tall
         rim = center + np.stack([x, y - way * slant * x * (y < 0)], 1) * unit
@@ -155,7 +155,7 @@ def _glasses(pen: Pen, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
         ear = p[0 if way < 0 else 16]
         lines += [rim, np.stack([center + [way * wide * unit, -0.4 * tall * unit], ear + [0, -0.12 * unit]])]
     bridge = (p[36:42].mean(0) + p[42:48].mean(0)) / 2 + [0, drop - 0.05 * unit]
-    half = max(0.02, (p[42:48, 0].mean() - p[36:42, 0].mean()) / 2 / unit + 0.015 - wide)
+    half = max(0.02, (p[42:48, 0].mean() - p[36:42, 0].mean()) / 2 / unit + 0.03 - wide)
     lines.append(np.stack([bridge - [half * unit, 0], bridge - [0, 0.02 * unit], bridge + [half * unit, 0]]))
     frame = pen.strokes(*lines, width=thick, blur=0.004)
     return frame / frame.max(), pen.fill(*rims, blur=0.004)
@@ -167,7 +167,7 @@ def _hat(pen: Pen, rng: np.random.Generator, kind: int) -> tuple[np.ndarray, np.
     edge = brow - rng.uniform(0.1, 0.3) * unit
     wide = rng.uniform(0.82, 0.95) * unit
     x = np.linspace(-1, 1, 21)
-    dome = np.stack([middle + wide * x, edge - 1.3 * unit * np.sqrt(np.clip(1 - x**4, 0, 1))], 1)
+    dome = np.stack([middle + wide * x, edge - 1.3 * unit * np.clip(1 - x**2, 0, 1) ** 0.4], 1)
     curve = np.stack([middle + wide * x[::-1], edge + 0.12 * unit * (x[::-1] ** 2)], 1)
     hat = pen.fill(np.concatenate([dome, curve]), blur=0.01)
     if kind % 3 == 0:  # a knitted cap's rim

@@ -18,7 +18,7 @@ from flowedit.face import landmarks as marks
 
 REGIONS = (
     "lips", "skin", "cheeks", "brows", "irises", "hair", "beard", "moustache", "lids", "under_eyes", "forehead",
-    "eye_corners", "mouth_lines", "glow", "cheek_skin", "around_brows", "whole", "mouth", "sockets",
+    "eye_corners", "mouth_lines", "glow", "cheek_skin", "around_brows", "whole", "mouth", "sockets", "head",
 )  # fmt: skip
 INDEX = {name: k for k, name in enumerate(REGIONS)}
 ATLAS_PX = 256  # side of what is drawn on the mean face, over its crop
@@ -39,7 +39,7 @@ def region_masks(landmarks: np.ndarray, size: int = ATLAS_PX) -> np.ndarray:
         landmarks: (68, 2) in crop coordinates [-1, 1].
 
     Returns:
-        (19, size, size) float32 in [0, 1], soft at the edges.
+        (20, size, size) float32 in [0, 1], soft at the edges.
     """
     pen = Pen(landmarks, size)
     p, unit, up = pen.points, pen.unit, pen.up
@@ -61,9 +61,9 @@ def region_masks(landmarks: np.ndarray, size: int = ATLAS_PX) -> np.ndarray:
     skin = np.clip(whole - mouth - eyes - brows - cheeks, 0, 1)
 
     middle = p[marks.NOSE_ROOT] + 0.02 * unit * up
-    head, face = (disc(middle, r * unit) for r in (1.35, 0.95))
+    ring = (disc(middle, r * unit) for r in (1.35, 0.95))
     below = disc(middle - 1.7 * unit * up, 1.55 * unit)
-    hair = np.clip(pen.fill(head) - pen.fill(face) - pen.fill(below) - pen.fill(grown(outline, 1.05)), 0, 1)
+    hair = np.clip(np.subtract(*(pen.fill(r) for r in ring)) - pen.fill(below) - pen.fill(grown(outline, 1.05)), 0, 1)
 
     foot = p[marks.NOSE_FOOT] - 0.04 * unit * up
     jaw = np.concatenate([p[2:15], p[[54]] + [0.06 * unit, 0], foot[None], p[[48]] - [0.06 * unit, 0]])
@@ -73,14 +73,13 @@ def region_masks(landmarks: np.ndarray, size: int = ATLAS_PX) -> np.ndarray:
     moustache = np.clip(pen.fill(upper, blur=0.02) - mouth, 0, 1)
     lids = np.zeros_like(skin)
     bags = np.zeros_like(skin)
-    for eye, outer in zip(marks.EYES, marks.OUTER_CANTHI, strict=True):
+    for eye in marks.EYES:
         a, b, c, d, e, f = p[eye]
         lids = np.maximum(lids, pen.fill(np.stack([a, b, c, d, d + 0.05 * unit * up, c + 0.09 * unit * up,
                                                    b + 0.09 * unit * up, a + 0.05 * unit * up]), blur=0.02))
         drop = -0.05 * unit * up
         bags = np.maximum(bags, pen.fill(np.stack([a + drop / 2, f + drop, e + drop, d + drop / 2, d + 2 * drop,
                                                    e + 3.2 * drop, f + 3.2 * drop, a + 2 * drop]), blur=0.025))
-        del outer
     lids, bags = np.clip(lids - lidded, 0, 1), np.clip(bags - lidded, 0, 1)
     low, high = (p[marks.BOTH_BROWS] + s * unit * up for s in (0.1, 0.38))
     forehead = pen.fill(np.concatenate([low[1:-1], high[1:-1][::-1]]), blur=0.04) * (1 - around_brows)
@@ -89,10 +88,13 @@ def region_masks(landmarks: np.ndarray, size: int = ATLAS_PX) -> np.ndarray:
     folds = pen.strokes(*fold_lines(p, unit), width=0.13, blur=0.03) * (1 - pen.fill(grown(p[marks.OUTER_LIPS], 1.1)))
     glow = pen.fill(disc(p[30], 0.05 * unit), disc(p[28], 0.05 * unit), disc(p[27] + 0.35 * unit * up, 0.13 * unit),
                     *(disc(c + 0.12 * unit * up, 0.09 * unit) for c in cheek), blur=0.04)
+    dome = disc(p[marks.NOSE_ROOT] + 0.12 * unit * up, 1.0) - p[marks.NOSE_ROOT] - 0.12 * unit * up
+    dome = p[marks.NOSE_ROOT] + 0.12 * unit * up + dome * [0.74 * unit, 0.95 * unit]
+    head = np.maximum(whole, pen.fill(dome, blur=0.05) * (1 - pen.fill(below)))  # a bald one's skin
     sockets = pen.fill(*(grown(p[eye], 2.2) for eye in marks.EYES), blur=0.05)
     return np.stack([
         lips, skin, cheeks, brows, irises, hair, beard, moustache, lids, bags, forehead, corners, folds, glow,
-        cheek_skin, around_brows, whole, mouth, sockets,
+        cheek_skin, around_brows, whole, mouth, sockets, head,
     ]).astype(np.float32)  # fmt: skip
 
 

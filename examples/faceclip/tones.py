@@ -11,7 +11,7 @@ from flowedit.face.landmarks import EYES, outer_canthal_distance
 from .attributes import COLOR, TINT
 from .regions import INDEX
 
-BLUR_PX = 7  # of a face of 128 px: lines and pores are finer, shading is not
+BLUR_PX = 5  # of a face of 128 px: lines and pores are finer, shading is not
 LUMA = (0.299, 0.587, 0.114)
 FINE = (  # regions that fine structure is measured and painted in
     "brows", "lids", "under_eyes", "forehead", "eye_corners", "mouth_lines", "glow", "cheek_skin", "whole", "mouth",
