@@ -106,7 +106,9 @@ def wear(image: Tensor, at: Tensor, wearables: Tensor, generator: torch.Generato
     clear, dark, hatted = (worn[name][some, None, None, None].float() for name in ("glasses", "sunglasses", "hat"))
     glare = 0.25 * torch.rand(k, 1, 1, 1, generator=generator) * torch.linspace(1, 0, image.shape[-1])[:, None]
     part = part + clear * lens * glare * (1 - part) * 0.5
-    part = torch.lerp(part, color(0.02, 0.25) + 0.8 * glare, dark * lens * (0.8 + 0.18 * torch.rand(k, 1, 1, 1, generator=generator)))
+    part = torch.lerp(
+        part, color(0.02, 0.25) + 0.8 * glare, dark * lens * (0.8 + 0.18 * torch.rand(k, 1, 1, 1, generator=generator))
+    )
     part = torch.lerp(part, rim.expand_as(part), (clear + dark) * frame * 0.9)
     cloth = color(0.05, 0.9)
     weave = 1 + 0.06 * F.interpolate(torch.randn(k, 1, 48, 48, generator=generator), image.shape[-1], mode="bilinear")

@@ -19,7 +19,7 @@ from .patterns import INDEX as PATTERN
 from .patterns import draw_patterns, draw_wearables
 from .regions import brow_offset, places, read, region_masks
 from .shapes import draw_moves, warp_faces
-from .tones import TONED, enlarge, luma, measure_gaze, measure_structure, measure_teeth
+from .tones import TONED, enlarge, luma, measure_brows, measure_gaze, measure_structure, measure_teeth
 
 MASKS_PX = 64  # side of the regions over the crop
 SOURCES = {  # how often faces of each set are drawn
@@ -32,12 +32,13 @@ AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70, 200)
 AGING = ("forehead_lines", "eye_lines", "mouth_lines", "creases")
 MAKEUP = {"lips": 0.8, "cheeks": 0.8, "lids": 0.6, "liner": 0.5, "lashes": 0.5}  # from which it is heavy
 BEHIND_LENSES = (
-    "eye_area", "eye_open", "eyes_brown", "eyes_light", "eyes_green", "wink", "gaze_side", "gaze_up", "liner", "lid_dark",
-    "under_eye_dark", "lines_eyes",
+    "eye_area", "eye_open", "eyes_brown", "eyes_light", "eyes_green", "wink", "gaze_side", "gaze_up", "liner",
+    "lid_dark", "under_eye_dark", "lines_eyes",
 )  # fmt: skip
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
+POPULATION = 1024  # faces whose measurements say what is much and what little
 FRECKLED = 0.3  # amount from which freckles are named
 
 
@@ -86,14 +87,25 @@ class Faces:
             share[of] *= mass / max(share[of & learned].sum(), 1e-9)
         return torch.from_numpy(share).float()
 
-    def measure_population(self, indices: Tensor, generator: torch.Generator) -> None:
-        """Take the population of shapes from plain faces, of tones and structure from augmented ones."""
-        shapes, tones, structure = [], [], []
+    def learned(self) -> tuple[Tensor, Tensor]:
+        """Indices of the faces to learn from, and how often each is drawn."""
+        chosen = torch.from_numpy(np.flatnonzero(self.split == "train"))
+        return chosen, self.shares()[chosen]
+
+    def measure_population(self, seed: int = 0, n: int = POPULATION) -> None:
+        """Take the population of shapes and structure from n learned faces as they are, of tones from changed ones."""
+        generator = torch.Generator().manual_seed(seed)
+        chosen, share = self.learned()
+        indices = chosen[torch.multinomial(share, min(n, len(chosen)), generator=generator)]
+        shapes, tones, structure, brows = [], [], [], []
         for i in indices.split(64):
             image = self.pixels(i)
             shapes.append(attr.shapes(self.landmarks[i], measure_gaze(luma(image), self.landmarks[i])))
             masks, at = self.masks(i)
-            structure.append(self._structure(image, enlarge(masks, image.shape[-1]), self._patterns(at, generator)))
+            brows.append(measure_brows(luma(image), masks))
+            structure.append(
+                self.structure_of(image, enlarge(masks, image.shape[-1]), self.read_patterns(at, generator))
+            )
             tones.append(self._dress(i, generator)[1])
         middle, spread = _center(torch.cat(shapes))
         uneven = torch.tensor([name in attr.UNEVEN for name in attr.MEASURED_SHAPES])
@@ -101,6 +113,7 @@ class Faces:
         names = list(tones[0])
         plain = torch.cat(structure)
         self.stats["tones"] = {name: _center(torch.cat([part[name] for part in tones])) for name in names}
+        self.stats["tones"]["brows_thick"] = _center(torch.cat(brows))
         source = self.source[indices.numpy()]
         of = {name: torch.from_numpy(source == name) for name in np.unique(source)}
         everyone = plain.median(0).values
@@ -116,25 +129,27 @@ class Faces:
         """Regions (B, R, MASKS_PX, MASKS_PX), and the places of the mean face (B, S, S, 2)."""
         return read(self.regions, places(self.maps[i], MASKS_PX)), places(self.maps[i], self.image.shape[1])
 
-    def _patterns(self, at: Tensor, generator: torch.Generator) -> Tensor:
+    def read_patterns(self, at: Tensor, generator: torch.Generator) -> Tensor:
         """One variant of every pattern, each drawn anew for a batch."""
         variant = torch.randint(len(self.patterns), (self.patterns.shape[1],), generator=generator)
         return read(self.patterns[variant, torch.arange(len(variant))], at)
 
-    def _structure(self, image: Tensor, masks: dict[str, Tensor], patterns: Tensor) -> Tensor:
+    def structure_of(self, image: Tensor, masks: dict[str, Tensor], patterns: Tensor) -> Tensor:
         found = measure_structure(luma(image), masks, patterns[:, PATTERN["liner"]].clamp(0, 1))
         return torch.stack([found[name] for name in STRUCTURAL], -1)
 
-    def _dress(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
+    def _dress(
+        self, i: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
         """Paint detail and colors on the faces; returns them, their tones, amounts, and whether they show color."""
         image = self.pixels(i)
         masks, at = self.masks(i)
         fine = enlarge(masks, image.shape[-1])
-        patterns = self._patterns(at, generator)
+        patterns = self.read_patterns(at, generator)
         image = scale_detail(image, fine, generator)
         image, amounts = paint_patterns(image, patterns, generator)
         image = polish(image, fine, generator)
-        structure = self._structure(image, fine, patterns)
+        structure = self.structure_of(image, fine, patterns)
         image = expose(image, generator)
         colored = self.colored[i]
         to_gray = (torch.rand(len(i), generator=generator) < 0.2) & colored
@@ -169,8 +184,8 @@ class Faces:
         shape = attr.soft_label(shape, *self.stats["shapes"])
         for k, name in enumerate(attr.MEASURED_SHAPES):
             say(name, shape[:, k], 1.5)
-        tones["brows_thick"] = tones["brows_thick"] * torch.exp(0.8 * moves.brows)
-        for name in (*TONED, "liner"):
+        tones["brows_thick"] = measure_brows(natural, self.masks(i)[0]) + 0.8 * moves.brows
+        for name in (*TONED, "liner", "brows_thick"):
             say(name, attr.soft_label(tones[name], *self.stats["tones"][name]), 1.5)
         sources = self.source[i.numpy()]
         middle = torch.stack([self.stats[f"structure {source}"][0] for source in sources])
@@ -187,11 +202,15 @@ class Faces:
 
     def _certain(self, name: str, i: Tensor, amounts: dict[str, Tensor]) -> Tensor:
         """How far a measurement of fine structure is trusted: wholly where it was painted."""
-        painted = {"lines_forehead": "forehead_lines", "lines_eyes": "eye_lines", "lines_mouth": "mouth_lines"}.get(name)
+        painted = {"lines_forehead": "forehead_lines", "lines_eyes": "eye_lines", "lines_mouth": "mouth_lines"}.get(
+            name
+        )
         sharp = self.sharp[i]
         return torch.where(amounts[painted] > 0.3, 1.0, sharp) if painted else sharp.clamp(min=0.5)
 
-    def _correct(self, label: Tensor, weight: Tensor, i: Tensor, amounts: dict[str, Tensor], touched: Tensor, shown: Tensor) -> None:
+    def _correct(
+        self, label: Tensor, weight: Tensor, i: Tensor, amounts: dict[str, Tensor], touched: Tensor, shown: Tensor
+    ) -> None:
         """Take the weight of what no longer holds after painting, and say what painting made."""
 
         def column(names: tuple[str, ...]) -> list[int]:

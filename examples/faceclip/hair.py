@@ -1,4 +1,4 @@
-"""Where the hair is: a mixture of colors with a place for each, fitted to one photo (as GrabCut does, without a graph)."""
+"""Where the hair is: a mixture of colors, each with its place, fitted to one photo (as GrabCut, without a graph)."""
 
 from __future__ import annotations
 

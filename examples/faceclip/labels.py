@@ -18,7 +18,16 @@ GUESSES = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprise
 GLASSES = ("round glasses", "reading glasses", "square glasses", "cat-eye glasses", "rimless glasses")
 SUNGLASSES = ("sunglasses", "aviator sunglasses", "sport sunglasses")
 HATS = ("beanie", "top hat", "fedora", "cowboy hat", "sun hat", "baseball cap")
-HAIR_COLORS = ("red hair", "blonde hair", "black hair", "blue hair", "gray hair", "pink hair", "brown hair", "green hair")
+HAIR_COLORS = (
+    "red hair",
+    "blonde hair",
+    "black hair",
+    "blue hair",
+    "gray hair",
+    "pink hair",
+    "brown hair",
+    "green hair",
+)
 STYLES = ("long hair", "short hair", "straight hair", "bob cut", "curly hair", "high top hairstyle", "afro")
 YOUNG = ("baby", "toddler", "child")
 SHOWN = {  # the tags that say a thing is there
@@ -103,7 +112,9 @@ def thing_labels(name: str, columns: dict[str, Any]) -> tuple[np.ndarray, np.nda
         return label, weight
     if name == "child":
         known = np.isfinite(age) & (source != "web")
-        return (age < 10).astype(float), np.where(known & ((age < 10) | (age >= GROWN_UP)), 1.0, 0.0) + 0.2 * (source == "web")
+        return (age < 10).astype(float), np.where(known & ((age < 10) | (age >= GROWN_UP)), 1.0, 0.0) + 0.2 * (
+            source == "web"
+        )
     tags = [set(text.split(",")) for text in columns["tags"]]
     shown = np.array([bool(tag & set(SHOWN[name])) for tag in tags])
     ruled_out = np.array([bool(tag & set(RULED_OUT[name])) for tag in tags]) & ~shown

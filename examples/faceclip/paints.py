@@ -37,7 +37,7 @@ def recolor(
         gray: (B,) 1 where the photo has no color of its own.
 
     Returns:
-        The recolored images, (B, 17) measurements in the order of `tones.TONED`, and how much make-up of each kind:
+        The recolored images, (B, 16) measurements in the order of `tones.TONED`, and how much make-up of each kind:
         name -> (B,).
     """
     n = len(image)

@@ -67,7 +67,7 @@ def _liner(pen: Pen, rng: np.random.Generator) -> np.ndarray:
         tip = p[eye][outer] + np.array([way * wing, -0.6 * wing]) * unit
         lines.append(np.concatenate([tip[None], upper]) if outer == 0 else np.concatenate([upper, tip[None]]))
         if rng.random() < 0.6:
-            lines.append(np.stack([a, f, e, d]) + [0, 0.008 * unit])
+            lines.append(np.stack([a, f, e, d]) + np.array([0, 0.008 * unit]))
     line = pen.strokes(*lines, width=rng.uniform(0.018, 0.034), blur=0.006)
     return line / line.max()
 
@@ -126,7 +126,16 @@ def _creases(pen: Pen, rng: np.random.Generator) -> np.ndarray:
     for eye in marks.EYES:
         a, _, _, d, e, f = p[eye]
         low = rng.uniform(0.09, 0.13) * unit
-        lines.append(np.stack([a + [0, 0.45 * low], f + [0, low], e + [0, 1.05 * low], d + [0, 0.6 * low]]))
+        lines.append(
+            np.stack(
+                [
+                    a + np.array([0, 0.45 * low]),
+                    f + np.array([0, low]),
+                    e + np.array([0, 1.05 * low]),
+                    d + np.array([0, 0.6 * low]),
+                ]
+            )
+        )
     return _valley(pen, lines, rng.uniform(0.014, 0.022))
 
 
@@ -147,16 +156,19 @@ def _glasses(pen: Pen, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     angle = np.linspace(0, 2 * np.pi, 40)
     drop = rng.uniform(0.0, 0.05) * unit
     for eye, way in zip(marks.EYES, (-1, 1), strict=True):
-        center = p[eye].mean(0) + [way * 0.03 * unit, drop]
+        center = p[eye].mean(0) + np.array([way * 0.03 * unit, drop])
         x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / power) * wide
         y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / power) * tall
         rim = center + np.stack([x, y - way * slant * x * (y < 0)], 1) * unit
         rims.append(rim)
         ear = p[0 if way < 0 else 16]
-        lines += [rim, np.stack([center + [way * wide * unit, -0.4 * tall * unit], ear + [0, -0.12 * unit]])]
+        lines += [
+            rim,
+            np.stack([center + np.array([way * wide * unit, -0.4 * tall * unit]), ear + np.array([0, -0.12 * unit])]),
+        ]
     bridge = (p[36:42].mean(0) + p[42:48].mean(0)) / 2 + [0, drop - 0.05 * unit]
     half = max(0.02, (p[42:48, 0].mean() - p[36:42, 0].mean()) / 2 / unit + 0.03 - wide)
-    lines.append(np.stack([bridge - [half * unit, 0], bridge - [0, 0.02 * unit], bridge + [half * unit, 0]]))
+    lines.append(np.stack([bridge - [half * unit, 0], bridge - [0, 0.02 * unit], bridge + np.array([half * unit, 0])]))
     frame = pen.strokes(*lines, width=thick, blur=0.004)
     return frame / frame.max(), pen.fill(*rims, blur=0.004)
 
@@ -173,9 +185,11 @@ def _hat(pen: Pen, rng: np.random.Generator, kind: int) -> tuple[np.ndarray, np.
     if kind % 3 == 0:  # a knitted cap's rim
         band = pen.strokes(curve - [0, 0.1 * unit], width=0.2, blur=0.01)
     elif kind % 3 == 1:  # a cap's peak
-        peak = np.concatenate([curve * [0.8, 1] + [0.2 * middle, 0], curve[::-1] * [0.8, 1] + [0.2 * middle, -0.14 * unit]])
+        peak = np.concatenate(
+            [curve * [0.8, 1] + [0.2 * middle, 0], curve[::-1] * [0.8, 1] + [0.2 * middle, -0.14 * unit]]
+        )
         band = pen.fill(peak, disc(np.array([middle, edge]), 0.12 * unit), blur=0.01)
     else:  # a brim all around
         ring = disc(np.array([0.0, 0.0]), 1.0) * [rng.uniform(1.2, 1.7) * unit, rng.uniform(0.1, 0.2) * unit]
-        band = pen.fill(grown(ring + [middle, edge], 1.0), blur=0.01)
+        band = pen.fill(grown(ring + np.array([middle, edge]), 1.0), blur=0.01)
     return hat, np.clip(band, 0, 1)

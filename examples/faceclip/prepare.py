@@ -9,8 +9,8 @@ Reads a folder with
     synthetic_192.npz                                 SFHQ-T2I (MIT), with tags
     portraits_192.npz                                 official portraits (public domain), with birth years
     expressions_192.npz                               OpenPeople (MIT), 16 expressions each
-The first 25 London people may be learned from; the other 26 are never touched. A fifth of the 3DSK people and a tenth of
-all others are held out for checking. No person is on both sides.
+The first 25 London people may be learned from; the other 26 are never touched. A fifth of the 3DSK people and a tenth
+of all others are held out for checking. No person is on both sides.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ REGIONS = (
 INDEX = {name: k for k, name in enumerate(REGIONS)}
 ATLAS_PX = 256  # side of what is drawn on the mean face, over its crop
 NODES = 48  # along each side of a face's map
-MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47:45:-1, 39:35:-1, 41:39:-1, 54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1]
+MIRROR = np.r_[
+    16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47:45:-1, 39:35:-1, 41:39:-1, 54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1
+]
 
 
 def mean_face(landmarks: np.ndarray) -> np.ndarray:
@@ -75,19 +77,56 @@ def region_masks(landmarks: np.ndarray, size: int = ATLAS_PX) -> np.ndarray:
     bags = np.zeros_like(skin)
     for eye in marks.EYES:
         a, b, c, d, e, f = p[eye]
-        lids = np.maximum(lids, pen.fill(np.stack([a, b, c, d, d + 0.05 * unit * up, c + 0.09 * unit * up,
-                                                   b + 0.09 * unit * up, a + 0.05 * unit * up]), blur=0.02))
+        lids = np.maximum(
+            lids,
+            pen.fill(
+                np.stack(
+                    [a, b, c, d, d + 0.05 * unit * up, c + 0.09 * unit * up, b + 0.09 * unit * up, a + 0.05 * unit * up]
+                ),
+                blur=0.02,
+            ),
+        )
         drop = -0.05 * unit * up
-        bags = np.maximum(bags, pen.fill(np.stack([a + drop / 2, f + drop, e + drop, d + drop / 2, d + 2 * drop,
-                                                   e + 3.2 * drop, f + 3.2 * drop, a + 2 * drop]), blur=0.025))
+        bags = np.maximum(
+            bags,
+            pen.fill(
+                np.stack(
+                    [
+                        a + drop / 2,
+                        f + drop,
+                        e + drop,
+                        d + drop / 2,
+                        d + 2 * drop,
+                        e + 3.2 * drop,
+                        f + 3.2 * drop,
+                        a + 2 * drop,
+                    ]
+                ),
+                blur=0.025,
+            ),
+        )
     lids, bags = np.clip(lids - lidded, 0, 1), np.clip(bags - lidded, 0, 1)
     low, high = (p[marks.BOTH_BROWS] + s * unit * up for s in (0.1, 0.38))
     forehead = pen.fill(np.concatenate([low[1:-1], high[1:-1][::-1]]), blur=0.04) * (1 - around_brows)
-    corners = pen.fill(*(disc(p[o] + s * np.array([0.13, 0.0]) * unit, 0.12 * unit)
-                         for o, s in zip(marks.OUTER_CANTHI, (-1, 1), strict=True)), blur=0.03) * (1 - eyes) * (1 - brows)
+    corners = (
+        pen.fill(
+            *(
+                disc(p[o] + s * np.array([0.13, 0.0]) * unit, 0.12 * unit)
+                for o, s in zip(marks.OUTER_CANTHI, (-1, 1), strict=True)
+            ),
+            blur=0.03,
+        )
+        * (1 - eyes)
+        * (1 - brows)
+    )
     folds = pen.strokes(*fold_lines(p, unit), width=0.13, blur=0.03) * (1 - pen.fill(grown(p[marks.OUTER_LIPS], 1.1)))
-    glow = pen.fill(disc(p[30], 0.05 * unit), disc(p[28], 0.05 * unit), disc(p[27] + 0.35 * unit * up, 0.13 * unit),
-                    *(disc(c + 0.12 * unit * up, 0.09 * unit) for c in cheek), blur=0.04)
+    glow = pen.fill(
+        disc(p[30], 0.05 * unit),
+        disc(p[28], 0.05 * unit),
+        disc(p[27] + 0.35 * unit * up, 0.13 * unit),
+        *(disc(c + 0.12 * unit * up, 0.09 * unit) for c in cheek),
+        blur=0.04,
+    )
     dome = disc(p[marks.NOSE_ROOT] + 0.12 * unit * up, 1.0) - p[marks.NOSE_ROOT] - 0.12 * unit * up
     dome = p[marks.NOSE_ROOT] + 0.12 * unit * up + dome * [0.74 * unit, 0.95 * unit]
     head = np.maximum(whole, pen.fill(dome, blur=0.05) * (1 - pen.fill(below)))  # a bald one's skin
@@ -126,7 +165,9 @@ class Pen:
         """Draw lines (n, 2) of canvas pixels; `width` and `blur` in outer-canthal distances."""
         image = Image.new("L", (self.canvas, self.canvas))
         for line in lines:
-            ImageDraw.Draw(image).line([tuple(q) for q in line], fill=255, width=max(1, round(width * self.unit)), joint="curve")
+            ImageDraw.Draw(image).line(
+                [tuple(q) for q in line], fill=255, width=max(1, round(width * self.unit)), joint="curve"
+            )
         return self._reduce(image, blur)
 
     def _reduce(self, image: Image.Image, blur: float) -> np.ndarray:
@@ -178,8 +219,10 @@ def face_maps(landmarks: Tensor, mean: Tensor, nodes: int = NODES) -> Tensor:
     system[:, :68, 68:], system[:, 68:, :68] = affine, affine.mT
     right = torch.cat([mean.expand(n, -1, -1), torch.zeros(n, 3, 2)], 1)
     weights = torch.linalg.solve(system.double(), right.double()).float()
-    kernel = torch.cat([_bending(torch.cdist(grid.expand(n, -1, -1), landmarks)), torch.ones(n, len(grid), 1),
-                        grid.expand(n, -1, -1)], -1)
+    kernel = torch.cat(
+        [_bending(torch.cdist(grid.expand(n, -1, -1), landmarks)), torch.ones(n, len(grid), 1), grid.expand(n, -1, -1)],
+        -1,
+    )
     return (kernel @ weights).clamp(-3, 3).reshape(n, nodes, nodes, 2).permute(0, 3, 1, 2).half()
 
 
@@ -204,7 +247,7 @@ def indices(names: Sequence[str]) -> list[int]:
 
 
 def brow_offset(mean: np.ndarray, size: int = ATLAS_PX) -> np.ndarray:
-    """Draw the height of places about a brow below its line, in crop units; falls to 0 away from brows. (1, size, size)."""
+    """Draw how far places near a brow lie below its line, crop units, 0 away from brows: (1, size, size)."""
     around = region_masks(mean, size)[INDEX["around_brows"]]
     near = np.clip(around * 1.15, 0, 1)
     line = (np.arange(size) + 0.5) / size * 2 - 1

@@ -22,8 +22,27 @@ LEARNED_FROM = 25  # London people, by id
 COLORFUL = 8  # mean difference of the channels, in 255ths, from which a photo counts as colored
 PHOTOGRAPHED = 2010  # the portraits, within five years
 UNKNOWN = float("nan")
-MIDDLES = {"0-2": 1.5, "3-9": 6, "10-19": 15, "20-29": 25, "30-39": 35, "40-49": 45, "50-59": 55, "60-69": 65, "70+": 75}
-AGES = {"baby": 1, "toddler": 2.5, "child": 7, "teenager": 16, "adult": 35, "middle-aged": 50, "elderly": 75, "wrinkled": 75}
+MIDDLES = {
+    "0-2": 1.5,
+    "3-9": 6,
+    "10-19": 15,
+    "20-29": 25,
+    "30-39": 35,
+    "40-49": 45,
+    "50-59": 55,
+    "60-69": 65,
+    "70+": 75,
+}
+AGES = {
+    "baby": 1,
+    "toddler": 2.5,
+    "child": 7,
+    "teenager": 16,
+    "adult": 35,
+    "middle-aged": 50,
+    "elderly": 75,
+    "wrinkled": 75,
+}
 FEELINGS = {  # words of the sets for expressions, in ours
     "Happy": "happiness", "Sad": "sadness", "Angry": "anger", "Surprised": "surprise", "Shocked": "surprise",
     "Disgusted": "disgust", "Scared": "fear", "Neutral": "neutral", "happy": "happiness", "smiling": "happiness",
@@ -146,7 +165,9 @@ def color_faces(path: Path) -> Iterator[Row]:
         image = faces.image(i)
         age, female = float(MIDDLES[faces.text("age", i)]), float(faces.text("gender", i).lower() == "female")
         split, group = side(faces.text("name", i)), faces.text("group", i)
-        yield Row(image, faces.landmarks(i), "color", split, age=age, female=female, group=group, colored=is_colored(image))
+        yield Row(
+            image, faces.landmarks(i), "color", split, age=age, female=female, group=group, colored=is_colored(image)
+        )
 
 
 def synthetic_faces(path: Path) -> Iterator[Row]:
@@ -160,8 +181,8 @@ def synthetic_faces(path: Path) -> Iterator[Row]:
         age = next((float(AGES[tag]) for tag in tags if tag in AGES), UNKNOWN)
         female = next((float(tag == "female") for tag in tags if tag in ("female", "male")), UNKNOWN)
         split = side(f"synthetic {same[i]}")
-        kept = ",".join(tags)
-        yield Row(image, faces.landmarks(i), "synthetic", split, word, None, age, female, kept, colored=is_colored(image))
+        kept, colored = ",".join(tags), is_colored(image)
+        yield Row(image, faces.landmarks(i), "synthetic", split, word, None, age, female, kept, "", colored)
 
 
 def portraits(path: Path) -> Iterator[Row]:
@@ -171,7 +192,7 @@ def portraits(path: Path) -> Iterator[Row]:
         age = float(PHOTOGRAPHED - faces.data["birth"][i])
         name = faces.text("name", i)
         image = faces.image(i)
-        yield Row(image, faces.landmarks(i), "portraits", side(name), age=age, tags=f"name {name}", colored=is_colored(image))
+        yield Row(image, faces.landmarks(i), "portraits", side(name), age=age, colored=is_colored(image))
 
 
 def expression_pairs(path: Path) -> Iterator[Row]:

@@ -17,7 +17,7 @@ FINE = (  # regions that fine structure is measured and painted in
     "brows", "lids", "under_eyes", "forehead", "eye_corners", "mouth_lines", "glow", "cheek_skin", "whole", "mouth",
     "sockets",
 )  # fmt: skip
-TONED = tuple(name for name in COLOR + TINT if name != "liner")
+TONED = tuple(name for name in COLOR + TINT if name not in ("liner", "brows_thick"))
 
 
 def luma(image: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def measure_tones(lab: Tensor, masks: Tensor, hair: Tensor) -> Tensor:
         hair: (B, h, w).
 
     Returns:
-        (B, 17) in the order of TONED.
+        (B, 16) in the order of TONED.
     """
     light, red, yellow = lab.unbind(1)
 
@@ -69,8 +69,6 @@ def measure_tones(lab: Tensor, masks: Tensor, hair: Tensor) -> Tensor:
     tresses = [mean_in(values, hair) for values in (light, red, yellow)]
     chroma = (tresses[1].square() + tresses[2].square() + 1e-3).sqrt()
     gray = -torch.logaddexp((38 - tresses[0]) / 7, (chroma - 9) / 3)  # the worse of too dark and too colored
-    dark = ((at(light, "forehead")[:, None, None] - light) / 20).clamp(0, 1)
-    core, wide = mean_in(dark, masks[:, INDEX["brows"]]), mean_in(dark, masks[:, INDEX["around_brows"]])
     values = {
         "lips_red": at(red, "lips"),
         "skin_light": skin_light,
@@ -79,7 +77,6 @@ def measure_tones(lab: Tensor, masks: Tensor, hair: Tensor) -> Tensor:
         "brows_dark": -at(light, "brows"),
         "hair_dark": -tresses[0],
         "eyes_brown": at(yellow, "irises"),
-        "brows_thick": wide / (core + 0.15),
         "hair_warm": tresses[2],
         "hair_red": tresses[1],
         "hair_gray": gray,
@@ -91,6 +88,23 @@ def measure_tones(lab: Tensor, masks: Tensor, hair: Tensor) -> Tensor:
         "under_eye_dark": (beside - at(light, "under_eyes")) / (beside + 5),
     }
     return torch.stack([values[name] for name in TONED], -1)
+
+
+def measure_brows(light: Tensor, masks: Tensor) -> Tensor:
+    """Measure how thick the brows are: how much around their line is dark, next to how dark the line is.
+
+    Args:
+        light: (B, 1, H, W) of the photo before it is painted, since fair brows are as thick as dark ones.
+        masks: (B, R, h, w) of REGIONS; h divides H.
+
+    Returns:
+        (B,) logarithms.
+    """
+    small = F.avg_pool2d(light, light.shape[-1] // masks.shape[-1])[:, 0]
+    skin, inner = mean_in(small, masks[:, INDEX["forehead"]]), mean_in(small, masks[:, INDEX["brows"]])
+    contrast = (skin - inner).clamp(min=4)[:, None, None]
+    dark = ((skin[:, None, None] - small) / contrast).clamp(0, 1.2)
+    return torch.log(mean_in(dark, masks[:, INDEX["around_brows"]]) + 0.05)
 
 
 def measure_structure(light: Tensor, masks: dict[str, Tensor], liner: Tensor) -> dict[str, Tensor]:

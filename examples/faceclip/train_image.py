@@ -28,7 +28,6 @@ FAMILIES = {
     "expression": attr.EXPRESSION, "geometry": attr.GEOMETRY, "person": attr.PERSON, "color": attr.COLOR,
     "shape": attr.SHAPE, "tint": attr.TINT, "structure": attr.STRUCTURE, "thing": attr.THING,
 }  # fmt: skip
-POPULATION = 1024  # faces whose measurements say what is much and what little
 
 
 class Directions(nn.Module):
@@ -140,10 +139,8 @@ def train(
 ) -> None:
     torch.manual_seed(seed)  # a script, not the library: the networks' initial weights
     faces = Faces(data)
-    chosen = torch.from_numpy(np.flatnonzero(faces.split == "train"))
-    share = faces.shares()[chosen]
-    generator = torch.Generator().manual_seed(seed)
-    faces.measure_population(chosen[torch.multinomial(share, POPULATION, generator=generator)], generator)
+    chosen, share = faces.learned()
+    faces.measure_population()
     tower = FaceTower(width=width).to(memory_format=torch.channels_last)
     heads = Directions(len(attr.NAMES), 128)
     parameters = [*tower.parameters(), *heads.parameters()]
@@ -179,12 +176,17 @@ def train(
         for slow, fast in zip(average, (tower, heads), strict=True):
             for a, b in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
                 a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
-        known = torch.lerp(known, 1 - excess(logits.detach(), labels, weights).clamp(-1, 1), max(0.02, 1 / (step - first + 1)))
+        known = torch.lerp(
+            known, 1 - excess(logits.detach(), labels, weights).clamp(-1, 1), max(0.02, 1 / (step - first + 1))
+        )
         if (step + 1) % 100 == 0:
             pace = (time.time() - start) / (step + 1 - first)
             shown = " ".join(f"{n} {known[[attr.INDEX[a] for a in f]].mean():.2f}" for n, f in FAMILIES.items())
             left = pace * (steps - step - 1) / 3600
-            print(f"{step + 1}/{steps} loss {loss.item():.4f} known: {shown}; {pace:.2f} s a step, {left:.2f} h left", flush=True)
+            print(
+                f"{step + 1}/{steps} loss {loss.item():.4f} known: {shown}; {pace:.2f} s a step, {left:.2f} h left",
+                flush=True,
+            )
         if (step + 1) % 500 == 0 or step + 1 == steps:
             result = evaluate(*average, faces)
             print(" ".join(f"{k} {v:.3f}" for k, v in result.items()), flush=True)
