@@ -144,7 +144,7 @@ def zero_shot(held: Held, scores: dict[str, Tensor], *, changed: bool) -> dict[s
 def find_gaps(
     held: Held, scores: dict[str, Tensor], found: dict[str, dict[str, float | None]], *, changed: bool
 ) -> list[dict[str, Any]]:
-    """List where two groups of a kind with MANY faces on each side differ by more than LARGE_GAP, with the 95 % interval of the difference.
+    """List where two groups of a kind, MANY faces on each side, differ by more than LARGE_GAP, with its 95 % interval.
 
     An expression that six faces of a group show has an AUC of its own only in name: an interval with zero in it says
     that as large a gap comes about by who happens to be among them.
