@@ -15,9 +15,9 @@ WORDS = {
     "fearful": "fear", "disgusted": "disgust", "neutral": "neutral",
 }  # fmt: skip
 GUESSES = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
-GLASSES = ("round glasses", "reading glasses", "square glasses", "cat-eye glasses", "rimless glasses")
+GLASSES = ("glasses", "round glasses", "reading glasses", "square glasses", "cat-eye glasses", "rimless glasses")
 SUNGLASSES = ("sunglasses", "aviator sunglasses", "sport sunglasses")
-HATS = ("beanie", "top hat", "fedora", "cowboy hat", "sun hat", "baseball cap")
+HATS = ("hat", "beanie", "top hat", "fedora", "cowboy hat", "sun hat", "baseball cap")
 HAIR_COLORS = (
     "red hair",
     "blonde hair",
@@ -130,5 +130,9 @@ def thing_labels(name: str, columns: dict[str, Any]) -> tuple[np.ndarray, np.nda
     if name in STUDIO_HAS_NONE:
         weight[studio] = 1.0
     weight[ruled_out] = 1.0
+    looked = np.array(["looked at" in tag for tag in tags])
+    if name in ("glasses", "sunglasses", "hat"):
+        weight[looked] = 1.0
+        weight[np.array([f"{name} unsure" in tag for tag in tags])] = 0.0
     label[shown], weight[shown] = 1.0, 4.0  # few
     return label, weight

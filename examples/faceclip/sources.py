@@ -158,16 +158,27 @@ def web_faces(path: Path) -> Iterator[Row]:
         yield Row(image, faces.landmarks(i), "web", split, word, emotion, age, female, colored=is_colored(image))
 
 
+def read_worn() -> dict[str, str]:
+    """Read what some held-out people of FairFace wear, as was seen on them: file name -> tags."""
+    with open(Path(__file__).parent / "data" / "worn.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    tags = {}
+    for row in rows:
+        things = [(name, row[name]) for name in ("glasses", "sunglasses", "hat")]
+        said = [name if answer == "1" else f"{name} unsure" for name, answer in things if answer != "0"]
+        tags[row["name"]] = ",".join(["looked at", *said])
+    return tags
+
+
 def color_faces(path: Path) -> Iterator[Row]:
     """FairFace: each another person, of every skin tone and age."""
-    faces = Packed(path, INPUT_PX)
+    faces, worn = Packed(path, INPUT_PX), read_worn()
     for i in range(len(faces)):
         image = faces.image(i)
         age, female = float(MIDDLES[faces.text("age", i)]), float(faces.text("gender", i).lower() == "female")
-        split, group = side(faces.text("name", i)), faces.text("group", i)
-        yield Row(
-            image, faces.landmarks(i), "color", split, age=age, female=female, group=group, colored=is_colored(image)
-        )
+        name, group, colored = faces.text("name", i), faces.text("group", i), is_colored(image)
+        tags = worn.get(name, "")
+        yield Row(image, faces.landmarks(i), "color", side(name), "", None, age, female, tags, group, colored)
 
 
 def synthetic_faces(path: Path) -> Iterator[Row]:
