@@ -24,8 +24,8 @@ def photograph(image: Tensor, generator: torch.Generator) -> Tensor:
     """Vary sharpness and noise."""
     n = len(image)
     soft = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    blur = (torch.rand(n, 1, 1, 1, generator=generator) - 0.3).clamp(min=0) / 0.7
-    noise = 0.03 * torch.rand(n, 1, 1, 1, generator=generator)
+    blur = (torch.rand(n, 1, 1, 1, generator=generator) - 0.6).clamp(min=0) / 0.4
+    noise = 0.02 * torch.rand(n, 1, 1, 1, generator=generator)
     grain = torch.randn(image.shape, generator=generator)
     return image.lerp(soft, blur).addcmul_(noise, grain).clamp_(0, 1)
 

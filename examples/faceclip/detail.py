@@ -16,10 +16,10 @@ PIGMENTS = {  # what each pattern takes at most from red, green and blue, and ho
     "lashes": ((0.85, 0.85, 0.85), 0.25),
     "stubble": ((0.42, 0.42, 0.4), 0.25),
     "moustache_hair": ((0.78, 0.8, 0.8), 0.15),
-    "freckles": ((0.2, 0.38, 0.46), 0.2),
-    "forehead_lines": (tuple(0.34 * s for s in SHADOW), 0.3),
-    "eye_lines": (tuple(0.34 * s for s in SHADOW), 0.3),
-    "mouth_lines": (tuple(0.34 * s for s in SHADOW), 0.3),
+    "freckles": ((0.25, 0.45, 0.55), 0.25),
+    "forehead_lines": (tuple(0.4 * s for s in SHADOW), 0.3),
+    "eye_lines": (tuple(0.4 * s for s in SHADOW), 0.3),
+    "mouth_lines": (tuple(0.4 * s for s in SHADOW), 0.3),
     "creases": (tuple(0.24 * s for s in SHADOW), 0.25),
 }
 

@@ -106,7 +106,7 @@ class Faces:
             structure.append(
                 self.structure_of(image, enlarge(masks, image.shape[-1]), self.read_patterns(at, generator))
             )
-            tones.append(self._dress(i, generator)[1])
+            tones.append(self._dress(i, image, masks, at, generator)[1])
         middle, spread = _center(torch.cat(shapes))
         uneven = torch.tensor([name in attr.UNEVEN for name in attr.MEASURED_SHAPES])
         self.stats["shapes"] = middle + NOTICED * spread * uneven, spread
@@ -139,11 +139,9 @@ class Faces:
         return torch.stack([found[name] for name in STRUCTURAL], -1)
 
     def _dress(
-        self, i: Tensor, generator: torch.Generator
+        self, i: Tensor, image: Tensor, masks: Tensor, at: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
         """Paint detail and colors on the faces; returns them, their tones, amounts, and whether they show color."""
-        image = self.pixels(i)
-        masks, at = self.masks(i)
         fine = enlarge(masks, image.shape[-1])
         patterns = self.read_patterns(at, generator)
         image = scale_detail(image, fine, generator)
@@ -165,8 +163,10 @@ class Faces:
 
     def batch(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, 3, S, S) in [0, 1], soft labels (B, K) and weights (B, K), K of `attributes.NAMES`."""
-        natural = luma(self.pixels(i))
-        image, tones, amounts, shown = self._dress(i, generator)
+        plain = self.pixels(i)
+        masks, at = self.masks(i)
+        natural = luma(plain)
+        image, tones, amounts, shown = self._dress(i, plain, masks, at, generator)
         marks = self.landmarks[i]
         moves = draw_moves(marks, generator)
         offset = read(self.brow_offset, places(self.maps[i], MASKS_PX))[:, 0]
@@ -184,7 +184,7 @@ class Faces:
         shape = attr.soft_label(shape, *self.stats["shapes"])
         for k, name in enumerate(attr.MEASURED_SHAPES):
             say(name, shape[:, k], 1.5)
-        tones["brows_thick"] = measure_brows(natural, self.masks(i)[0]) + 0.8 * moves.brows
+        tones["brows_thick"] = measure_brows(natural, masks) + 0.8 * moves.brows
         for name in (*TONED, "liner", "brows_thick"):
             say(name, attr.soft_label(tones[name], *self.stats["tones"][name]), 1.5)
         sources = self.source[i.numpy()]

@@ -191,7 +191,7 @@ def synthetic_faces(path: Path) -> Iterator[Row]:
         word = next((FEELINGS[tag] for tag in tags if tag in FEELINGS), "")
         age = next((float(AGES[tag]) for tag in tags if tag in AGES), UNKNOWN)
         female = next((float(tag == "female") for tag in tags if tag in ("female", "male")), UNKNOWN)
-        split = side(f"synthetic {same[i]}")
+        split = side(f"synthetic_192 {same[i]}")
         kept, colored = ",".join(tags), is_colored(image)
         yield Row(image, faces.landmarks(i), "synthetic", split, word, None, age, female, kept, "", colored)
 
