@@ -39,7 +39,7 @@ UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_cu
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
 POPULATION = 1024  # faces whose measurements say what is much and what little
-FRECKLED = 0.3  # amount from which freckles are named
+FRECKLED = 0.5  # amount from which freckles are named
 
 
 class Faces:
@@ -103,9 +103,7 @@ class Faces:
             shapes.append(attr.shapes(self.landmarks[i], measure_gaze(luma(image), self.landmarks[i])))
             masks, at = self.masks(i)
             brows.append(measure_brows(luma(image), masks))
-            structure.append(
-                self.structure_of(image, enlarge(masks, image.shape[-1]), self.read_patterns(at, generator))
-            )
+            structure.append(self.structure_of(image, self.fine(i, masks), self.read_patterns(at, generator)))
             tones.append(self._dress(i, image, masks, at, generator)[1])
         middle, spread = _center(torch.cat(shapes))
         uneven = torch.tensor([name in attr.UNEVEN for name in attr.MEASURED_SHAPES])
@@ -129,6 +127,15 @@ class Faces:
         """Regions (B, R, MASKS_PX, MASKS_PX), and the places of the mean face (B, S, S, 2)."""
         return read(self.regions, places(self.maps[i], MASKS_PX)), places(self.maps[i], self.image.shape[1])
 
+    def fine(self, i: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """Enlarge the regions of fine structure to the images' side; a fringe has no lines of the forehead."""
+        size = self.image.shape[1]
+        fine = enlarge(masks, size)
+        hair = torch.nn.functional.interpolate(self.hair[i, None].float() / 255, size, mode="bilinear")
+        fine["bare"] = 1 - hair[:, 0]
+        fine["forehead"] = fine["forehead"] * fine["bare"]
+        return fine
+
     def read_patterns(self, at: Tensor, generator: torch.Generator) -> Tensor:
         """One variant of every pattern, each drawn anew for a batch."""
         variant = torch.randint(len(self.patterns), (self.patterns.shape[1],), generator=generator)
@@ -142,8 +149,9 @@ class Faces:
         self, i: Tensor, image: Tensor, masks: Tensor, at: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
         """Paint detail and colors on the faces; returns them, their tones, amounts, and whether they show color."""
-        fine = enlarge(masks, image.shape[-1])
+        fine = self.fine(i, masks)
         patterns = self.read_patterns(at, generator)
+        patterns[:, PATTERN["forehead_lines"]] *= fine["bare"]
         image = scale_detail(image, fine, generator)
         image, amounts = paint_patterns(image, patterns, generator)
         image = polish(image, fine, generator)

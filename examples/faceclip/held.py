@@ -12,7 +12,7 @@ from flowedit.guide.encoder import Encoder
 
 from . import attributes as attr
 from .faces import HAIR, STRUCTURAL, Faces
-from .tones import TONED, enlarge, luma, measure_brows, measure_gaze, measure_tones
+from .tones import TONED, luma, measure_brows, measure_gaze, measure_tones
 from .train_image import auc
 
 NO_SMILE = ("sad", "angry", "fearful", "disgusted")  # what nobody is whom the set calls happy
@@ -121,5 +121,5 @@ def measure_plain(faces: Faces, i: Tensor, pixels: Tensor) -> Tensor:
     shapes = attr.shapes(marks, measure_gaze(light, marks))
     tones = measure_tones(rgb_to_lab(small), masks, faces.hair[i].float() / 255)
     patterns = faces.read_patterns(at, torch.Generator().manual_seed(0))
-    structure = faces.structure_of(pixels, enlarge(masks, pixels.shape[-1]), patterns)
+    structure = faces.structure_of(pixels, faces.fine(i, masks), patterns)
     return torch.cat([shapes, tones, measure_brows(light, masks)[:, None], structure], -1)

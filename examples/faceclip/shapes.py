@@ -107,11 +107,11 @@ def draw_moves(landmarks: Tensor, generator: torch.Generator) -> Moves:
     asleep = torch.rand(n, generator=generator) < 0.12
     both = torch.where(asleep, 0.7 + 0.3 * torch.rand(n, generator=generator), uniform(0.5, 0.2)) * touched
     closed = both[:, None].repeat(1, 2)
-    winking = (torch.rand(n, generator=generator) < 0.12) & touched
+    winking = (torch.rand(n, generator=generator) < 0.16) & touched
     left = torch.rand(n, generator=generator) < 0.5
     closed[winking, (~left[winking]).long()] = 0.6 + 0.4 * torch.rand(int(winking.sum()), generator=generator)
     side = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    aside = side * (0.08 + uniform(0.14, 1.0)) * (torch.rand(n, generator=generator) < 0.3)
+    aside = side * (0.08 + uniform(0.17, 1.0)) * (torch.rand(n, generator=generator) < 0.3)
     gaze = torch.stack([aside, draw(0.06, 0.3).clamp(-0.1, 0.1)], -1)
     return Moves(move, closed, uniform(0.5, 0.2) * touched, gaze, draw(0.35, 0.45).clamp(-0.7, 0.7), touched)
 
@@ -123,7 +123,7 @@ def _move_mouth(move: Tensor, landmarks: Tensor, unit: Tensor, touched: Tensor, 
     sideways = (from_middle[..., 0] / (half[:, None] / 2)).clamp(-1.2, 1.2)
     kiss = uniform(1.0, 0.18) * touched  # the lips pushed: narrower and thicker
     curve, wide, lips, part = draw(0.055) * touched, draw(0.14), draw(0.25) * touched, draw(0.03, 0.25).abs() * touched
-    crooked = draw(0.055, 0.25) * touched
+    crooked = draw(0.07, 0.3) * touched
     move[:, MOUTH, 1] -= (curve * unit)[:, None] * (sideways.abs() ** 1.5 - 0.35)
     move[:, MOUTH, 1] -= (crooked * unit)[:, None] * sideways * (0.4 + 0.6 * sideways.abs())
     move[:, MOUTH, 0] += (wide - 0.38 * kiss)[:, None] * from_middle[..., 0]
@@ -135,7 +135,7 @@ def _move_mouth(move: Tensor, landmarks: Tensor, unit: Tensor, touched: Tensor, 
 def _move_brows(move: Tensor, landmarks: Tensor, unit: Tensor, touched: Tensor, draw) -> None:  # type: ignore[no-untyped-def]
     move[:, BOTH_BROWS, 1] -= (draw(0.055) * touched * unit)[:, None]
     inner, slant, arch = (draw(0.03, 0.2) * touched, draw(0.04, 0.3) * touched, draw(0.035, 0.35) * touched)
-    one, side = draw(0.06, 0.2).abs() * touched, draw(1.0, 1.0) > 0
+    one, side = draw(0.075, 0.25).abs() * touched, draw(1.0, 1.0) > 0
     for k, brow in enumerate(BROWS):
         along = torch.linspace(-1, 1, 5) * (1 if k == 0 else -1)  # outer to inner end
         move[:, brow, 1] -= (slant * unit)[:, None] * along
