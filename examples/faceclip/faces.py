@@ -35,6 +35,8 @@ BEHIND_LENSES = (
     "eye_area", "eye_open", "eyes_brown", "eyes_light", "eyes_green", "wink", "gaze_side", "gaze_up", "liner",
     "lid_dark", "under_eye_dark", "lines_eyes",
 )  # fmt: skip
+IN_EYES = ("eyes_brown", "eyes_light", "eyes_green", "gaze_side", "gaze_up")
+SHUT = 0.6  # share that a lid covers from which an eye shows nothing
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
@@ -205,6 +207,7 @@ class Faces:
         say("freckles", (freckled / FRECKLED).clamp(0.03, 1), torch.where(freckled > 0, 1.5, 0.4))
         teeth = measure_teeth(natural, marks)
         say("teeth", torch.sigmoid(14 * (teeth - 0.22)), 1.0)
+        weight[:, [attr.INDEX[name] for name in IN_EYES]] *= (moves.closed.amin(1) < SHUT).float()[:, None]
         self._correct(label, weight, i, amounts, moves.touched, shown)
         return image, label, weight
 
