@@ -39,6 +39,7 @@ IN_EYES = ("eyes_brown", "eyes_light", "eyes_green", "gaze_side", "gaze_up")
 SHUT = 0.6  # share that a lid covers from which an eye shows nothing
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
+GAZE = 0.5  # share of a photo's own gaze that is believed: a turned head, a shadow or a lash passes for one
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
 POPULATION = 1024  # faces whose measurements say what is much and what little
 FRECKLED = 0.5  # amount from which freckles are named
@@ -102,7 +103,7 @@ class Faces:
         shapes, tones, structure, brows = [], [], [], []
         for i in indices.split(64):
             image = self.pixels(i)
-            shapes.append(attr.shapes(self.landmarks[i], measure_gaze(luma(image), self.landmarks[i])))
+            shapes.append(attr.shapes(self.landmarks[i], GAZE * measure_gaze(luma(image), self.landmarks[i])))
             masks, at = self.masks(i)
             brows.append(measure_brows(luma(image), masks))
             structure.append(self.structure_of(image, self.fine(i, masks), self.read_patterns(at, generator)))
@@ -190,7 +191,7 @@ class Faces:
 
         for k, name in enumerate(attr.LABELLED):
             say(name, self.label[i, k], self.weight[i, k])
-        shape = attr.shapes(moved, measure_gaze(natural, marks) + moves.gaze)
+        shape = attr.shapes(moved, GAZE * measure_gaze(natural, marks) + moves.gaze)
         shape = attr.soft_label(shape, *self.stats["shapes"])
         for k, name in enumerate(attr.MEASURED_SHAPES):
             say(name, shape[:, k], 1.5)
@@ -212,12 +213,12 @@ class Faces:
         return image, label, weight
 
     def _certain(self, name: str, i: Tensor, amounts: dict[str, Tensor]) -> Tensor:
-        """How far a measurement of fine structure is trusted: wholly where it was painted."""
+        """How far a measurement of fine structure is trusted: wholly where it was painted, since a brim is no wrinkle."""
         painted = {"lines_forehead": "forehead_lines", "lines_eyes": "eye_lines", "lines_mouth": "mouth_lines"}.get(
             name
         )
         sharp = self.sharp[i]
-        return torch.where(amounts[painted] > 0.3, 1.0, sharp) if painted else sharp.clamp(min=0.5)
+        return torch.where(amounts[painted] > 0.3, 1.0, 0.6 * sharp) if painted else sharp.clamp(min=0.5)
 
     def _correct(
         self, label: Tensor, weight: Tensor, i: Tensor, amounts: dict[str, Tensor], touched: Tensor, shown: Tensor
