@@ -8,15 +8,17 @@ import torch
 from test_align import drawn_landmarks
 
 from examples.faceclip import attributes as attr
+from examples.faceclip import prepare as preparing
 from examples.faceclip.detail import paint_patterns, scale_detail
 from examples.faceclip.faces import Faces
 from examples.faceclip.hair import find_hair
 from examples.faceclip.labels import labels
 from examples.faceclip.paints import recolor
 from examples.faceclip.patterns import draw_patterns
+from examples.faceclip.prepare import prepare
 from examples.faceclip.regions import INDEX, MIRROR, face_maps, mean_face, places, read, region_masks
 from examples.faceclip.shapes import Moves, draw_moves, warp_faces
-from examples.faceclip.sources import held_out, look_alikes
+from examples.faceclip.sources import Row, held_out, look_alikes
 from examples.faceclip.tones import TONED, enlarge, luma, measure_gaze, measure_structure
 from tests.faceclip_faces import write_faces
 from tests.test_measure import face
@@ -29,6 +31,21 @@ def faces(tmp_path_factory):
     loaded = Faces(path)
     loaded.measure_population(n=16)
     return loaded
+
+
+def test_what_is_prepared_can_be_learned_from_and_a_made_up_border_has_no_hair(tmp_path, monkeypatch):
+    generator, marks = np.random.default_rng(0), drawn_landmarks().numpy().astype(np.float32)
+    rows = [
+        Row(generator.integers(0, 255, (128, 128, 3), dtype=np.uint8), marks, source, split, "", None, 6.0, 1.0)
+        for source, split in (("portraits", "train"), ("color", "train"), ("color", "val"))
+    ]
+    monkeypatch.setattr(preparing, "all_faces", lambda raw: iter(rows))
+    prepare(tmp_path, tmp_path / "faces.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.npz"]
+    written = Faces(tmp_path / "faces.npz")
+    assert written.learned()[0].tolist() == [0, 1]
+    assert written.hair[0].max() > 0 and (written.hair[1, :10] == 0).all() and (written.hair[1, :, -10:] == 0).all()
+    assert (written.label[:, attr.LABELLED.index("child")] == 1).all()
 
 
 def still(n: int) -> Moves:

@@ -213,7 +213,7 @@ class Faces:
         return image, label, weight
 
     def _certain(self, name: str, i: Tensor, amounts: dict[str, Tensor]) -> Tensor:
-        """How far a measurement of fine structure is trusted: wholly where it was painted, since a brim is no wrinkle."""
+        """How far a measurement of fine structure is trusted: wholly where painted, since a brim is no wrinkle."""
         painted = {"lines_forehead": "forehead_lines", "lines_eyes": "eye_lines", "lines_mouth": "mouth_lines"}.get(
             name
         )

@@ -130,7 +130,7 @@ def train(
     data: Path,
     out: Path,
     *,
-    steps: int = 5500,
+    steps: int = 5000,
     width: int = 24,
     radius: float = 0.003,
     batch: int = 64,
