@@ -10,7 +10,7 @@ from test_align import drawn_landmarks
 from examples.faceclip import attributes as attr
 from examples.faceclip import prepare as preparing
 from examples.faceclip.detail import paint_patterns, scale_detail
-from examples.faceclip.faces import Faces
+from examples.faceclip.faces import BESIDE_SKIN, Faces
 from examples.faceclip.hair import find_hair
 from examples.faceclip.labels import labels
 from examples.faceclip.paints import recolor
@@ -182,6 +182,14 @@ def test_a_batch_labels_every_attribute_and_is_the_same_for_the_same_seed(faces)
     assert image.shape == (16, 3, 128, 128) and image.min() >= 0 and image.max() <= 1
     assert label.shape == weight.shape == (16, len(attr.NAMES))
     assert torch.isfinite(label).all() and label.min() >= 0 and label.max() <= 1 and weight.min() >= 0
+
+
+def test_a_shadow_s_measure_says_nothing_of_the_skin_s_own_lightness(faces, monkeypatch):
+    assert set(faces.slopes) == set(BESIDE_SKIN)
+    skin, shadow = torch.tensor([20.0, 50.0, 80.0]), torch.tensor([0.0, 0.1, 0.0])
+    monkeypatch.setattr(faces, "slopes", {"liner": 0.01})
+    freed = faces.beside_skin({"skin_light": skin, "liner": 0.01 * skin + shadow})["liner"]
+    assert torch.allclose(freed, shadow, atol=1e-6)
 
 
 def test_what_a_set_does_not_say_weighs_little_and_what_rules_a_thing_out_counts():

@@ -38,6 +38,7 @@ BEHIND_LENSES = (
 IN_EYES = ("eyes_brown", "eyes_light", "eyes_green", "gaze_side", "gaze_up")
 SHUT = 0.6  # share that a lid covers from which an eye shows nothing
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
+BESIDE_SKIN = ("beard_shadow", "moustache_shadow", "lid_dark", "liner", "under_eye_dark")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
 GAZE = 0.5  # share of a photo's own gaze that is believed: a turned head or a shadow passes for one
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
@@ -73,6 +74,7 @@ class Faces:
         self.hair_seen *= torch.tensor([HAIR_SHOWN.get(source, 1.0) for source in self.source])
         self.sharp = torch.tensor([SHARP.get(source, 1.0) for source in self.source])
         self.stats: dict[str, Any] = {}
+        self.slopes: dict[str, float] = {}
 
     def shares(self) -> Tensor:
         """How often each face is drawn: every set as SOURCES says, within it oftener what few others show."""
@@ -111,9 +113,12 @@ class Faces:
         middle, spread = _center(torch.cat(shapes))
         uneven = torch.tensor([name in attr.UNEVEN for name in attr.MEASURED_SHAPES])
         self.stats["shapes"] = middle + NOTICED * spread * uneven, spread
-        names = list(tones[0])
+        together = {name: torch.cat([part[name] for part in tones]) for name in tones[0]}
+        skin = together["skin_light"] - together["skin_light"].mean()
+        self.slopes = {name: float((together[name] * skin).sum() / skin.square().sum()) for name in BESIDE_SKIN}
+        together |= self.beside_skin(together)
         plain = torch.cat(structure)
-        self.stats["tones"] = {name: _center(torch.cat([part[name] for part in tones])) for name in names}
+        self.stats["tones"] = {name: _center(values) for name, values in together.items()}
         self.stats["tones"]["brows_thick"] = _center(torch.cat(brows))
         source = self.source[indices.numpy()]
         of = {name: torch.from_numpy(source == name) for name in np.unique(source)}
@@ -122,6 +127,10 @@ class Faces:
         for name in SOURCES:
             own = plain[of[name]] if name in of and of[name].sum() >= 20 else plain
             self.stats[f"structure {name}"] = (own.median(0).values if len(own) else everyone), spread
+
+    def beside_skin(self, tones: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Free shadows (B,) of what goes with the skin's lightness: dark skin shines where light skin shades."""
+        return {name: tones[name] - slope * tones["skin_light"] for name, slope in self.slopes.items()}
 
     def pixels(self, i: Tensor) -> Tensor:
         return self.image[i].permute(0, 3, 1, 2).contiguous().float() / 255
@@ -196,6 +205,7 @@ class Faces:
         for k, name in enumerate(attr.MEASURED_SHAPES):
             say(name, shape[:, k], 1.5)
         tones["brows_thick"] = measure_brows(natural, masks) + 0.8 * moves.brows
+        tones |= self.beside_skin(tones)
         for name in (*TONED, "liner", "brows_thick"):
             say(name, attr.soft_label(tones[name], *self.stats["tones"][name]), 1.5)
         sources = self.source[i.numpy()]

@@ -55,6 +55,7 @@ class Held:
         measured = torch.cat(tones)
         names = (*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL)
         self.measured = dict(zip(names, measured.unbind(1), strict=True))
+        self.measured |= faces.beside_skin(self.measured)
         self.colored = faces.colored[chosen]
         self.hair = self.colored & (faces.hair_seen[chosen] >= VISIBLE_HAIR)
         self.clear = torch.from_numpy(np.isin(self.source, CLEAR))
