@@ -25,7 +25,10 @@ def main() -> int:
         return 1
     for each, handler in before.items():
         signal.signal(each, handler)
-    return run()
+    code = run()
+    for each in before:  # all is written: a signal now would only hide what became of it behind its own exit status
+        signal.signal(each, signal.SIG_IGN)
+    return code
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

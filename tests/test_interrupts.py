@@ -137,3 +137,12 @@ def test_one_while_the_libraries_load_is_one_line(number, tmp_path):
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "flowedit: interrupted\n")
+
+
+def test_one_after_all_is_written_changes_no_exit_status():
+    script = "import atexit, os, signal, sys, types\n"
+    script += "sys.modules['flowedit.app.cli'] = types.SimpleNamespace(main=lambda: 0)\n"
+    script += "atexit.register(lambda: [os.kill(os.getpid(), each) for each in (signal.SIGTERM, signal.SIGINT)])\n"
+    script += "from flowedit.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
