@@ -29,7 +29,7 @@ from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
 from flowedit.app.video import VideoCommand
 from flowedit.config import Config
-from flowedit.photo.interrupts import sigterm_as_ctrl_c
+from flowedit.photo.interrupts import interrupts_in_finalizers_unsaid, sigterm_as_ctrl_c
 
 Command = (
     Annotated[commands.EditCommand, subcommand("edit", prefix_name=False)]
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings_in_one_line(debug),
         log_in_one_line("--quiet" in arguments, debug),
         sigterm_as_ctrl_c(),
+        interrupts_in_finalizers_unsaid(),
     ):
         try:
             if arguments == ["--version"]:
