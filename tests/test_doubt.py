@@ -58,12 +58,12 @@ def test_no_wording_of_what_can_be_made_is_doubted():
         ("A ROUND‑FACED LADY IN HORN‑RIMMED SPECS", "glasses"),
     ],
 )
-def test_a_wish_is_named_whatever_its_form(prompt, name):
-    assert name in [wish.name for wish in find_impossible(prompt)]
+def test_the_impossible_is_named_whatever_its_form(prompt, name):
+    assert name in [each.name for each in find_impossible(prompt)]
 
 
 @pytest.mark.parametrize("prompt", ["five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान"])
-def test_like_words_about_something_else_are_no_wish(prompt):
+def test_like_words_about_something_else_are_possible(prompt):
     assert find_impossible(prompt) == ()
 
 

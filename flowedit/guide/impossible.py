@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,71 +17,69 @@ INDIC = "\u0900-\u097f"  # Devanagari, whose words are separate
 
 
 @dataclass(frozen=True)
-class Wish:
+class Impossible:
     """Something that cannot be made.
 
     Attributes:
         name: a noun phrase, "glasses".
         reason: why it cannot be made, a sentence without a stop.
         nearest: a prompt that comes nearest, or None.
-        wordings: regular expressions of lower-case words that ask for it, to have or to be rid of; matched as whole
-            words, in Devanagari from a word's beginning, in other scripts anywhere. A prompt's hyphens are spaces.
-        unless: expressions that are taken out of a prompt before: the same words about something else.
-        names: expressions matched with the prompt's own capitals.
+        wordings: lower-case words that ask for it, to have or to be rid of; matched as whole words, in Devanagari from
+            a word's beginning, in other scripts anywhere. A prompt's hyphens are spaces.
+        unless: what is taken out of a prompt before: the same words about something else.
+        names: matched with the prompt's own capitals.
     """
 
     name: str
     reason: str
-    nearest: str | None = None
-    wordings: tuple[str, ...] = ()
-    unless: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
+    nearest: str | None
+    wordings: re.Pattern[str] | None
+    unless: re.Pattern[str] | None
+    names: re.Pattern[str] | None
+
+    def is_asked(self, text: str, own: str) -> bool:
+        """Return whether a prompt asks for it: `text` in lower case, `own` as it is."""
+        if self.unless is not None:
+            text = self.unless.sub(" . ", text)
+        pairs = (self.wordings, text), (self.names, own)
+        return any(pattern is not None and pattern.search(words) is not None for pattern, words in pairs)
 
 
-def find_impossible(prompt: str) -> tuple[Wish, ...]:
+def find_impossible(prompt: str) -> tuple[Impossible, ...]:
     """Return what a prompt asks for that cannot be made, in any encoder's eyes, in the order of the list."""
     own = unicodedata.normalize("NFC", prompt).replace("’", "'")
     text = re.sub(r"[\s\-‐‑–—_]+", " ", own.lower())
-    return tuple(wish for wish, find in _finders() if find(text, own))
+    return tuple(each for each in _read() if each.is_asked(text, own))
 
 
 def describe_impossible(prompt: str) -> str | None:
     """Return one line about what a prompt asks for that cannot be made; None if there is no such thing."""
     parts = []
-    for wish in find_impossible(prompt):
-        nearest = f"; {wish.nearest!r} comes nearest" if wish.nearest else ""
-        parts.append(f"{wish.name} ({wish.reason}{nearest})")
+    for each in find_impossible(prompt):
+        nearest = f"; {each.nearest!r} comes nearest" if each.nearest else ""
+        parts.append(f"{each.name} ({each.reason}{nearest})")
     return f"{prompt!r} asks for what cannot be made: {', '.join(parts)}" if parts else None
 
 
 @functools.lru_cache(maxsize=1)
-def _finders() -> tuple[tuple[Wish, _Finder], ...]:
+def _read() -> tuple[Impossible, ...]:
     entries: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
-    lists = ("wordings", "unless", "names")
-    wishes = [
-        Wish(entry["name"], entry["reason"], entry.get("nearest"), *(tuple(entry.get(key, ())) for key in lists))
+    return tuple(
+        Impossible(
+            entry["name"],
+            entry["reason"],
+            entry.get("nearest"),
+            _compile(entry.get("wordings", ())),
+            _compile(entry.get("unless", ())),
+            re.compile("|".join(entry["names"])) if "names" in entry else None,
+        )
         for entry in entries
-    ]
-    return tuple((wish, _Finder(wish)) for wish in wishes)
+    )
 
 
-class _Finder:
-    """Says whether a prompt asks for a wish."""
-
-    def __init__(self, wish: Wish) -> None:
-        self._wordings, self._unless = _compile(wish.wordings), _compile(wish.unless)
-        self._names = re.compile("|".join(wish.names)) if wish.names else None
-
-    def __call__(self, text: str, own: str) -> bool:
-        if self._unless is not None:
-            text = self._unless.sub(" . ", text)
-        wordings = self._wordings is not None and self._wordings.search(text) is not None
-        return wordings or (self._names is not None and self._names.search(own) is not None)
-
-
-def _compile(expressions: tuple[str, ...]) -> re.Pattern[str] | None:
+def _compile(expressions: Sequence[str]) -> re.Pattern[str] | None:
     """Join expressions to one; None if there are none."""
-    expressions = tuple(unicodedata.normalize("NFC", each) for each in expressions)
+    expressions = [unicodedata.normalize("NFC", each) for each in expressions]
     latin = [each for each in expressions if all(ord(c) <= LAST_LATIN for c in each)]
     others = [each for each in expressions if each not in latin]
     whole = [rf"(?<!\w)(?:{'|'.join(latin)})(?!\w)"] if latin else []

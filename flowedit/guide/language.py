@@ -34,7 +34,7 @@ def _likely(text: str) -> list[str]:
     if foreign and sum(foreign.values()) >= MIN_SHARE * len(letters):
         return ["Japanese"] if "Japanese" in foreign else [max(foreign, key=lambda name: foreign[name])]
     words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower().replace("’", "'"))
-    scores = {name: sum(word in own.split() for word in words) for name, own in listed["words"].items()}
+    scores = {name: sum(word in own for word in words) for name, own in listed["words"].items()}
     for name, own in listed["letters"].items():
         scores[name] += sum(c in own for c in text.lower())
     best = max(scores.values())
@@ -43,5 +43,6 @@ def _likely(text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=1)
 def _read() -> Mapping[str, Any]:
+    """Return what is listed: `scripts`, `letters`, and `words` as sets, by language."""
     listed: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    return listed
+    return {**listed, "words": {name: frozenset(own.split()) for name, own in listed["words"].items()}}

@@ -35,6 +35,11 @@ class PngHeader(NamedTuple):
         """Of a row, without the byte that names its filter."""
         return self.width * _CHANNELS[self.kind] * self.depth // 8
 
+    @property
+    def chunk(self) -> tuple[bytes, bytes]:
+        """Name and body of the chunk that says so, of rows that are not interlaced."""
+        return b"IHDR", struct.pack(">IIBBBBB", *self, 0, 0, 0)
+
 
 def write_png(file: BinaryIO, rows: Rows, metadata: Metadata, xmp: bytes = b"") -> None:
     """Write a picture as PNG; no copy of it is made.
@@ -52,7 +57,7 @@ def write_png(file: BinaryIO, rows: Rows, metadata: Metadata, xmp: bytes = b"") 
     height, width, channels = rows.shape
     file.write(_SIGNATURE)
     header = PngHeader(width, height, 8 * rows.dtype.itemsize, 2 if channels == 3 else 6)
-    chunk(b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0))
+    chunk(*header.chunk)
     for name, body in metadata.png_color.items():
         if name != b"sRGB" or not metadata.icc:  # which the format does not allow together
             chunk(name, body)
@@ -131,13 +136,13 @@ def wrap_filtered(header: PngHeader, above: bytes, filtered: bytes) -> bytes:
     """Return a small PNG file of filtered rows, below the row that they refer to."""
     rows = b"\0" + above + filtered
     size = header._replace(height=len(rows) // (header.row_bytes + 1))
-    return _file([(b"IHDR", struct.pack(">IIBBBBB", *size, 0, 0, 0)), (b"IDAT", zlib.compress(rows, 0))])
+    return _file([size.chunk, (b"IDAT", zlib.compress(rows, 0))])
 
 
 def without_rows(file: BinaryIO, header: PngHeader) -> bytes:
     """Return a PNG file of one pixel with all that a file says of its picture."""
     one = header._replace(width=1, height=1)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", *one, 0, 0, 0))]
+    chunks = [one.chunk]
     pixel = (b"IDAT", zlib.compress(bytes(one.row_bytes + 1)))
     for name, size in _walk(file):
         if name == b"IDAT" and pixel not in chunks:
