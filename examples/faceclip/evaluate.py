@@ -102,7 +102,7 @@ class Tower:
     """
 
     def __init__(self, path: Path) -> None:
-        state = torch.load(path, weights_only=False)
+        state = torch.load(path, map_location="cpu", weights_only=False)
         self.tower = FaceTower(width=state["width"]).eval()
         self.tower.load_state_dict(state["all"][2])
         self.directions = Directions(len(attr.NAMES), 128)

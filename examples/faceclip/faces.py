@@ -46,6 +46,16 @@ POPULATION = 1024  # faces whose measurements say what is much and what little
 FRECKLED = 0.5  # amount from which freckles are named
 
 
+def here(values: np.ndarray | Tensor) -> Tensor:
+    """Bring values to torch's default device."""
+    return torch.as_tensor(values, device=torch.get_default_device())
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Make a generator of torch's default device."""
+    return torch.Generator(torch.get_default_device()).manual_seed(seed)
+
+
 class Faces:
     """The prepared faces.
 
@@ -55,21 +65,23 @@ class Faces:
         label, weight: (N, K) what the sets say, in the order of `attributes.LABELLED`.
         source, split, age, female, group, expression, skin: (N,) of each face.
         stats: name -> median and deviation of each measurement over the augmented population, or by source.
+
+    Tensors lie on torch's default device, where all that is drawn at random is made too: enter `torch.device("cuda")`
+    to make batches there.
     """
 
     def __init__(self, path: Path) -> None:
         data: dict[str, Any] = dict(np.load(path))
-        self.image = torch.from_numpy(data["image"])
-        self.landmarks = torch.from_numpy(data["landmarks"]).float()
-        self.maps, self.hair = torch.from_numpy(data["maps"]), torch.from_numpy(data["hair"])
-        self.colored = torch.from_numpy(data["colored"])
+        self.image = here(data["image"])
+        self.landmarks = here(data["landmarks"]).float()
+        self.maps, self.hair = here(data["maps"]), here(data["hair"])
+        self.colored = here(data["colored"])
         self.label, self.weight = labels(data)
         for name in ("source", "split", "age", "female", "group", "expression", "skin", "tags"):
             setattr(self, name, data[name])
         mean = data["mean_face"]
-        self.regions = torch.from_numpy(region_masks(mean))
-        self.brow_offset = torch.from_numpy(brow_offset(mean))
-        self.patterns, self.wearables = draw_patterns(mean), draw_wearables(mean)
+        self.regions, self.brow_offset = here(region_masks(mean)), here(brow_offset(mean))
+        self.patterns, self.wearables = (here(draw(mean)) for draw in (draw_patterns, draw_wearables))
         self.hair_seen = (self.hair.float().mean((1, 2)) / 255 / 0.06).clamp(max=1)
         self.hair_seen *= torch.tensor([HAIR_SHOWN.get(source, 1.0) for source in self.source])
         self.sharp = torch.tensor([SHARP.get(source, 1.0) for source in self.source])
@@ -85,21 +97,21 @@ class Faces:
         many = Counter(tag)
         share = np.array([many[each] ** -0.6 for each in tag])
         share *= np.where(np.isin(self.expression, ("sadness", "anger", "surprise", "fear", "disgust")), 3.0, 1.0)
-        share *= np.where((self.source == "web") & self.colored.numpy(), 2.0, 1.0)
+        share *= np.where((self.source == "web") & self.colored.cpu().numpy(), 2.0, 1.0)
         learned = self.split == "train"
         for source, mass in SOURCES.items():
             of = self.source == source
             share[of] *= mass / max(share[of & learned].sum(), 1e-9)
-        return torch.from_numpy(share).float()
+        return here(share).float()
 
     def learned(self) -> tuple[Tensor, Tensor]:
         """Indices of the faces to learn from, and how often each is drawn."""
-        chosen = torch.from_numpy(np.flatnonzero(self.split == "train"))
+        chosen = here(np.flatnonzero(self.split == "train"))
         return chosen, self.shares()[chosen]
 
     def measure_population(self, seed: int = 0, n: int = POPULATION) -> None:
         """Take the population of shapes and structure from n learned faces as they are, of tones from changed ones."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         chosen, share = self.learned()
         indices = chosen[torch.multinomial(share, min(n, len(chosen)), generator=generator)]
         shapes, tones, structure, brows = [], [], [], []
@@ -120,8 +132,8 @@ class Faces:
         plain = torch.cat(structure)
         self.stats["tones"] = {name: _center(values) for name, values in together.items()}
         self.stats["tones"]["brows_thick"] = _center(torch.cat(brows))
-        source = self.source[indices.numpy()]
-        of = {name: torch.from_numpy(source == name) for name in np.unique(source)}
+        source = self.source[indices.cpu().numpy()]
+        of = {name: here(source == name) for name in np.unique(source)}
         everyone = plain.median(0).values
         spread = torch.cat([plain[some] - plain[some].median(0).values for some in of.values()]).std(0)
         for name in SOURCES:
@@ -208,7 +220,7 @@ class Faces:
         tones |= self.beside_skin(tones)
         for name in (*TONED, "liner", "brows_thick"):
             say(name, attr.soft_label(tones[name], *self.stats["tones"][name]), 1.5)
-        sources = self.source[i.numpy()]
+        sources = self.source[i.cpu().numpy()]
         middle = torch.stack([self.stats[f"structure {source}"][0] for source in sources])
         spread = self.stats["structure web"][1]
         for k, name in enumerate(STRUCTURAL):

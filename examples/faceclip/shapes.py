@@ -147,7 +147,7 @@ def _move_brows(move: Tensor, landmarks: Tensor, unit: Tensor, touched: Tensor, 
 def spread(points: Tensor, landmarks: Tensor, move: Tensor) -> Tensor:
     """Spread the landmarks' moves smoothly over `points` (B, P, 2); still landmarks hold their surroundings."""
     unit = outer_canthal_distance(landmarks)
-    reach = unit[:, None] * REACH
+    reach = unit[:, None] * REACH.to(unit.device)
     narrow = -0.5 / reach**2
     # |p - l|^2 over the reach as one product of matrices: [p, |p|^2, 1] with [-2 l, 1, |l|^2].
     places = torch.cat([points, points.square().sum(-1, keepdim=True), torch.ones_like(points[..., :1])], -1)
@@ -200,7 +200,7 @@ def eye_flow(size: int, landmarks: Tensor, moves: Moves) -> Tensor:
     """How far to read from each pixel (B, size, size, 2) for closed lids and turned eyes, subtracted as a flow is."""
     n = len(landmarks)
     flow = torch.zeros(n, size, size, 2)
-    grid = pixel_centers(size)[None]
+    grid = pixel_centers(size, device=landmarks.device)[None]
     for k, eye in enumerate(EYES):
         frame = EyeFrame(landmarks, eye)
         x0, y0, w, h = (value[:, None, None] for value in (*frame.middle.unbind(-1), frame.width, frame.height))

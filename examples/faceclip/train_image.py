@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from flowedit.guide.faceclip import VIEW_PX, FaceTower
 
 from . import attributes as attr
-from .faces import Faces
+from .faces import Faces, here, seeded
 
 MEAN, STD = 0.5, 0.25  # what open_clip is told in the config
 FAMILIES = {
@@ -75,12 +75,12 @@ def evaluate(tower: FaceTower, heads: Directions, faces: Faces) -> dict[str, flo
     between their outer 30 percents. An attribute that fewer than five faces show has no number.
     """
     tower.eval()
-    held = torch.from_numpy(np.flatnonzero(faces.split == "val"))
+    held = here(np.flatnonzero(faces.split == "val"))
     plain, caused, labels, weights = [], [], [], []
     for k, i in enumerate(held.split(64)):
         plain.append(heads(tower((faces.pixels(i) - MEAN) / STD)))
         if k < 16:
-            image, label, weight = faces.batch(held[k::16][:64], torch.Generator().manual_seed(k))
+            image, label, weight = faces.batch(held[k::16][:64], seeded(k))
             caused.append(heads(tower((image - MEAN) / STD)))
             labels.append(label)
             weights.append(weight)
@@ -103,19 +103,23 @@ def evaluate(tower: FaceTower, heads: Directions, faces: Faces) -> dict[str, flo
     }
 
 
-def fast_bfloat16() -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
     """Whether this processor computes in bfloat16; where it does not, emulation is a hundred times slower."""
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return device.type == "cpu" and any(
+        getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
 
 
 def batches(
     faces: Faces, chosen: Tensor, share: Tensor, first: int, steps: int, batch: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Make each step's batch by the step's own seed, the next one while the network learns from this one."""
+    device = chosen.device
 
     def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        return faces.batch(chosen[torch.multinomial(share, batch, generator=generator)], generator)
+        with device:  # a thread has a default device of its own
+            generator = seeded(seed * 1_000_003 + step)
+            return faces.batch(chosen[torch.multinomial(share, batch, generator=generator)], generator)
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(make, first)
@@ -136,8 +140,16 @@ def train(
     batch: int = 64,
     lr: float = 2e-3,
     seed: int = 0,
+    device: str = "cpu",
 ) -> None:
     torch.manual_seed(seed)  # a script, not the library: the networks' initial weights
+    with torch.device(device) as place:
+        _train(data, out, steps, width, radius, batch, lr, seed, place)
+
+
+def _train(
+    data: Path, out: Path, steps: int, width: int, radius: float, batch: int, lr: float, seed: int, place: torch.device
+) -> None:
     faces = Faces(data)
     chosen, share = faces.learned()
     faces.measure_population()
@@ -150,20 +162,20 @@ def train(
     checkpoint = out / "image_tower.pt"
     first = 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=False)
+        state = torch.load(checkpoint, map_location=place, weights_only=False)
         if state["steps"] == steps:  # a run that was finished stays as it is
             first = state["step"]
             for thing, saved in zip((tower, heads, *average, optimizer, schedule), state["all"], strict=True):
                 thing.load_state_dict(saved)
     start = time.time()
-    lower = fast_bfloat16()
+    lower = fast_bfloat16(place)
     print(f"{len(chosen)} faces, {sum(p.numel() for p in parameters)} parameters, bfloat16 {lower}", flush=True)
     known = torch.zeros(len(attr.NAMES))  # of each attribute, running
     for step, made in enumerate(batches(faces, chosen, share, first, steps, batch, seed), first):
         image, labels, weights = made
         image = ((image - MEAN) / STD).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=lower):
-            image = harden(image, labels, weights, tower, heads, radius, torch.Generator().manual_seed(step))
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=lower):
+            image = harden(image, labels, weights, tower, heads, radius, seeded(step))
             logits = heads(tower(image))
         directions = heads.unit()
         off = 1 - torch.eye(len(directions))
@@ -236,6 +248,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=defaults["batch"])
     parser.add_argument("--lr", type=float, default=defaults["lr"])
     parser.add_argument("--seed", type=int, default=defaults["seed"])
+    parser.add_argument("--device", default=defaults["device"], help="cpu or cuda")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     train(**vars(options))

@@ -177,7 +177,7 @@ def _read_rows(model: Any, rows: Tensor) -> Tensor:
 def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int = 192, seed: int = 0) -> None:
     """Train on a finished image tower, whose mean embedding of the training faces says where faces are."""
     torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
-    state = torch.load(image, weights_only=False)
+    state = torch.load(image, map_location="cpu", weights_only=False)
     model = new_model(state, out)
     model.visual.eval().requires_grad_(False)
     heads = Directions(len(attr.NAMES), CONFIG["model_cfg"]["embed_dim"])
