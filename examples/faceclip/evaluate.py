@@ -177,10 +177,8 @@ def resample(positive: Tensor, counted: Tensor, score: Tensor, generator: torch.
     return places.double().mean(1) / down.shape[1]
 
 
-def unheard(held: Held, encoder: Encoder, path: Path) -> dict[str, float]:
+def unheard(held: Held, encoder: Encoder, rows: list[dict[str, str]]) -> dict[str, float]:
     """How much of the trained wordings' margin over chance is left for wordings that no caption uses."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
     face = encoder.text(["a face"])[0]
     everyone = held.groups["all"]
     margins: dict[str, list[tuple[float, float]]] = {}
@@ -195,6 +193,11 @@ def unheard(held: Held, encoder: Encoder, path: Path) -> dict[str, float]:
     result = {name: sum(new for new, _ in rows) / sum(old for _, old in rows) for name, rows in margins.items()}
     pairs = [pair for rows in margins.values() for pair in rows]
     return {"all": sum(new for new, _ in pairs) / sum(old for _, old in pairs), **result}
+
+
+def read_wordings(name: str) -> list[dict[str, str]]:
+    with open(DATA / name, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def london(faces: Faces, encoder: Encoder, prompts: tuple[str, str]) -> dict[str, float]:
@@ -218,8 +221,7 @@ def london(faces: Faces, encoder: Encoder, prompts: tuple[str, str]) -> dict[str
 
 def knows(encoder: Encoder, foreign: dict[str, Any]) -> dict[str, float]:
     """Tell prompts about anything else from prompts about faces: AUC, and shares on the right side of the threshold."""
-    with open(DATA / "prompts.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_wordings("prompts.csv")
     score = encoder.text([row["prompt"] for row in rows]) @ torch.tensor(foreign["direction"])
     other = torch.tensor([row["about"] == "other" for row in rows])
     unknown = score >= foreign["threshold"]
@@ -259,11 +261,15 @@ def evaluate(data: Path, weights: Path) -> dict[str, Any]:
     )
     if not alone:
         foreign = json.loads((weights / "card.json").read_text())["foreign"]
-        result["unheard"] = unheard(held, encoder, DATA / "unheard.csv")
-        result["far"] = unheard(held, encoder, DATA / "far.csv")
+        result["unheard"] = unheard(held, encoder, read_wordings("unheard.csv"))
+        result["far"] = unheard(held, encoder, read_wordings("far.csv"))
+        wordings = read_wordings("unheard2.csv")
+        for kind, language in sorted({(row["kind"], row["language"]) for row in wordings}):
+            some = [row for row in wordings if (row["kind"], row["language"]) == (kind, language)]
+            result[f"new words, {kind}, {language}"] = unheard(held, encoder, some)
         result["prompts"] = knows(encoder, foreign)
     for name in result:
-        if name in ("london_smile", "unheard", "far", "prompts"):
+        if not name.startswith(("natural", "changed")):
             print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in result[name].items()))
     return result
 

@@ -140,21 +140,20 @@ def train(
     batch: int = 64,
     lr: float = 2e-3,
     seed: int = 0,
-    device: str = "cpu",
+    begin: Path | None = None,
 ) -> None:
+    """Train on torch's default device; from the averaged weights of a finished run, if its checkpoint is `begin`."""
     torch.manual_seed(seed)  # a script, not the library: the networks' initial weights
-    with torch.device(device) as place:
-        _train(data, out, steps, width, radius, batch, lr, seed, place)
-
-
-def _train(
-    data: Path, out: Path, steps: int, width: int, radius: float, batch: int, lr: float, seed: int, place: torch.device
-) -> None:
+    place = torch.get_default_device()
     faces = Faces(data)
     chosen, share = faces.learned()
     faces.measure_population()
     tower = FaceTower(width=width).to(memory_format=torch.channels_last)
     heads = Directions(len(attr.NAMES), 128)
+    if begin:
+        saved = torch.load(begin, map_location=place, weights_only=False)["all"]
+        tower.load_state_dict(saved[2])
+        heads.load_state_dict(saved[3])
     parameters = [*tower.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.12)
@@ -248,10 +247,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=defaults["batch"])
     parser.add_argument("--lr", type=float, default=defaults["lr"])
     parser.add_argument("--seed", type=int, default=defaults["seed"])
-    parser.add_argument("--device", default=defaults["device"], help="cpu or cuda")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    train(**vars(options))
+    parser.add_argument("--begin", type=Path, help="a finished run's checkpoint to train further in another folder")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    options = vars(parser.parse_args())
+    options["out"].mkdir(parents=True, exist_ok=True)
+    with torch.device(options.pop("device")):
+        train(**options)
 
 
 if __name__ == "__main__":
