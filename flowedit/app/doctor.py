@@ -18,14 +18,18 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff
 
 from flowedit.app.console import complain, format_facts, one_line, say
 from flowedit.checks import require
 
-# What a requirement is imported as. The models are found and never imported: their package wants an old setuptools.
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+# What a requirement is imported as, where that is not its name. The models are found and never imported: their package
+# wants an old setuptools.
 MODULES = {"open_clip_torch": "open_clip", "pillow": "PIL", "dlib-bin": "dlib", "face-recognition-models": ""}
 OPTIONAL = ("av",)  # used where it is installed
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES",
@@ -45,6 +49,7 @@ for name in names:
     print(json.dumps([name, problem]), flush=True)
 """
 TOLERANCE = 1e-5  # of the kernels, image units
+NOT_INSTALLED = "not known: flowedit is used without being installed"
 
 
 @dataclass(frozen=True)
@@ -108,32 +113,42 @@ def without_folders(value: Any) -> Any:
     return re.sub(r"(?<![\w/])~?/(?:[^\s/:;,'\"()]+/)+", ".../", value)
 
 
-def _check_requirements() -> str:
-    """Compare what is installed with what this version asks for."""
+def _requirements() -> list[Requirement]:
+    """Return what this version asks for here, without extras; empty where it is used without being installed."""
     from packaging.requirements import Requirement
 
     try:
         wanted = [Requirement(text) for text in metadata.requires("flowedit") or ()]
     except metadata.PackageNotFoundError:
-        return "not known: flowedit is used without being installed"
+        return []
+    return [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def _check_requirements() -> str:
+    """Compare what is installed with what this version asks for."""
+    wanted = _requirements()
+    if not wanted:
+        return NOT_INSTALLED
     wrong = []
     for each in wanted:
-        if each.marker is None or each.marker.evaluate({"extra": ""}):
-            try:
-                version = metadata.version(each.name)
-            except metadata.PackageNotFoundError:
-                wrong.append(f"{each.name} is not installed")
-            else:
-                if not each.specifier.contains(version, prereleases=True):
-                    wrong.append(f"{each.name} must be {each.specifier}; got {version}")
+        try:
+            version = metadata.version(each.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{each.name} is not installed")
+        else:
+            if not each.specifier.contains(version, prereleases=True):
+                wrong.append(f"{each.name} must be {each.specifier}; got {version}")
     require(not wrong, "; ".join(wrong), RuntimeError)
     return "installed, in the versions asked for"
 
 
 def _check_imports() -> str:
     """Import each requirement, and those optional ones that are installed."""
-    names = ["torch", "numpy", "ftfy", "regex", "tifffile", "tqdm", "safetensors", "matplotlib", "kornia", "imageio"]
-    names += [name for name in MODULES.values() if name] + [name for name in OPTIONAL if find_spec(name)]
+    wanted = _requirements()
+    if not wanted:
+        return NOT_INSTALLED
+    names = [name for each in wanted if (name := MODULES.get(each.name, each.name))]
+    names += [name for name in OPTIONAL if find_spec(name)]
     command = [sys.executable, "-c", IMPORT_EACH]
     done = subprocess.run(
         command,
