@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from test_align import drawn_landmarks
 
+from examples.faceclip.faces import Faces
 from examples.faceclip.regions import face_maps, mean_face
 
 
@@ -35,3 +38,13 @@ def write_faces(path: Path, n: int = 24) -> None:
         source=np.array(["web", "portraits"])[np.arange(n) % 2],
         colored=np.arange(n) % 2 == 0,
     )
+
+
+@functools.cache
+def drawn_faces() -> Faces:
+    """Return the faces of `write_faces`, read once for all tests: their patterns take a second to draw."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_faces(Path(folder, "faces.npz"))
+        faces = Faces(Path(folder, "faces.npz"))
+    faces.measure_population()
+    return faces

@@ -147,22 +147,26 @@ def test_every_meaning_is_asked_as_often_and_some_avoided(monkeypatch):
     assert 0 < colored.float().mean() < 1
 
 
-def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, monkeypatch):
+@pytest.fixture
+def few_prompts(monkeypatch):
+    """Prompts that are embedded in a moment."""
     monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
     monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
+
+
+def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts, monkeypatch):
+    monkeypatch.setattr("examples.predictor.train.calibrate", lambda network, source: 1.0)
     short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "triplets": 0.02, "minutes": 60.0}
     whole, _, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[0]["imitation"] > 0
     assert any(parameter.abs().max() > 0 for parameter in whole.coord.parameters())
 
-    monkeypatch.setattr("examples.predictor.train.SAVE_EVERY", 2)
-    monkeypatch.setattr(Source, "draw", stop_at(Source.draw, 1 + 3))
-    with pytest.raises(KeyboardInterrupt):
-        train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
-    monkeypatch.undo()
-    monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
-    monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
+    with monkeypatch.context() as stopped:
+        stopped.setattr("examples.predictor.train.SAVE_EVERY", 2)
+        stopped.setattr(Source, "draw", stop_at(Source.draw, 1 + 3))
+        with pytest.raises(KeyboardInterrupt):
+            train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
     again, _, _ = train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
@@ -182,9 +186,8 @@ class Scaled(torch.nn.Module):
 
 
 @pytest.mark.parametrize(("scale", "further"), [(0.0, FURTHER[-1]), (3.0, FURTHER[0])])
-def test_a_network_is_told_as_much_more_as_costs_nothing(faces_file, monkeypatch, scale, further):
-    monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
-    monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 3)
+def test_a_network_is_told_as_much_more_as_costs_nothing(faces_file, few_prompts, monkeypatch, scale, further):
+    monkeypatch.setattr("examples.predictor.train.CALIBRATED", 2)
     encoder = load_encoder()
     source = Source(Faces(faces_file), Prompts(encoder), encoder, Training(batch=4))
     assert calibrate(Scaled(scale), source) == further

@@ -25,7 +25,7 @@ from examples.faceclip.evaluate import Held
 from examples.faceclip.languages import LANGUAGES, Tongue
 from examples.faceclip.shapes import draw_moves
 from examples.faceclip.sources import web_faces
-from tests.faceclip_faces import write_faces
+from tests.faceclip_faces import drawn_faces
 from tests.test_measure import face
 
 # Parts of a face, and words that any sentence may need: they tell no wording from another.
@@ -158,8 +158,8 @@ def test_expression_labels_survive_only_where_the_expression_is_untouched():
     assert (moves.closed[~touched] == 0).all() and (moves.squint[~touched] == 0).all()
 
 
-def test_a_training_goes_on_where_it_was_stopped_and_a_finished_one_is_left_alone(tmp_path):
-    write_faces(tmp_path / "faces.npz")
+def test_a_training_goes_on_where_it_was_stopped_and_a_finished_one_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_image, "Faces", lambda path: drawn_faces())
     train = partial(train_image.train, tmp_path / "faces.npz", tmp_path, steps=2, width=2, batch=4)
     train()
     written = tmp_path / "image_tower.pt"
