@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from fresh import run_fresh
 
 from flowedit.face import detect as align
 from flowedit.face.crop import Crop, extract, face_crop, whole_crop
@@ -344,8 +344,8 @@ def test_importing_loads_nothing_heavy():
         "import sys, flowedit.face.detect, flowedit.photo.photo; "
         "print([m for m in ('dlib', 'PIL', 'tifffile', 'face_recognition_models') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = run_fresh(code)
+    assert (done.returncode, done.stdout) == (0, "[]\n")
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from fresh import run_fresh
 from PIL import Image
 from stand_in import TinyEncoder, picture
 
@@ -132,6 +133,6 @@ def test_a_file_name_cannot_either(capsys):
 @pytest.mark.parametrize("error", ["RuntimeError('no driver')", "SystemError"])
 def test_info_goes_on_when_tinycudann_is_broken(error, tmp_path):
     (tmp_path / "tinycudann.py").write_text(f"raise {error}")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    done = subprocess.run([sys.executable, "-m", "flowedit", "info"], capture_output=True, text=True, env=environment)
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    done = run_fresh(script + "from flowedit.__main__ import main; sys.argv[1:] = ['info']; sys.exit(main())")
     assert (done.returncode, done.stderr) == (0, "") and "tinycudann: cannot be imported" in done.stdout

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fresh import run_fresh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -207,8 +206,8 @@ def test_the_shipped_encoder_loads_without_open_clip():
     code = "import sys, os\nbefore = dict(os.environ)\nfrom flowedit.guide.encoder import load_encoder\n"
     code += "load_encoder().text(['a face'])\nassert before == os.environ\n"
     code += "print({'open_clip', 'timm', 'torchvision', 'torch._dynamo'} & sys.modules.keys())"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "set()"
+    done = run_fresh(code)
+    assert (done.returncode, done.stdout) == (0, "set()\n")
 
 
 def test_without_open_clips_vocabulary_the_package_is_named(monkeypatch):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fresh import run_fresh
 
 from flowedit.edit import Edit, load
 from flowedit.face.crop import Crop
@@ -336,7 +335,7 @@ def test_no_matplotlib_until_a_plot_and_never_pyplot(tmp_path):
         assert "matplotlib.pyplot" not in sys.modules
     """
     code = textwrap.dedent(code).format(tests=str(Path(__file__).parent), path=str(tmp_path / "why.png"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_fresh(code)
     assert done.returncode == 0, done.stderr
 
 

@@ -6,8 +6,6 @@ import copy
 import json
 import math
 import resource
-import subprocess
-import sys
 import time
 import zlib
 from dataclasses import replace
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fresh import run_fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -100,8 +99,7 @@ def test_parts_keep_their_own_bound(tmp_path):
 
 def test_an_edit_gives_the_same_bytes_in_every_process(tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_file; test_file.SUM.save_edit(sys.argv[2])"
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "one.flowedit")]
-    subprocess.run(command, check=True)
+    assert run_fresh(code, str(Path(__file__).parent), str(tmp_path / "one.flowedit")).returncode == 0
     here = [SUM.save_edit(tmp_path / name).read_bytes() for name in ("two.flowedit", "three.flowedit")]
     assert [(tmp_path / "one.flowedit").read_bytes()] * 2 == here
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
+from fresh import run_fresh
 from PIL import Image
 from stand_in import TinyEncoder
 from test_isolation import STATES
@@ -463,20 +462,10 @@ def test_the_loop_starts_from_the_prediction(edit, unshipped):
         flowedit.optimize(PORTRAIT, "red", start="predict", **how)
 
 
-IN_ITS_OWN_ORDER = """
-import os, torch
-for first in ("flowedit.predict.network", "flowedit.fit.loop"):
-    if os.fork() == 0:  # torch is imported once for both
-        __import__(first)
-        import flowedit
-        flowedit.predict("no.png", "sad", n=0)
-    os.wait()
-"""
-
-
-def test_the_room_is_the_function_whatever_was_imported_first():
-    done = subprocess.run([sys.executable, "-c", IN_ITS_OWN_ORDER], capture_output=True, text=True)
-    assert done.stderr.count("ValueError: n must be a whole number from 1 to 16; got 0\n") == 2
+@pytest.mark.parametrize("order", ["flowedit.predict.network", "flowedit.fit.loop"])
+def test_the_room_is_the_function_whatever_was_imported_first(order):
+    done = run_fresh(f"import {order}, flowedit; flowedit.predict('no.png', 'sad', n=0)")
+    assert done.stderr.strip().endswith("ValueError: n must be a whole number from 1 to 16; got 0")
 
 
 def test_the_command_line_predicts(folder, capsys):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh import run_fresh
 from setuptools import find_packages
 
 import flowedit
@@ -155,7 +156,7 @@ assert not torch.cuda.is_initialized()
 heavy = {name.split(".")[0] for name in set(sys.modules) - before} & HEAVY
 assert not heavy, heavy
 """.replace("HEAVY", repr(HEAVY))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    done = run_fresh(script, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -173,11 +174,10 @@ def test_kernels_are_part_of_the_package():
 def test_it_is_found_from_any_folder(tmp_path):
     """In its clone, and below a folder that has its name, as beside a clone."""
     (tmp_path / "flowedit").symlink_to(ROOT)
-    script = "import flowedit, flowedit.kernels; flowedit.optimize; print(flowedit.__file__)"
+    script = f"import sys; sys.path.insert(1, {str(ROOT)!r})\n"
+    script += "import flowedit, flowedit.kernels; flowedit.optimize; print(flowedit.__file__)"
     for folder in (ROOT, tmp_path, tmp_path / "flowedit", Path("/")):
-        done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, env={"PYTHONPATH": str(ROOT)}
-        )
+        done = run_fresh(script, cwd=folder)
         assert (done.returncode, done.stderr) == (0, "") and Path(done.stdout.strip()).is_file(), folder
     packages = find_packages(str(ROOT), include=["flowedit", "flowedit.*"])  # as setup.py
     assert {"flowedit", "flowedit.kernels", "flowedit.kernels.step"} <= set(packages)

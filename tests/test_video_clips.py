@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from fresh import run_fresh
 from moving import Idle, Painter, av, make_clip, picture, planes_of
 from PIL import Image
 
@@ -363,7 +363,7 @@ def test_a_full_disk(tmp_path):
     """A limit on a file's size, at which a write fails as on a full disk, within FFmpeg too."""
     names = ["b.mp4", "b.mkv", "b.gif"]
     script = FULL.format(tests=os.path.dirname(__file__), folder=str(tmp_path), names=names)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_fresh(script)
     lines = [f"cannot write {tmp_path / name}: File too large" for name in names]
     assert (done.stdout.splitlines(), done.stderr) == (lines, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv"]

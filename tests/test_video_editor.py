@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from fresh import run_fresh
 
 from benchmarks.motion import Motion, film, wave
 from flowedit.edit import Edit
@@ -296,7 +295,7 @@ sys.modules["flowedit.predict.one_pass"] = None
 import flowedit.video.editor
 assert not any(name.startswith(("flowedit.predict", "flowedit.fit")) for name, m in sys.modules.items() if m)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_fresh(script)
     assert (done.returncode, done.stderr) == (0, "")
 
 
