@@ -81,12 +81,16 @@ class Record:
         lines: results, a line each.
         error: why it failed; None where it did not.
         interrupted: what a Ctrl-C or SIGTERM left, in words; empty without one.
+        seconds: that it took.
+        messages: what was warned of, where another process did it.
     """
 
     photo: Path
     lines: tuple[str, ...] = ()
     error: Exception | None = None
     interrupted: str = ""
+    seconds: float = 0.0
+    messages: tuple[str, ...] = ()
 
 
 def run_all(
@@ -168,7 +172,7 @@ def _write(job: Job, made: Made) -> Record:
     """Write what came of a job's photo."""
     edits, start = made.edits, time.perf_counter()
     if isinstance(edits, Exception):
-        return Record(job.photo, error=edits)
+        return Record(job.photo, error=edits, seconds=made.seconds)
     try:
         partial = edits[-1].stopped == "interrupted"
         if partial:  # a further Ctrl-C stops at once
@@ -178,12 +182,13 @@ def _write(job: Job, made: Made) -> Record:
                 texts = job.verb.write(edits, job.files)
             late = delay.interrupted
     except Exception as error:
-        return Record(job.photo, error=error)
+        return Record(job.photo, error=error, seconds=made.seconds)
     seconds = made.seconds + time.perf_counter() - start
     texts[-1] += f", {seconds:.1f} s"
     first = next(iter(job.files.values()))[0]
     interrupted = f"{first} has the best edit so far" if partial else f"{first} is complete" if late else ""
-    return Record(job.photo, tuple(f"{job.photo} -> {text}" for text in texts), interrupted=interrupted)
+    lines = tuple(f"{job.photo} -> {text}" for text in texts)
+    return Record(job.photo, lines, interrupted=interrupted, seconds=seconds)
 
 
 def report(records: Iterable[Record], total: int, quiet: bool) -> int:

@@ -24,6 +24,7 @@ from flowedit.app import commands, options
 from flowedit.app.completion import CompletionCommand
 from flowedit.app.console import complain, complain_of, log_in_one_line, say, warnings_in_one_line
 from flowedit.app.doctor import DoctorCommand
+from flowedit.app.folder import BatchCommand
 from flowedit.app.gallery import GalleryCommand
 from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
@@ -35,6 +36,7 @@ Command = (
     Annotated[commands.EditCommand, subcommand("edit", prefix_name=False)]
     | Annotated[commands.SweepCommand, subcommand("sweep", prefix_name=False)]
     | Annotated[commands.VaryCommand, subcommand("vary", prefix_name=False)]
+    | Annotated[BatchCommand, subcommand("batch", prefix_name=False)]
     | Annotated[commands.ApplyCommand, subcommand("apply", prefix_name=False)]
     | Annotated[VideoCommand, subcommand("video", prefix_name=False)]
     | Annotated[RemakeCommand, subcommand("remake", prefix_name=False)]

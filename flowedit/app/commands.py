@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import flowedit
-from flowedit.app.batch import Files, Made, Target, Verb, run_all
+from flowedit.app.batch import Files, Target, Verb, run_all
 from flowedit.app.console import format_facts, say
-from flowedit.app.options import Output, Search, describe_strength, parse_prompts, predictor_files
+from flowedit.app.options import Editing, Output, Search, describe_strength, parse_prompts, show_progress
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import Group, number, require, warn
 from flowedit.config import STRENGTHS
@@ -29,20 +28,11 @@ Words = Positional[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class EditCommand(Search, Verb):
+class EditCommand(Editing):
     """Edit photos by a sentence: flowedit edit face.jpg "a smiling face" -o smiling.png"""
 
     words: Annotated[Words, arg(metavar="PHOTO [PHOTO ...] PROMPT", help_behavior_hint="(required)")]
     """PHOTO is a file, a folder or a quoted glob; PROMPT comes last and is TEXT or TEXT=WEIGHT."""
-    judge: Annotated[str | None, arg(metavar="NAME")] = None
-    """One more encoder, which only looks at the result: a warning says so if it sees nothing of the guide's gain."""
-    fast: Annotated[bool, FlagCreatePairsOff] = False
-    """Predict the edit in one pass of a trained network instead of searching for it; photos go through it together."""
-    start: Literal["auto", "predict", "nothing"] = "auto"
-    """Where the search starts: predict, from what the network predicts, in 10 steps; nothing; or auto, from a
-    prediction where encoder, field and objective are those that the network learned from."""
-    predictor: Annotated[str | None, arg(metavar="PATH")] = None
-    """The network of --fast and --start: a file or folder that its training made. Default: the shipped one."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
 
     @property
@@ -50,29 +40,10 @@ class EditCommand(Search, Verb):
         """The prompts with their weights."""
         return parse_prompts([self.words[-1], *self.also])
 
-    def make(self, photo: Path) -> list[Edit]:
-        """Optimize one edit."""
-        how = {**self.arguments(self.output.quiet), "judge": self.judge}
-        how["start"] = None if self.start == "nothing" else self.start
-        if self.predictor is not None:
-            how["start"] = flowedit.load_predictor(self.predictor)
-        return [flowedit.optimize(photo, self.prompts, **how)]
-
-    def make_each(self, photos: Sequence[Path]) -> Iterator[Made]:
-        """Optimize each, or predict them in batches."""
-        if not self.fast:
-            yield from super().make_each(photos)
-            return
-        edits = flowedit.predict_all(
-            photos,
-            self.prompts,
-            config=self.config,
-            encoder=self.encoder,
-            predictor=self.predictor,
-            judge=self.judge,
-        )
-        for found in edits:
-            yield Made(found, 0.0) if isinstance(found, Exception) else Made([found], found.facts["seconds"])
+    @property
+    def bar(self) -> bool | None:
+        """Whether a bar shows the search."""
+        return show_progress(self.output.quiet)
 
     def targets(self) -> list[Target]:
         """Return the kinds of files to write."""
@@ -80,7 +51,7 @@ class EditCommand(Search, Verb):
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Write the picture, and the rest as asked."""
-        return self.output.write(edits, files)
+        return self.output.write(edits, files, self.output.overwrite)
 
     def run(self) -> int:
         """Edit each photo."""
@@ -90,16 +61,8 @@ class EditCommand(Search, Verb):
         if Path(prompt).suffix.lower() in readable_suffixes():
             raise WrongUsage(f"PROMPT must be words, after every PHOTO; got the file name {prompt!r}")
         parse_prompts([prompt, *self.also])
-        if self.fast and self.start != "auto":
-            raise WrongUsage("--fast must go without --start: it takes no steps")
-        predicts = self.fast or self.start == "predict"
-        if self.predictor is not None and not predicts:
-            raise WrongUsage("--predictor must go with --fast or --start predict; got neither")
         output = self.output
-        inputs = [*self.inputs(self.judge), *predictor_files(self.predictor)]
-        if predicts:
-            flowedit.load_predictor(self.predictor)  # refuses before any work
-        return run_all(self, photos, inputs=inputs, overwrite=output.overwrite, quiet=output.quiet)
+        return run_all(self, photos, inputs=self.check(), overwrite=output.overwrite, quiet=output.quiet)
 
 
 @dataclass(frozen=True)
@@ -152,7 +115,7 @@ class SweepCommand(Asked):
 
     def make(self, photo: Path) -> list[Edit]:
         """Optimize one edit."""
-        return [flowedit.optimize(photo, self.prompts, **self.arguments(self.quiet))]
+        return [flowedit.optimize(photo, self.prompts, **self.arguments(show_progress(self.quiet)))]
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Draw it at each strength."""
@@ -197,7 +160,7 @@ class VaryCommand(Asked):
 
     def make(self, photo: Path) -> list[Edit]:
         """Optimize a few times, each time away from what was found before."""
-        return flowedit.variants(photo, self.prompts, self.n, **self.arguments(self.quiet))
+        return flowedit.variants(photo, self.prompts, self.n, **self.arguments(show_progress(self.quiet)))
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Write each, and the sheet."""
@@ -252,7 +215,7 @@ class ApplyCommand(Group, Verb):
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Write the picture, and the rest as asked."""
-        return self.output.write(edits, files)
+        return self.output.write(edits, files, self.output.overwrite)
 
     def run(self) -> int:
         """Carry the edit to each photo."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-from flowedit.app.batch import Files, Target
+import flowedit
+from flowedit.app.batch import Files, Made, Target, Verb
 from flowedit.app.console import is_terminal
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import Group, number, require
@@ -27,11 +28,17 @@ base_config: ContextVar[Config | None] = ContextVar("base_config", default=None)
 
 
 @dataclass(frozen=True)
-class Output(Group):
-    """Where results go, and how much of the edit they show."""
+class Out(Group):
+    """Where the picture goes."""
 
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="OUT")] = None
     """File for one photo, folder for several. Default: PHOTO_edited.png in the current folder."""
+
+
+@dataclass(frozen=True)
+class Pictures(Group):
+    """What is written of an edit, and how much of it the picture shows."""
+
     strength: float | None = number(None)
     """0 is the photo, 1 the edit as optimized. Default: what the edit chose for itself."""
     shape: float = number(1.0)
@@ -44,32 +51,30 @@ class Output(Group):
     """Also draw what was done and where: file for one photo, folder for several."""
     sheet: Annotated[Path | None, arg(metavar="PATH")] = None
     """Also put before and after side by side: file for one photo, folder for several."""
-    overwrite: Annotated[bool, FlagCreatePairsOff] = False
-    """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
     strip_location: Annotated[bool, FlagCreatePairsOff] = False
     """Leave out of OUT where the photo was taken, and the serial numbers of camera and lens."""
     quiet: Annotated[bool, FlagCreatePairsOff] = False
     """Print errors and warnings only."""
 
-    def targets(self) -> list[Target]:
+    def targets_in(self, out: Path | None, suffix: str = "_edited.png") -> list[Target]:
         """Return the kinds of files to write, the picture first."""
         from flowedit.report.figure import FORMATS as PLOTS
 
         return [
-            Target("--out", self.out, "_edited.png", tuple(FORMATS), optional=False),
+            Target("--out", out, suffix, tuple(FORMATS), optional=False),
             Target("--save-edit", self.save_edit, EDIT_FILE, (EDIT_FILE,)),
             Target("--plot", self.plot, "_plot.png", tuple(PLOTS)),
             Target("--sheet", self.sheet, "_sheet.png", tuple(FORMATS)),
         ]
 
-    def write(self, edits: list[Edit], files: Files) -> list[str]:
-        """Write one edit's picture, and the rest as asked."""
+    def write(self, edits: list[Edit], files: Files, overwrite: bool = False) -> list[str]:
+        """Write one edit's picture, over the photo itself if `overwrite`, and the rest as asked."""
         from flowedit.report.strips import save_sheet
 
         (edit,) = edits
         scales: dict[str, Any] = {"strength": self.strength, "shape": self.shape, "color": self.color}
         (out,) = files["--out"]
-        edit.save(out, **scales, overwrite=self.overwrite, strip_location=self.strip_location)
+        edit.save(out, **scales, overwrite=overwrite, strip_location=self.strip_location)
         for path in files.get("--save-edit", ()):
             edit.save_edit(path)
         for path in files.get("--plot", ()):
@@ -81,6 +86,18 @@ class Output(Group):
         if self.strength is None:
             return [describe_strength(out, edit)]
         return [f"{out}: strength {self.strength:.2f} (as asked)"]
+
+
+@dataclass(frozen=True)
+class Output(Pictures, Out):
+    """Where results go, and how much of the edit they show."""
+
+    overwrite: Annotated[bool, FlagCreatePairsOff] = False
+    """Allow OUT to replace the photo itself. Other existing files are replaced without asking."""
+
+    def targets(self) -> list[Target]:
+        """Return the kinds of files to write, the picture first."""
+        return self.targets_in(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +112,75 @@ class Search:
     """TOML file of settings that differ from the defaults; a flag beside it counts more."""
     config: Annotated[Config, arg(name="")] = field(default_factory=lambda: base_config.get() or Config())
 
-    def arguments(self, quiet: bool) -> dict[str, Any]:
-        """Return the arguments that `optimize` and `variants` share."""
-        return {"config": self.config, "encoder": self.encoder, "progress": show_progress(quiet)}
+    def arguments(self, bar: bool | None) -> dict[str, Any]:
+        """Return the arguments that `optimize` and `variants` share; for `bar` see `show_progress`."""
+        return {"config": self.config, "encoder": self.encoder, "progress": bar}
 
     def inputs(self, judge: str | None = None) -> list[Path]:
         """Return the files that are read beside the photos; see `config_files`."""
         settings = [] if self.settings is None else [self.settings]
         return [*settings, *config_files(self.config, self.encoder, judge)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editing(Search, Verb):
+    """How `edit` and `batch` make the edit of a photo."""
+
+    judge: Annotated[str | None, arg(metavar="NAME")] = None
+    """One more encoder, which only looks at the result: a warning says so if it sees nothing of the guide's gain."""
+    fast: Annotated[bool, FlagCreatePairsOff] = False
+    """Predict the edit in one pass of a trained network instead of searching for it; photos go through it together."""
+    start: Literal["auto", "predict", "nothing"] = "auto"
+    """Where the search starts: predict, from what the network predicts, in 10 steps; nothing; or auto, from a
+    prediction where encoder, field and objective are those that the network learned from."""
+    predictor: Annotated[str | None, arg(metavar="PATH")] = None
+    """The network of --fast and --start: a file or folder that its training made. Default: the shipped one."""
+
+    @property
+    def prompts(self) -> str | dict[str, float]:
+        """The prompts with their weights."""
+        raise NotImplementedError
+
+    @property
+    def bar(self) -> bool | None:
+        """Whether a bar shows the search; see `show_progress`."""
+        raise NotImplementedError
+
+    def make(self, photo: Path) -> list[Edit]:
+        """Optimize one edit."""
+        how = {**self.arguments(self.bar), "judge": self.judge}
+        how["start"] = None if self.start == "nothing" else self.start
+        if self.predictor is not None:
+            how["start"] = flowedit.load_predictor(self.predictor)
+        return [flowedit.optimize(photo, self.prompts, **how)]
+
+    def make_each(self, photos: Sequence[Path]) -> Iterator[Made]:
+        """Optimize each, or predict them in batches."""
+        if not self.fast:
+            yield from super().make_each(photos)
+            return
+        edits = flowedit.predict_all(
+            photos,
+            self.prompts,
+            config=self.config,
+            encoder=self.encoder,
+            predictor=self.predictor,
+            judge=self.judge,
+        )
+        for found in edits:
+            yield Made(found, 0.0) if isinstance(found, Exception) else Made([found], found.facts["seconds"])
+
+    def check(self) -> list[Path]:
+        """Refuse before any work what does not go together or cannot be read; return the files beside the photos."""
+        if self.fast and self.start != "auto":
+            raise WrongUsage("--fast must go without --start: it takes no steps")
+        predicts = self.fast or self.start == "predict"
+        if self.predictor is not None and not predicts:
+            raise WrongUsage("--predictor must go with --fast or --start predict; got neither")
+        inputs = [*self.inputs(self.judge), *predictor_files(self.predictor)]
+        if predicts:
+            flowedit.load_predictor(self.predictor)
+        return inputs
 
 
 def config_files(config: Config, *encoders: str | None) -> list[Path]:

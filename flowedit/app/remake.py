@@ -77,7 +77,7 @@ class RemakeCommand(Verb):
 
     def write(self, edits: list[Edit], files: Files) -> list[str]:
         """Write the picture, and the rest as asked."""
-        return self.output.write(edits, files)
+        return self.output.write(edits, files, self.output.overwrite)
 
     def run(self) -> int:
         """Make it again, and write its picture."""
