@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from flowedit.guide.faceclip import VIEW_PX, FaceTower
 
 from . import attributes as attr
+from . import ranks
 from .faces import Faces, here, seeded
 
 MEAN, STD = 0.5, 0.25  # what open_clip is told in the config
@@ -48,7 +49,7 @@ class Directions(nn.Module):
 
 def objective(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return (loss * weights).sum() / weights.sum()
+    return (loss * weights).sum() / ranks.total(weights.sum())  # its share, where processes share a batch
 
 
 def excess(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -119,7 +120,8 @@ def batches(
     def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
         with device:  # a thread has a default device of its own
             generator = seeded(seed * 1_000_003 + step)
-            return faces.batch(chosen[torch.multinomial(share, batch, generator=generator)], generator)
+            made = faces.batch(chosen[torch.multinomial(share, batch, generator=generator)], generator)
+            return tuple(ranks.share(rows, parts=2) for rows in made)  # of the half that is hardened, and the other
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(make, first)
@@ -149,6 +151,7 @@ def train(
     chosen, share = faces.learned()
     faces.measure_population()
     tower = FaceTower(width=width).to(memory_format=torch.channels_last)
+    ranks.normalize_together(tower)
     heads = Directions(len(attr.NAMES), 128)
     if begin:
         saved = torch.load(begin, map_location=place, weights_only=False)["all"]
@@ -179,7 +182,8 @@ def train(
         directions = heads.unit()
         off = 1 - torch.eye(len(directions))
         loss = objective(logits, labels, weights)
-        (loss + 0.05 * ((directions @ directions.T * off) ** 2).sum() / len(off)).backward()
+        (loss + 0.05 * ((directions @ directions.T * off) ** 2).sum() / len(off) / ranks.count()).backward()
+        ranks.add_gradients(parameters)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
@@ -187,9 +191,11 @@ def train(
         for slow, fast in zip(average, (tower, heads), strict=True):
             for a, b in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
                 a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
-        known = torch.lerp(
-            known, 1 - excess(logits.detach(), labels, weights).clamp(-1, 1), max(0.02, 1 / (step - first + 1))
-        )
+        rows = map(ranks.gather, (logits.detach(), labels, weights))
+        known = torch.lerp(known, 1 - excess(*rows).clamp(-1, 1), max(0.02, 1 / (step - first + 1)))
+        loss = ranks.total(loss)
+        if not ranks.is_first():
+            continue
         if (step + 1) % 100 == 0:
             pace = (time.time() - start) / (step + 1 - first)
             shown = " ".join(f"{n} {known[[attr.INDEX[a] for a in f]].mean():.2f}" for n, f in FAMILIES.items())
@@ -229,7 +235,8 @@ def harden(
     loss = objective(heads(tower(start)), labels[:half], weights[:half])
     gradient = torch.autograd.grad(loss, start)[0].float()
     length = gradient.flatten(1).norm(dim=1)[:, None, None, None] + 1e-12
-    far = radius * (3 * VIEW_PX**2) ** 0.5 / STD * torch.rand(half, 1, 1, 1, generator=generator) ** 0.5
+    random = ranks.share(torch.rand(ranks.count() * half, 1, 1, 1, generator=generator))
+    far = radius * (3 * VIEW_PX**2) ** 0.5 / STD * random**0.5
     moved = (start.detach() + far * gradient / length).clamp(-MEAN / STD, (1 - MEAN) / STD)
     return torch.cat([moved, image[half:]]).contiguous(memory_format=torch.channels_last)
 
@@ -251,7 +258,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = vars(parser.parse_args())
     options["out"].mkdir(parents=True, exist_ok=True)
-    with torch.device(options.pop("device")):
+    device = options.pop("device")
+    with ranks.joined(device), torch.device(device):
         train(**options)
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from flowedit.guide.faceclip import faceclip_tower
 
 from . import attributes as attr
+from . import ranks
 from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
 from .languages import LANGUAGES, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
@@ -187,8 +188,11 @@ def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int =
     with torch.no_grad():
         pixels = (faces.image[sample].permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
         mean = torch.cat([F.normalize(model.visual(part), dim=-1) for part in pixels.split(128)]).mean(0)
-    fit(model, Meanings(heads, mean), steps=steps, batch=batch, seed=seed)
-    write(model, Meanings(heads, mean), state, out)
+    with ranks.joined():
+        fit(model, Meanings(heads, mean), steps=steps, batch=batch, seed=seed)
+        first = ranks.is_first()
+    if first:
+        write(model, Meanings(heads, mean), state, out)
 
 
 def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, free: int = FREE) -> None:
@@ -203,7 +207,7 @@ def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, fr
         captions, said = words.draw(batch)
         i = torch.randint(len(free_rows), (batch,))
         rows = torch.cat([words.tokenizer(captions), free_rows[i]])
-        embedded = F.normalize(read_text(model, rows), dim=-1)
+        embedded = ranks.gather(F.normalize(read_text(model, ranks.share(rows)), dim=-1))
         targets = meanings(said)
         alike = targets @ targets.T > 0.97  # other wordings of the same thing are no negatives
         logits = 20 * embedded[:batch] @ targets.T
@@ -212,10 +216,11 @@ def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, fr
         loss = 20 * (1 - close).mean() + F.cross_entropy(logits, torch.arange(len(logits)))
         optimizer.zero_grad()
         loss.backward()
+        ranks.add_gradients(text)
         torch.nn.utils.clip_grad_norm_(text, 1.0)
         optimizer.step()
         schedule.step()
-        if (step + 1) % 100 == 0:
+        if ranks.is_first() and (step + 1) % 100 == 0:
             print(
                 f"{step + 1}/{steps} loss {loss.item():.3f} cosine {close[:batch].mean():.3f}, "
                 f"of free sentences {close[batch:].mean():.3f} {time.time() - start:.0f} s",

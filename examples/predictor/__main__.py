@@ -1,5 +1,6 @@
 """Everything from the raw photos to the shipped weights: python -m examples.predictor --data FOLDER
 
+torchrun --standalone --nproc-per-node=2 -m examples.predictor --data FOLDER trains the same on two processes.
 pip install -e .[train] first. About an hour and three quarters on two cores. Stop it whenever you like: the training
 goes on from its last checkpoint.
 """
@@ -10,6 +11,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from examples.faceclip import ranks
 from flowedit.predict.weights import save_predictor
 
 from . import faces
@@ -26,11 +28,19 @@ def main() -> None:
         kind = type(each.default)
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default, help="see Training")
     options = parser.parse_args()
+    with ranks.joined():
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
     prepared = options.out / "faces.npz"
-    if not prepared.exists():
+    if ranks.is_first() and not prepared.exists():
         faces.prepare(options.data, prepared)
+    ranks.wait()
     training = Training(**{each.name: getattr(options, each.name) for each in fields(Training)})
     predictor, guide, further = train(prepared, options.out, training, options.encoder)
+    if not ranks.is_first():
+        return
     digest = getattr(guide, "digest", None)
     save_predictor(predictor, options.weights, guide=guide.name, guide_sha256=digest, further=further)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from examples.faceclip import ranks
 from flowedit.config import Augment, Config
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.parts import mix_paints
@@ -87,12 +88,16 @@ class Outcome:
 def make_batch(
     encoder: Encoder, faces: tuple[Tensor, Tensor, Tensor], asked: Tensor, colored: Tensor, generator: torch.Generator
 ) -> Batch:
-    """Compute all of a batch that no field changes; every second view is the whole crop, as it is."""
-    images, masks, prices = faces
-    count = len(images)
-    views = Views.draw(Augment(pool=2 * ((count + 1) // 2)), generator, images.device)
+    """Compute all of a batch that no field changes; every second view is the whole crop, as it is.
+
+    Of several processes each gets its share.
+    """
+    count = len(faces[0])
+    views = Views.draw(Augment(pool=2 * ((count + 1) // 2)), generator, faces[0].device)
     theta, gain = views.theta[:count].clone(), views.gain[:count].clone()
     theta[::2], gain[::2] = torch.eye(2, 3), 1.0
+    images, masks, prices, asked, colored, theta, gain = map(ranks.share, (*faces, asked, colored, theta, gain))
+    count = len(images)
     still = images.new_zeros(1, 2, 1, 1), images.new_zeros(1, 3, 1, 1)
     unedited = [
         render_views(images[i : i + 1], *still, theta[i : i + 1], gain[i : i + 1], CROP_PX) for i in range(count)

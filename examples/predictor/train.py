@@ -15,6 +15,7 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor, nn
 
+from examples.faceclip import ranks
 from flowedit.face.light import is_gray
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.guide.encoder import Encoder, load_encoder
@@ -87,7 +88,10 @@ class Source:
         self.augmentation = light_and_noise()
 
     def draw(self) -> tuple[Batch, Tensor]:
-        """Return a batch and its noise (B, noise_dim): zeros but for the last `several`."""
+        """Return a batch and its noise (B, noise_dim): zeros but for the last `several`.
+
+        Of several processes each gets its share.
+        """
         count, several = self.training.batch, self.training.several
         faces = self.faces.draw(count - several // 2, self.generator)
         alone = count - several
@@ -105,7 +109,7 @@ class Source:
         batch = make_batch(
             self.encoder, (augmented[face], masks, prices), asked[prompt], colored[prompt], self.generator
         )
-        return batch, noise
+        return batch, ranks.share(noise)
 
     def state(self) -> dict[str, Tensor]:
         """Return what is needed to go on with the same numbers."""
@@ -141,9 +145,17 @@ def find_fields(encoder: Encoder, batch: Batch, steps: int) -> Tensor:
         return evaluate(encoder, batch, fields).fields
 
 
+def gather(batch: Batch, outcome: Outcome) -> tuple[Batch, Outcome]:
+    """Gather of all processes' rows what losses are computed from."""
+    names = "total", "text", "embeddings", "fields"
+    rows = {name: ranks.gather(getattr(outcome, name)) for name in names}
+    asked, embeddings, targets = map(ranks.gather, (batch.asked, batch.embeddings, batch.targets))
+    return replace(batch, asked=asked, embeddings=embeddings, targets=targets), replace(outcome, **rows)
+
+
 def objective(batch: Batch, outcome: Outcome, mean: Tensor | None, training: Training) -> dict[str, Tensor]:
     """Compute the losses of a batch by name, weighted."""
-    count, alone = len(batch.images), len(batch.images) - training.several
+    count, alone = len(outcome.total), len(outcome.total) - training.several
     terms = {"objective": outcome.total.mean()}
     if training.distillation:
         moved = outcome.embeddings - batch.embeddings
@@ -181,17 +193,20 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
-        if self.checkpoint.is_file():
+        if self.checkpoint.is_file():  # which all processes read
             state = torch.load(self.checkpoint, weights_only=True)
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["averaged"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.source.load(state["source"])
             self.step, self.seconds, self.mean = state["step"], state["seconds"], state["mean"]
-            print(f"goes on from step {self.step}")
+            if ranks.is_first():
+                print(f"goes on from step {self.step}")
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
+        if not ranks.is_first():
+            return
         state = {"network": self.network.state_dict(), "averaged": self.averaged.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "source": self.source.state(), "step": self.step,
                  "seconds": self.seconds, "mean": self.mean}  # fmt: skip
@@ -206,7 +221,7 @@ class Trainer:
         taught = []
         for _ in range(training.taught):
             batch, _ = source.draw()
-            taught.append((batch, find_fields(source.encoder, batch, training.teacher_steps)))
+            taught.append((batch, ranks.gather(find_fields(source.encoder, batch, training.teacher_steps))))
         while True:
             yield from taught
 
@@ -214,6 +229,7 @@ class Trainer:
         """Make a step down the sum of the losses, at a share of the rate."""
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
+        ranks.add_gradients(self.network.parameters())
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.rate * share
@@ -231,7 +247,7 @@ class Trainer:
         begun = time.perf_counter()
         for number, (batch, found) in zip(range(training.lessons), self.lessons(), strict=False):
             prediction = self.network(batch.images, batch.changes)
-            fields = bound_fields(batch, prediction)
+            fields = ranks.gather(bound_fields(batch, prediction))
             self.mean = losses.running_mean(self.mean, found)
             parts = zip(fields.split(SIZES, dim=1), found.split(SIZES, dim=1), strict=True)
             terms = {"imitation": torch.stack([losses.imitation(*part) for part in parts]).mean()}
@@ -253,6 +269,7 @@ class Trainer:
         while (done := self.progress(time.perf_counter() - begun)) < 1:
             batch, noise = self.source.draw()
             outcome = evaluate(encoder, batch, self.network(batch.images, batch.changes, noise))
+            batch, outcome = gather(batch, outcome)
             terms = objective(batch, outcome, self.mean, training)
             self.mean = losses.running_mean(self.mean, outcome.fields)
             share = min(1.0, (self.step + 1) / WARM_UP) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * done)))
@@ -275,10 +292,12 @@ class Trainer:
     def progress(self, seconds: float) -> float:
         """Return the share of the training that is done."""
         training = self.training
-        return max(self.step / training.steps, (self.seconds + seconds) / 60 / training.minutes)
+        return ranks.agree(max(self.step / training.steps, (self.seconds + seconds) / 60 / training.minutes))
 
     def tell(self, numbers: dict[str, Any]) -> None:
         """Write a line to the log."""
+        if not ranks.is_first():
+            return
         line = json.dumps({name: round(value, 4) for name, value in numbers.items()})
         print(line, flush=True)
         with open(self.log, "a") as log:
@@ -297,8 +316,9 @@ def calibrate(network: Predictor, source: Source) -> float:
         batch, noise = source.draw()
         for further in FURTHER:
             prediction = network(batch.images, further * batch.changes, noise)
-            sums[further] += float(evaluate(source.encoder, batch, prediction).total.sum())
-    print("objective, told so many times the change:", {k: round(v / sums[1.0], 4) for k, v in sums.items()})
+            sums[further] += float(ranks.total(evaluate(source.encoder, batch, prediction).total.sum()))
+    if ranks.is_first():
+        print("objective, told so many times the change:", {k: round(v / sums[1.0], 4) for k, v in sums.items()})
     return max(further for further in FURTHER if sums[further] <= (1 + MOST_LOST) * min(sums.values()))
 
 
@@ -311,8 +331,9 @@ def train(faces: Path, folder: Path, training: Training, guide: str | None = Non
         training: the numbers.
         guide: name of an encoder; None is the shipped one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "training.json").write_text(json.dumps(asdict(training), indent=1) + "\n")
+    if ranks.is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "training.json").write_text(json.dumps(asdict(training), indent=1) + "\n")
     encoder = load_encoder(guide)
     torch.manual_seed(training.seed)
     trainer = Trainer(Source(Faces(faces), Prompts(encoder), encoder, training), folder, training)
