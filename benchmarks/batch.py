@@ -85,9 +85,11 @@ class Run:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed when it is let go
         self.begun = time.perf_counter()
+        handler = signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell's & ignores would stay ignored
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=self.errors, text=True, start_new_session=True
         )
+        signal.signal(signal.SIGINT, handler)
 
     def __iter__(self) -> Iterator[tuple[float, str]]:
         assert self.process.stdout is not None

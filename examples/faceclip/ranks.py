@@ -122,9 +122,9 @@ class TogetherNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        n = count() * x.numel() // x.shape[1]
-        mean = _Sum.apply(x.float().sum((0, 2, 3))) / n
-        apart = x.float() - mean[:, None, None]
+        n, wide = count() * x.numel() // x.shape[1], x.to(self.running_mean.dtype)
+        mean = _Sum.apply(wide.sum((0, 2, 3))) / n
+        apart = wide - mean[:, None, None]
         variance = _Sum.apply(apart.square().sum((0, 2, 3))) / n
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)

@@ -29,7 +29,7 @@ MOST_WORKERS = 4096
 
 @dataclass(frozen=True)
 class BatchCommand(Editing):
-    """Edit a folder of photos in several processes, and go on where a run ended: flowedit batch IN OUT "smiling" """
+    """Edit many photos in several processes, and go on where a run ended: flowedit batch in/ out/ smiling"""
 
     photos: Annotated[Positional[Path], arg(metavar="IN")]
     """A folder or a quoted glob; its photos stay as they are."""
