@@ -1,12 +1,13 @@
-# `make demo` and `make test` set up .venv by themselves. PYTHON=python3.12 picks the interpreter it is made with.
+# `make demo`, `make test` and `make docs` set up .venv by themselves. PYTHON=python3.12 picks the interpreter it is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+DOCS_READY := $(VENV)/.installed-docs
 
 unexport PYTHONPATH PYTHONHOME # only what is in .venv counts
 
-.PHONY: demo test lint examples dist-check clean
+.PHONY: demo test lint examples docs dist-check clean
 
 demo: $(READY)
 	@$(BIN)/python examples/quickstart.py
@@ -20,7 +21,16 @@ lint: $(READY)
 	$(BIN)/python -m mypy
 
 examples: $(READY)
-	set -e; for example in examples/*.py; do echo $$example; $(BIN)/python $$example; done
+	set -e; for example in examples/*.py examples/notebooks/*.py; do echo $$example; $(BIN)/python $$example; done
+
+# Pages, their pictures and the notebooks are made anew, by the code as it is; a warning is an error, and so is a link
+# within the site that leads nowhere.
+SITE := out/docs
+docs: $(DOCS_READY)
+	rm -rf $(SITE)
+	$(BIN)/python -m sphinx -q -W --keep-going -d $(SITE)/doctrees docs $(SITE)/html
+	$(BIN)/python docs/check_site.py $(SITE)/html
+	@echo "Open $(SITE)/html/index.html"
 
 # Not part of `test`: it downloads torch for each of PYTHONS, the oldest and the newest supported.
 PYTHONS ?= $(PYTHON)
@@ -36,4 +46,8 @@ $(READY): pyproject.toml setup.py
 	@echo "Setting up $(VENV), once: a few minutes and, on Linux, 6 GB of disk, most of both for torch."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[docs]'
 	@touch $@

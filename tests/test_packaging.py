@@ -59,7 +59,17 @@ def test_what_a_training_recipe_imports_is_asked_for(folder, extras):
 
 def test_no_extra_is_declared_for_nothing():
     used = set().union(*map(imported, ("flowedit", "examples", "tests", "benchmarks")))
-    tools = {"pytest-xdist", "ruff", "mypy", "pypng"}  # pypng: by `importorskip`
+    tools = {
+        "pytest-xdist",
+        "ruff",
+        "mypy",
+        "pypng",
+        "sphinx",
+        "furo",
+        "myst-nb",
+        "jupytext",
+        "ipykernel",
+    }  # pypng: by `importorskip`
     for extra, requirements in EXTRAS.items():
         assert names(requirements) <= used | tools, extra
 
