@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import flowedit
@@ -27,12 +29,11 @@ source_suffix = {".md": "myst-nb"}
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"  # pictures are those of the code as it is
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 600  # seconds of a cell, on a busy machine
 nb_execution_show_tb = True
 nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block", "attrs_inline"]
 myst_heading_anchors = 4
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the notebooks' kernels
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
@@ -117,8 +118,19 @@ def add_range(app, what, name, value, options, lines):
             lines += ["", f"Must be {' and '.join(filter(None, (low, high)))}.", ""] if low or high else []
 
 
+def prepare_kernels():
+    """Give the notebooks' kernels one thread, nobody's own profile of IPython, and nothing to tell."""
+    profile = Path(tempfile.mkdtemp()) / "profile_default"
+    profile.mkdir()
+    (profile / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 'CRITICAL'\n")
+    os.environ["IPYTHONDIR"] = str(profile.parent)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    logging.getLogger("traitlets").setLevel(logging.ERROR)
+
+
 def setup(app):
     """Connect the above."""
+    prepare_kernels()
     flowedit.predict = predict  # the name is also the room's, whose signature says nothing
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
