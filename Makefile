@@ -21,7 +21,8 @@ lint: $(READY)
 	$(BIN)/python -m mypy
 
 examples: $(READY)
-	set -e; for example in examples/*.py examples/notebooks/*.py; do echo $$example; $(BIN)/python $$example; done
+	set -e; for example in examples/*.py; do echo $$example; $(BIN)/python $$example; done
+	$(BIN)/python -c "import runpy, sys; [(print(path), runpy.run_path(path)) for path in sys.argv[1:]]" examples/notebooks/*.py
 
 # Pages, their pictures and the notebooks are made anew, by the code as it is; a warning is an error, and so is a link
 # within the site that leads nowhere.

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from flowedit.config import Config
 from flowedit.predict.one_pass import predict
 
 ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "examples" / "notebooks"  # copied to docs/notebooks: pages must lie in one folder
 
 project = "flowedit"
 author = "The flowedit authors"
 copyright = "The flowedit authors, MIT license"
 version = release = flowedit.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["*.py"]  # of this folder: only the notebooks' scripts are pages
 source_suffix = {".md": "myst-nb"}
 
@@ -37,14 +39,12 @@ myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 default_role = "py:obj"  # `name` in a docstring links where that name has an entry, and is code where it has none
-viewcode_line_numbers = True
 
 html_theme = "furo"
 html_title = f"flowedit {release}"
@@ -82,6 +82,8 @@ def point_into_the_site(text: str, folder: Path, page: Path) -> str:
             return match[0]
         name = target.relative_to(ROOT).as_posix()
         shown = ROOT / "docs" / f"{INCLUDED[name]}.md" if name in INCLUDED else target
+        if target.parent == NOTEBOOKS:
+            shown = ROOT / "docs" / NOTEBOOKS.name / target.name
         return f"]({os.path.relpath(shown, page)}{mark}{anchor})"
 
     return re.sub(r"\]\(((?![a-z]+:)[^)\s]+)\)", change, text)
@@ -89,8 +91,8 @@ def point_into_the_site(text: str, folder: Path, page: Path) -> str:
 
 def read_page(app, docname, source):
     """Mend the links of a page."""
-    folder = (ROOT / "docs" / docname).parent
-    source[0] = point_into_the_site(source[0], folder, folder)
+    page = (ROOT / "docs" / docname).parent
+    source[0] = point_into_the_site(source[0], NOTEBOOKS if page.name == NOTEBOOKS.name else page, page)
 
 
 def read_included(app, path, docname, source):
@@ -106,6 +108,15 @@ def leave_out_settings(app, what, name, value, options, signature, returns):
     return None
 
 
+def keep_colons(app, what, name, value, options, lines):
+    """Keep napoleon from taking what stands before a colon for a type, in a setting's text and below `Returns:`."""
+    firsts = [0] if what == "attribute" and lines else []
+    firsts += [number + 1 for number, line in enumerate(lines[:-1]) if line.strip() == "Returns:"]
+    for first in firsts:
+        text = lines[first].lstrip()
+        lines[first] = f"{' ' * (len(lines[first]) - len(text))}: {text}"
+
+
 def add_range(app, what, name, value, options, lines):
     """Add to a setting what it may be, which its `number` holds."""
     module, _, field = name.rpartition(".")
@@ -114,7 +125,7 @@ def add_range(app, what, name, value, options, lines):
         if each.name == field and "most" in each.metadata:
             least, above, most = (each.metadata[name] for name in ("least", "above", "most"))
             low = f"more than {above:g}" if above is not None else f"at least {least:g}" if least is not None else ""
-            high = f"at most {most:g}" if most < 1e6 else ""
+            low, high = low if (least or 0) > -1e6 else "", f"at most {most:g}" if most < 1e6 else ""
             lines += ["", f"Must be {' and '.join(filter(None, (low, high)))}.", ""] if low or high else []
 
 
@@ -130,9 +141,12 @@ def prepare_kernels():
 
 def setup(app):
     """Connect the above."""
+    shutil.rmtree(ROOT / "docs" / NOTEBOOKS.name, ignore_errors=True)
+    shutil.copytree(NOTEBOOKS, ROOT / "docs" / NOTEBOOKS.name, ignore=lambda *_: ["__pycache__"])
     prepare_kernels()
     flowedit.predict = predict  # the name is also the room's, whose signature says nothing
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
     app.connect("autodoc-process-signature", leave_out_settings)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon's is 500
     app.connect("autodoc-process-docstring", add_range)

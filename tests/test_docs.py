@@ -79,6 +79,8 @@ def test_links_between_files_become_links_between_pages():
     text = "[a](../benchmarks/README.md#the-loop) [b](edits.md) [c](https://x.org/y.md) [d](nowhere.md)"
     there = conf.point_into_the_site(text, DOCS, DOCS / "howto")
     assert there == "[a](../benchmarks.md#the-loop) [b](../edits.md) [c](https://x.org/y.md) [d](nowhere.md)"
+    notebook = "[e](../examples/notebooks/ablations.py)"
+    assert conf.point_into_the_site(notebook, DOCS, DOCS / "howto") == "[e](../notebooks/ablations.py)"
 
 
 @pytest.mark.parametrize(

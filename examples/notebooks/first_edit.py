@@ -26,9 +26,9 @@ OUT = Path(tempfile.mkdtemp())
 photo = ROOT / "docs" / "images" / "london_141.jpg"
 
 
-def side_by_side(*pictures):
-    """Put Pillow images of one size beside each other."""
-    return Image.fromarray(np.hstack([np.asarray(picture.convert("RGB")) for picture in pictures]))
+def side_by_side(*pictures, box=(90, 70, 470, 500)):
+    """Put the same part of Pillow images beside each other; box is left, top, right, bottom in pixels."""
+    return Image.fromarray(np.hstack([np.asarray(picture.convert("RGB").crop(box)) for picture in pictures]))
 
 
 # %% [markdown]

@@ -10,7 +10,7 @@
 #
 # The objective is a sum of named terms, and a field is any smooth function from places in the face's square to
 # movements and tints. Both are open: this adds a term and a field, and looks at what they change. More kinds of
-# extension, with all that each must have, are in the [architecture](../architecture.md).
+# extension, with all that each must have, are in the [architecture](../../docs/architecture.md).
 
 # %%
 from dataclasses import replace
@@ -30,9 +30,9 @@ photo = ROOT / "docs" / "images" / "london_126.jpg"
 config = flowedit.Config(steps=15, identity=None)
 
 
-def side_by_side(*pictures):
-    """Put Pillow images of one size beside each other."""
-    return Image.fromarray(np.hstack([np.asarray(picture.convert("RGB")) for picture in pictures]))
+def side_by_side(*pictures, box=(90, 70, 470, 500)):
+    """Put the same part of Pillow images beside each other; box is left, top, right, bottom in pixels."""
+    return Image.fromarray(np.hstack([np.asarray(picture.convert("RGB").crop(box)) for picture in pictures]))
 
 
 # %% [markdown]

@@ -9,9 +9,9 @@
 # # Training a predictor on a handful of faces
 #
 # The shipped predictor has learned from thousands of faces for an hour, by `python -m examples.predictor --data
-# FOLDER` ([predictor](../predictor.md)). This notebook goes the same way with three photos, two prompts and a few
-# steps. What it makes is fit to be looked at and for nothing else: it shows where faces, prompts and the
-# objective come in.
+# FOLDER` ([predictor](../../flowedit/weights/predictor/README.md)). This notebook goes the same way with three
+# photos, two prompts and a few steps. What it makes is fit to be looked at and for nothing else: it shows where
+# faces, prompts and the objective come in.
 
 # %%
 import sys

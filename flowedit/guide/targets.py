@@ -124,6 +124,7 @@ def projected(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor
 
 
 TARGETS: dict[str, Target] = {"direction": direction, "absolute": absolute, "projected": projected}
+"""Targets by name; one entered here may be named in `Config.target`."""
 
 
 def resolve_target(target: str | Target) -> Target:
