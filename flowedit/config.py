@@ -172,6 +172,9 @@ class Config:
     """Only this part of the face may change."""
     mask: Path | None = None
     """A picture of the photo's size: where it is black nothing changes, where white anything may."""
+    upscaler: Path | None = None
+    """Real-ESRGAN's weights of an RRDBNet (.pth or .safetensors): a face of less than half the pixels that the guide is
+    shown is enlarged by it for the guide and the predictor. The photo keeps its size and its pixels."""
     protect: tuple[str, ...] = ()
     """Parts of the face, and pictures of the photo's size that are white there, where every pixel keeps its bits."""
     field: str = "raster"
@@ -269,7 +272,8 @@ class Config:
         """
         protect = tuple(name if name in REGIONS else Path(name).name for name in self.protect)
         corpus = corpus or (self.corpus and Path(self.corpus).name)
-        return replace(self, mask=self.mask and Path(self.mask.name), protect=protect, corpus=corpus)
+        mask, upscaler = (path and Path(path.name) for path in (self.mask, self.upscaler))
+        return replace(self, mask=mask, protect=protect, corpus=corpus, upscaler=upscaler)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, groups as dicts; a target that is a function by its name."""

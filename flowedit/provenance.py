@@ -68,14 +68,17 @@ class Provenance(Mapping[str, Any]):
         gain: share of the change from "a face" to the prompts that the guide sees.
         predictor: name of the network that found the edit, or the start of its loop.
         predictor_sha256: digest of that network.
+        upscaler: name of the file of the network that enlarged a small face for the guide.
+        upscaler_sha256: digest of that file.
         batch: first row and size of the batch that it was predicted in.
         draw: number of the noise, of several edits for one prompt.
         judge: what a second encoder sees: `name`, `similarity`, `gain`, `guide_gain`, `fooled`.
         seconds: that the edit took.
         made_of: the edits that it is made of, in the order of the formula, as far as they are known.
         in_place: the edit undoes another one, and is for the picture that one made.
-        files: [name, SHA-256] of the pictures and the corpus that the config names, in the order mask, protected,
-            corpus; without folders. Of a picture it is that of its pixels (`Photo.sha256`), of a corpus of its prompts.
+        files: [name, SHA-256] of the pictures and other files that the config names, in the order mask, protected,
+            corpus, upscaler; without folders. Of a picture it is that of its pixels (`Photo.sha256`), of a corpus of
+            its prompts.
         others: anything else, for a reader of later versions' files.
     """
 
@@ -96,6 +99,8 @@ class Provenance(Mapping[str, Any]):
     gain: float | None = number(None)
     predictor: str | None = None
     predictor_sha256: str | None = None
+    upscaler: str | None = None
+    upscaler_sha256: str | None = None
     batch: list | None = None
     draw: int | None = number(None, least=0, most=1000)
     judge: dict | None = None

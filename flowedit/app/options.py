@@ -184,7 +184,7 @@ class Editing(Search, Verb):
 
 
 def config_files(config: Config, *encoders: str | None) -> list[Path]:
-    """Return the files that settings and encoders by name lead to: masks, corpora, checkpoints.
+    """Return the files that settings and encoders by name lead to: masks, corpora, checkpoints, upscalers.
 
     Raises:
         ValueError: a mask is no regular file, or not there.
@@ -192,7 +192,7 @@ def config_files(config: Config, *encoders: str | None) -> list[Path]:
     masks = [*([] if config.mask is None else [config.mask]), *config.protected_files]
     for path in masks:
         require(path.is_file(), f"{path} must be a file; got {'another kind' if path.exists() else 'none there'}")
-    names = [config.corpus or "", *(config.corpus or "").split(",")]
+    names = [config.corpus or "", *(config.corpus or "").split(","), str(config.upscaler or "")]
     names += [(name or "").partition(":")[2] for name in encoders]
     return [*masks, *(Path(name) for name in names if name and Path(name).is_file())]
 

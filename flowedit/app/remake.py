@@ -32,7 +32,8 @@ class RemakeCommand(Verb):
     predictor: Annotated[str | None, arg(metavar="PATH")] = None
     """The trained network that predicted it or its start, where that is not the shipped one."""
     files: Annotated[tuple[Path, ...], arg(metavar="PATH")] = ()
-    """The pictures and the corpus that it was made with, by the names that the edit has; else they lie beside PHOTO."""
+    """The pictures, the corpus and the upscaler that it was made with, by the names that the edit has; else they lie
+    beside PHOTO."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
 
     def targets(self) -> list[Target]:
@@ -109,7 +110,7 @@ class RemakeCommand(Verb):
 
 
 def find_files(edit: Edit, files: Sequence[Path], folder: Path) -> tuple[Config, list[tuple[str, str | None, str]]]:
-    """Find the pictures and the corpus that an edit was made with, of which its file has names and digests.
+    """Find the pictures and other files that an edit was made with, of which its file has names and digests.
 
     Args:
         edit: as loaded, with settings.
@@ -123,6 +124,7 @@ def find_files(edit: Edit, files: Sequence[Path], folder: Path) -> tuple[Config,
     Raises:
         ValueError: a file is not there, or cannot be read.
     """
+    from flowedit.guide.checkpoint import file_digest
     from flowedit.guide.corpus import list_corpora, read_corpus
     from flowedit.photo.photo import load
 
@@ -154,7 +156,11 @@ def find_files(edit: Edit, files: Sequence[Path], folder: Path) -> tuple[Config,
             path = ",".join(part if part in shipped else locate(part)[0] for part in parts)
             found.append((corpus, next(digests, (corpus, None))[1], read_corpus(path).sha256))
             corpus = path
-    return replace(config, mask=mask, protect=protect, corpus=corpus), found
+    upscaler = None
+    if config.upscaler is not None and edit.facts.upscaler is not None:  # else no face was small enough for it
+        upscaler = Path(locate(str(config.upscaler))[0])
+        found.append((config.upscaler.name, edit.facts.upscaler_sha256, file_digest(upscaler)))
+    return replace(config, mask=mask, protect=protect, corpus=corpus, upscaler=upscaler), found
 
 
 def have_same_fields(one: Edit, other: Edit) -> bool:

@@ -61,6 +61,8 @@ def finish(
         photo_sha256=photo.sha256,
         photo_size=[photo.width, photo.height],
         files=list(task.files) or None,
+        upscaler=None if task.upscaler is None else task.upscaler.name,
+        upscaler_sha256=None if task.upscaler is None else task.upscaler.sha256,
         **(facts or {}),
     )
     edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)

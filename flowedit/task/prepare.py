@@ -29,6 +29,7 @@ from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.transforms import FieldTransform, crop_key
@@ -69,6 +70,7 @@ class Task:
         paints: whether the face's parts take a color each: a prompt is about color, or hues are free.
         files: see `Provenance`.
         predicted: whether the steps start from a prediction.
+        upscaler: that enlarged a face at least; None where no face was enlarged.
     """
 
     photo: Photo
@@ -82,6 +84,7 @@ class Task:
     paints: bool = True
     files: Sequence[list[str]] = ()
     predicted: bool = False
+    upscaler: Upscaler | None = None
 
     @property
     def most_steps(self) -> int:
@@ -112,6 +115,7 @@ def prepare(
     prompts = check_prompts(prompt)
     photo = images.load(image)
     hard_mask, files = _read_masks(config, photo)
+    upscaler = None if config.upscaler is None else load_upscaler(config.upscaler, config.device)
     guide = resolve_encoder(encoder, config)
     config, settings = _aim(guide, prompts, config)
     if crops is None:
@@ -119,11 +123,15 @@ def prepare(
     generator = torch.Generator().manual_seed(config.seed)
     if start is not None and start.origin != photo.sha256:
         start = start.apply(photo, face=config.face if config.align else "largest")
-    faces = tuple(prepare_face(photo, crop, hard_mask, crop_side(guide), config, generator, start) for crop in crops)
+    side = crop_side(guide)
+    upscaler = upscaler if any(is_small(crop, side) for crop in crops) else None
+    faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, upscaler) for crop in crops)
     hues, paints = _color(guide, prompts, config, faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
-    return Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files)
+    if upscaler is not None:
+        files.append([upscaler.name, upscaler.sha256])
+    return Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files, upscaler=upscaler)
 
 
 def check_config(config: Config | None) -> Config:
@@ -188,6 +196,7 @@ def prepare_face(
     config: Config,
     generator: torch.Generator,
     start: Edit | None = None,
+    upscaler: Upscaler | None = None,
 ) -> FaceTask:
     """Make what the steps start from, on the config's device.
 
@@ -199,9 +208,13 @@ def prepare_face(
         config: which field.
         generator: source of a neural field's start.
         start: an edit of this photo whose field and colors the new ones start from; None is zero.
+        upscaler: enlarges a small face; None leaves it as it is.
     """
     device = as_device(config.device)
-    pixels = extract(photo, crop, side)
+    if upscaler is not None and is_small(crop, side):
+        pixels = enlarge(photo, crop, side, upscaler)
+    else:
+        pixels = extract(photo, crop, side)
     max_shift = config.max_shift
     eyes = crop.outer_canthal_distance
     if config.displacement is not None and eyes is not None:
