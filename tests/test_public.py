@@ -47,6 +47,7 @@ MAY_IMPORT["task"] = {
 }
 MAY_IMPORT["task"] |= {"provenance", "_version"}
 MAY_IMPORT["predict"] = MAY_IMPORT["task"] | {"task"}
+MAY_IMPORT["hub"] = {"predict", "guide", "photo", "checks"}  # a door beside the API, which nobody here goes through
 MAY_IMPORT["video"] = MAY_IMPORT["predict"] | {"predict"}  # for an edit that is predicted in each frame; never fit
 MAY_IMPORT["fit"] = MAY_IMPORT["video"] | {"video"}
 MAY_IMPORT["flowedit"] = {"config", "edit", "fit", "field", "predict", "video", "_version"}  # __init__.py, the promise
@@ -63,7 +64,7 @@ SOURCES = sorted(
     path for path in (ROOT / "flowedit").rglob("*.py") if "kernels" not in path.relative_to(ROOT / "flowedit").parts
 ) + sorted((ROOT / "kernels").rglob("*.py"))
 HEAVY = {"PIL", "dlib", "imageio", "kornia", "matplotlib", "open_clip", "png", "skimage", "tifffile", "tyro"}
-HEAVY |= {"face_recognition_models", "tqdm"}
+HEAVY |= {"face_recognition_models", "huggingface_hub", "tqdm"}
 
 
 def room_of(path: Path) -> str:
