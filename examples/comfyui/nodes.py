@@ -87,7 +87,8 @@ class EditByPrompt:
             edit = strength * edit
             if save_edit:
                 edit.save_edit(_numbered(Path(save_edit), len(records), len(image)))
-            records.append(edit.provenance())
+            told = {"strength": edit.strength, "strength_reason": edit.strength_reason, "messages": edit.messages}
+            records.append({**edit.provenance(), **told})
             return edit.edited.rgba(np.float32)
 
         return _each(image, make), json.dumps(records, indent=1)
@@ -134,11 +135,14 @@ class ApplyEditFile:
 
 
 def _each(image: Tensor, make: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """Edit (B, H, W, C) picture by picture; an error says which of several it is about."""
+    """Edit (B, H, W, C) picture by picture, whatever torch's state; an error says which of several it is about."""
+    from flowedit.isolation import isolated
+
     edited = []
     for number, photo in enumerate(image.detach().float().clamp(0, 1).cpu().numpy(), 1):
         try:
-            edited.append(torch.from_numpy(make(photo)))
+            with isolated():
+                edited.append(torch.from_numpy(make(photo)))
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {number} of {len(image)}: {error}") from error
     return torch.stack(edited)
