@@ -109,8 +109,9 @@ def test_the_command_line_takes_it_and_remake_finds_it_again(capsys):
     assert main([*command, "up.png", "-o", "up.png"]) == 2
     assert "must not replace a file that is read" in capsys.readouterr().err
     assert main([*command, "up.pth", "-o", "a.png", "--save-edit", "a.flowedit"]) == 0
-    assert main(["explain", "a.flowedit", "--json"]) == 0
-    assert '"upscaler": "up.pth"' in json.dumps(json.loads(capsys.readouterr().out.partition("\n")[2]))
+    capsys.readouterr()
+    assert main(["explain", "a.png", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["upscaler"] == "up.pth"
     again = ["remake", "a.flowedit", "small.png", "-o", "b.png"]
     assert main(again) == 0 and capsys.readouterr().err == ""
     assert np.array_equal(np.asarray(Image.open("a.png")), np.asarray(Image.open("b.png")))
