@@ -148,6 +148,11 @@ def hair_mask(
         )
     if float((mask * ring).sum()) < s.least * float(ring.sum()):
         return none
+    brightness = colors[:, 0].reshape(inside.shape)
+    typical, hairs = (float((brightness * area).sum() / area.sum().clamp_min(1e-6)) for area in (skin_area, mask))
+    if hairs < typical:  # what shines on a forehead is no dark hair
+        within = smoothstep(place["distance"], 0.0, 0.2)
+        mask = mask * (1 - within * (1 - smoothstep(brightness, 0.85 * typical, typical)))
     plausible = _plausible(colors, mask, skin_area, s)
     return mask * place["allowed"] * inside if plausible else none
 
@@ -199,7 +204,8 @@ def _expect(place: dict[str, Tensor], inside: Tensor, s: HairShapes) -> Tensor:
     outside = smoothstep(-distance, -0.1, 0.05)
     hair = outside * (0.02 + 0.9 * near * (0.35 + 0.65 * above) * beside) + (1 - outside) * 0.15 * place["allowed"]
     under = smoothstep(height, -1.6, -1.2) * smoothstep(across.abs(), 0.9, 1.5)  # neck
-    skin = (1 - outside) * 0.9 + outside * (0.05 * near + 0.6 * under)
+    ears = smoothstep(height.abs(), 0.6, 1.0) * smoothstep(distance, 0.2, 0.5)
+    skin = (1 - outside) * 0.9 + outside * (0.15 * near + 0.6 * torch.maximum(under, ears))
     rest = outside * (0.1 + 0.8 * (1 - near)) + 0.02
     total = torch.stack([hair, skin, rest])
     return total / total.sum(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from flowedit.face.guided import fit_guided, fit_smooth
 from flowedit.face.hair import HAIR_PX, HairShapes, hair_brightness, hair_mask
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
+from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample
@@ -22,6 +24,9 @@ from flowedit.kernels import Interpolation, sample
 HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coordinates: it is longer than a face
 FINE, COARSE = 0.016, 0.075  # interocular distances: deviations of what is texture and what are lines
 EVEN = 0.10  # standard deviation, image units in full light, up to which a structure is a line and no edge
+STUBBLE = 0.016  # interocular distances: between the hairs of a beard
+GRAIN_BASE, GRAIN_CONTRAST = 0.45, 1.9  # of stubble: between the hairs, and what the square of the pattern adds
+GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -44,9 +49,9 @@ class Kind(NamedTuple):
 
 _DETAIL = Kind(((1.0, 0.5, 0.5), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), -0.8, 1.5, detail=True)
 RETOUCHED: dict[str, Kind] = {
-    # Melanin, which takes blue most, pheomelanin, and a third across both.
-    "hair": Kind(((-0.80, -0.90, -1.05), (0.55, -0.25, -0.60), (-0.35, 0.60, -0.35)), -0.92, 1.6),
-    "beard": Kind(((-0.95, -0.88, -0.78), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5),
+    # Melanin, whose absence is blonde, pheomelanin, which is red, and the ashen blue that turns blonde into gray.
+    "hair": Kind(((-1.0, -0.93, -0.80), (0.55, -0.25, -0.60), (-0.25, 0.0, 0.35)), -0.92, 1.6),
+    "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5),
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6),
     "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3),
     "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5),
@@ -149,6 +154,9 @@ class BoundRetouch:
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
             sigma = HairShapes().soft * pixel / RETOUCH_PX * mask.shape[-1] / HAIR_REACH
             self.planes["hair"] = torch.cat([fit_guided(guide, mask[0], sigma, HairShapes().edge * light), mask])
+        # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
+        self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
+        self.grain = min(1.0, max(0.0, self.cell * crop.side_px / 2 - 1))
         if any(RETOUCHED[part].detail for part in retouch.parts):
             fine, coarse = (fit_smooth(narrow[0].cpu(), width * pixel, EVEN * light) for width in (FINE, COARSE))
             self.smooth = torch.cat([fine.flatten(0, 1), coarse.flatten(0, 1)])
@@ -185,10 +193,14 @@ class BoundRetouch:
         planes, reach = self.planes[part], HAIR_REACH if part == "hair" else 1.0
         at = _read(planes, x / reach, y / reach)
         inside = ((x.abs() < reach) & (y.abs() < reach)).to(at)
+        if part == "beard" and self.grain:
+            n = (x / self.cell).remainder(GRAIN_PX - 1), (y / (1.6 * self.cell)).remainder(GRAIN_PX - 1)
+            dots = sample(_hairs(), *n, Interpolation.LINEAR)[0]
+            return at[0] * inside * (1 + self.grain * (GRAIN_BASE + GRAIN_CONTRAST * dots.square() - 1))
         if part != "hair":
             return at[0] * inside
         # The border as the photo's own colors have it; far from any hair the fit is of nothing.
-        fitted = ((at[:3] * pixels).sum(0) + at[3]).clamp(0, 1)
+        fitted = 1 - smoothstep((at[:3] * pixels).sum(0) + at[3], 0.2, 0.8)
         return fitted * (at[4] * 8).clamp(0, 1) * inside
 
     def _detail(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -205,6 +217,14 @@ def _read(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:
     half = planes.shape[-1] / 2
     x, y = x.clamp(-1, 1), y.clamp(-1, 1)
     return sample(planes, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)
+
+
+@functools.cache
+def _hairs() -> Tensor:
+    """Return the pattern of stubble, (1, GRAIN_PX, GRAIN_PX) in [0, 1], the same in every photo; its ends meet."""
+    plane = torch.rand(1, GRAIN_PX, GRAIN_PX, generator=torch.Generator().manual_seed(0))
+    plane[:, -1], plane[..., -1] = plane[:, 0], plane[..., 0]
+    return plane
 
 
 def combine(gains: Tensor, carriers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

@@ -25,7 +25,7 @@ class RetouchShapes(Group):
     A pair is where a mask begins to fall and where it has fallen to zero, in interocular distances outside an outline.
     """
 
-    beard: tuple[float, float] = (-0.10, 0.10)
+    beard: tuple[float, float] = (-0.20, 0.05)
     """Edge of the beard area on the cheeks and under the jaw."""
     beard_at_lips: tuple[float, float] = (0.01, 0.07)
     """Edge of the beard area at the lips."""
@@ -35,7 +35,7 @@ class RetouchShapes(Group):
     """The same at the sides of the upper lid."""
     eye: tuple[float, float] = (-0.02, 0.01)
     """Edge of the open eye, which takes no eye shadow."""
-    liner: tuple[float, float] = (0.012, 0.045)
+    liner: tuple[float, float] = (0.006, 0.034)
     """Edge of the liner about the lid's edge."""
     under_eye: tuple[float, float] = (-0.03, 0.08)
     """Edge of the rings under the eyes."""
@@ -100,9 +100,9 @@ def _beard(c: _Canvas, s: RetouchShapes) -> Tensor:
     wing_left, wing_right = marks.NOSE_WINGS
     def cheek(ear: int, corner: int, wing: int) -> list[Tensor]:
         beside = p[ear].lerp(p[corner], 0.45)
-        return [beside, c.raised(p[corner], 0.06).lerp(p[ear], 0.15), c.raised(p[wing], -0.12)]
-    jaw = c.raised(p[ear_left : ear_right + 1], -0.08)
-    line = [*cheek(ear_right, corner_right, wing_right), c.raised(p[marks.NOSE_FOOT], -0.07),
+        return [beside, c.raised(p[corner], 0.10).lerp(p[ear], 0.15), c.raised(p[wing], -0.04)]
+    jaw = c.raised(p[ear_left : ear_right + 1], -0.03)
+    line = [*cheek(ear_right, corner_right, wing_right), c.raised(p[marks.NOSE_FOOT], 0.02),
             *reversed(cheek(ear_left, corner_left, wing_left))]  # fmt: skip
     area = smoothstep(c.away(torch.cat([jaw, torch.stack(line)])), *s.beard)
     return area * (1 - smoothstep(c.away(p[marks.OUTER_LIPS]), *s.beard_at_lips))
@@ -124,10 +124,10 @@ def _liner(c: _Canvas, s: RetouchShapes) -> Tensor:
     for side, eye in enumerate(marks.EYES):
         upper, lower = (c.p[_lid(eye, upper=each)] for each in (True, False))
         outer = -1 if side else 0
-        tip = c.raised(upper[outer] + 0.10 * c.outward(side), 0.05)
+        tip = c.raised(upper[outer] + 0.05 * c.outward(side), 0.02)
         line = torch.cat([upper, tip[None]]) if side else torch.cat([tip[None], upper])
         masks.append(smoothstep(c.away(c.raised(_curve(line), 0.012), closed=False), *s.liner))
-        masks.append(0.55 * smoothstep(c.away(_curve(lower), closed=False), *s.liner))
+        masks.append(0.4 * smoothstep(c.away(_curve(lower), closed=False), *s.liner))
     return _most(masks)
 
 

@@ -24,6 +24,7 @@ from flowedit.predict.network import Predictor
 from flowedit.predict.one_pass import predict_start, ready
 from flowedit.predict.weights import Trained
 from flowedit.task.finish import Fit, effect_bounds, finish
+from flowedit.task.retouch import with_retouch
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import bound_identity
@@ -86,6 +87,7 @@ def optimize(
             task, known = predict_start(prepare(image, prompt, config, encoder), network)
         else:
             task = prepare(image, prompt, config, encoder, start)
+        task = with_retouch(task)
         second = None if judge is None else resolve_encoder(judge, task.config)
         for each in unlike:
             same = isinstance(each, Edit) and each.origin == task.photo.sha256
@@ -173,7 +175,8 @@ def fit(
     part_tint = None if transform.part_tint is None else transform.part_tint.cpu()
     field = transform.field.cpu()
     field.backend = "auto"  # one that was named may not run here
-    return Fit(replace(transform, field=field, part_tint=part_tint), history, stopped)
+    retouch = None if transform.retouch is None else transform.retouch.cpu()
+    return Fit(replace(transform, field=field, part_tint=part_tint, retouch=retouch), history, stopped)
 
 
 def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tuple[Term, float]]:
@@ -191,7 +194,7 @@ def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tup
         require(
             weight is not None and abs(weight) <= 1e6, f"the weight of term {name!r} must be a number; got {pair[1]!r}"
         )
-        taken = {*TERMS, "total", "likeness", "stray"}
+        taken = {*TERMS, "retouch", "total", "likeness", "stray"}
         require(name not in taken, f"a term must not be named as a built-in one is; got {name!r}")
     return dict(terms or {})
 
@@ -209,7 +212,8 @@ def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, t
 
 
 def _modules(transform: FieldTransform) -> nn.ModuleList:
-    return nn.ModuleList([transform.field, *([] if transform.part_tint is None else [transform.part_tint])])
+    modules = (transform.field, transform.part_tint, transform.retouch)
+    return nn.ModuleList([module for module in modules if module is not None])
 
 
 def _copy(transform: FieldTransform) -> dict[str, Tensor]:

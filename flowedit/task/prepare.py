@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +31,7 @@ from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
+from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transforms import FieldTransform, crop_key
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
@@ -226,8 +228,9 @@ def prepare_face(
         transform = warm_start(transform, start)
     weight = transform_weight(transform, side).to(device)
     part_tint = None if transform.part_tint is None else transform.part_tint.to(device)
+    retouch = None if transform.retouch is None else copy.deepcopy(transform.retouch).to(device)
     return FaceTask(
-        replace(transform, field=transform.field.to(device), part_tint=part_tint),
+        replace(transform, field=transform.field.to(device), part_tint=part_tint, retouch=retouch),
         pixels.to(device),
         weight,
         begun=start is not None,
@@ -253,11 +256,13 @@ def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
             transform.field.load_state_dict(leaf.field.state_dict())
             if transform.part_tint is not None and leaf.part_tint is not None:
                 transform.part_tint.amounts.copy_(leaf.part_tint.amounts)
-            return transform
+            return replace(transform, retouch=leaf.retouch)
     raster = isinstance(transform.field, RasterField) and not transform.field.diffeomorphic
     require(raster, "start must be an edit with the same kind of field and settings, or field='raster'; got another")
     assert isinstance(transform.field, RasterField)  # for the type checker
     field = transform.field
+    if is_retouched(start.transforms):
+        warn("what start retouches is not taken over: its field is of another kind, or it was changed since")
 
     def offsets(size: int) -> Offsets:
         # The window will weigh the field again.
