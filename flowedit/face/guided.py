@@ -42,10 +42,19 @@ def fit_guided(guide: Tensor, target: Tensor, sigma: float, eps: float) -> Tenso
     rr, gg, bb = rr + eps**2, gg + eps**2, bb + eps**2
     cross = blur(guide * target, sigma) - mean * mean_target
     # The inverse of a symmetric matrix by its cofactors: a batch of small systems takes a hundred times as long.
-    c = [gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg, rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg]
+    c = [
+        gg * bb - gb * gb,
+        rb * gb - rg * bb,
+        rg * gb - rb * gg,
+        rr * bb - rb * rb,
+        rb * rg - rr * gb,
+        rr * gg - rg * rg,
+    ]
     determinant = (rr * c[0] + rg * c[1] + rb * c[2]).clamp_min(0.5 * eps**6)
     x, y, z = cross
-    slope = torch.stack([c[0] * x + c[1] * y + c[2] * z, c[1] * x + c[3] * y + c[4] * z, c[2] * x + c[4] * y + c[5] * z])
+    slope = torch.stack(
+        [c[0] * x + c[1] * y + c[2] * z, c[1] * x + c[3] * y + c[4] * z, c[2] * x + c[4] * y + c[5] * z]
+    )
     slope = slope / determinant
     return blur(torch.cat([slope, (mean_target - (slope * mean).sum(0))[None]]), sigma)
 

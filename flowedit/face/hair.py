@@ -10,9 +10,16 @@ from torch import Tensor
 
 from flowedit.checks import Group, number
 from flowedit.face.guided import fit_guided
-from flowedit.face.landmarks import BOTH_BROWS, LOWER_LIP, MOUTH_CORNERS, OUTER_CANTHI, check_landmarks, eye_centers
+from flowedit.face.landmarks import (
+    BOTH_BROWS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    OUTER_CANTHI,
+    check_landmarks,
+    eye_centers,
+    mouth_center,
+)
 from flowedit.face.landmarks import interocular_distance as interocular
-from flowedit.face.landmarks import mouth_center
 from flowedit.face.regions import face_outline, outline_distance, smoothstep
 from flowedit.field.offsets import pixel_centers
 
@@ -141,7 +148,9 @@ def hair_mask(
         odds = likely.reshape(3, *inside.shape).float() + prior.clamp(min=1e-4).log()
         share = (odds - odds.logsumexp(0)).exp()
         mask = _connected(_follow_edges(image[0], share[0], sigma, s.edge) * inside, ring)
-        weights = [one.flatten() + 1e-6 for one in (mask, share[1] * place["face"] * inside, share[2] * (1 - mask) * inside)]
+        weights = [
+            one.flatten() + 1e-6 for one in (mask, share[1] * place["face"] * inside, share[2] * (1 - mask) * inside)
+        ]
         hair, skin, rest = (
             _Colors.fit(colors, weight, len(model.weights), model)
             for weight, model in zip(weights, (hair, skin, rest), strict=True)
@@ -234,6 +243,7 @@ def _connected(plane: Tensor, seeds: Tensor) -> Tensor:
 
 def _plausible(colors: Tensor, mask: Tensor, skin: Tensor, s: HairShapes) -> bool:
     """Return whether what was found has a color that hair has, and another than the skin."""
+
     def mean(weight: Tensor) -> Tensor:
         share = weight.flatten()
         return (share @ colors) / share.sum()
@@ -247,7 +257,7 @@ def _plausible(colors: Tensor, mask: Tensor, skin: Tensor, s: HairShapes) -> boo
 
 
 def opponent_colors(image: Tensor) -> Tensor:
-    """Turn (3, ...) sRGB in [0, 1] into lightness, red against green and yellow against blue, about as CIELAB has them."""
+    """Turn (3, ...) sRGB into lightness, red against green and yellow against blue, about as CIELAB has them."""
     red, green, blue = image
     return torch.stack([100 * image.mean(0), 150 * (red - green), 75 * (red + green - 2 * blue)])
 

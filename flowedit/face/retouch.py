@@ -1,4 +1,4 @@
-"""A photo's own light and fine structure, scaled part by part: hair color, make-up, beard shadow, lines, smooth skin."""
+"""A photo's own light and fine structure, scaled part by part: hair color, make-up, beard shadow, lines."""
 
 from __future__ import annotations
 
@@ -38,30 +38,35 @@ class Kind(NamedTuple):
             detail, of its lines, its texture and its color.
         least: bound of a gain below 0, reached smoothly.
         most: bound above 0.
+        noun: what it is called in a report.
         detail: whether it is fine structure that is scaled.
     """
 
     pigments: tuple[tuple[float, float, float], ...]
     least: float
     most: float
+    noun: str
     detail: bool = False
 
 
-_DETAIL = Kind(((1.0, 0.5, 0.5), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), -0.8, 1.5, detail=True)
+def _detail_of(noun: str) -> Kind:
+    return Kind(((1.0, 0.5, 0.5), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), -0.8, 1.5, noun, detail=True)
+
+
 RETOUCHED: dict[str, Kind] = {
     # Melanin, whose absence is blonde, pheomelanin, which is red, and the ashen blue that turns blonde into gray.
-    "hair": Kind(((-1.0, -0.93, -0.80), (0.55, -0.25, -0.60), (-0.25, 0.0, 0.35)), -0.92, 1.6),
-    "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5),
-    "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6),
-    "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3),
-    "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5),
-    "forehead": _DETAIL,
-    "eye corners": _DETAIL,
-    "mouth lines": _DETAIL,
-    "under-eye skin": _DETAIL,
-    "cheek skin": _DETAIL,
-    "other skin": _DETAIL,
-    "eyes": _DETAIL,
+    "hair": Kind(((-1.0, -0.93, -0.80), (0.55, -0.25, -0.60), (-0.25, 0.0, 0.35)), -0.92, 1.6, "hair"),
+    "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5, "beard area"),
+    "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
+    "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3, "edges of the lids"),
+    "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
+    "forehead": _detail_of("lines on the forehead"),
+    "eye corners": _detail_of("lines at the eyes' corners"),
+    "mouth lines": _detail_of("lines beside the mouth"),
+    "under-eye skin": _detail_of("lines under the eyes"),
+    "cheek skin": _detail_of("fine structure of the cheeks"),
+    "other skin": _detail_of("fine structure of the rest of the skin"),
+    "eyes": _detail_of("fine structure of the eyes"),
 }
 """What can be retouched beside the five parts, and how; gains set by eye."""
 
@@ -114,9 +119,17 @@ class Retouch(nn.Module):
             gray = torch.tensor([kind.detail for kind in kinds], device=pigments.device)[:, None, None]
             without = pigments.mean(-1, keepdim=True).expand_as(pigments)
             pigments = torch.where(gray, pigments * pigments.new_tensor([1.0, 1.0, 0.0]), without)
-        least, most = (pigments.new_tensor([getattr(kind, end) for kind in kinds])[:, None] for end in ("least", "most"))
+        least, most = (
+            pigments.new_tensor([getattr(kind, end) for kind in kinds])[:, None] for end in ("least", "most")
+        )
         mixed = (self.amounts[:, None] @ pigments)[:, 0]
         return torch.where(mixed < 0, least * torch.tanh(mixed / least), most * torch.tanh(mixed / most))
+
+    def mask_on_crop(self, part: str, size: int) -> Tensor:
+        """Return where a part is, over the crop alone: (size, size) in [0, 1]."""
+        mask = self.masks[self.parts.index(part)][None, None].float().cpu() / 255
+        grid = pixel_centers(size)[None] / (HAIR_REACH if part == "hair" else 1.0)
+        return F.grid_sample(mask, grid, mode="bilinear", align_corners=False)[0, 0]
 
     def bind(self, crop: Crop, read: Callable[[Crop, int], Tensor]) -> BoundRetouch:
         """Make ready for a photo.
@@ -148,7 +161,9 @@ class BoundRetouch:
         light = measure_light(narrow)
         self.light = light
         pixel = float(interocular_distance(crop.landmarks.double())) * RETOUCH_PX / 2  # lattice points a unit
-        self.planes = {part: mask[None].float().cpu() / 255 for part, mask in zip(retouch.parts, retouch.masks, strict=True)}
+        self.planes = {
+            part: mask[None].float().cpu() / 255 for part, mask in zip(retouch.parts, retouch.masks, strict=True)
+        }
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
@@ -231,8 +246,9 @@ def combine(gains: Tensor, carriers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """Scale what each part's gains (n, 3) scale, and add it up: (3, N)."""
     total = torch.zeros_like(carriers[0][0][0])
     for gain, (up, down) in zip(gains, carriers, strict=True):
-        total = total + torch.einsum("g,gcn->cn", gain.clamp(min=0), up)
-        total = total + torch.einsum("g,gcn->cn", gain.clamp(max=0), down)
+        share = (gain.sign() + 1) / 2  # at 0 half of each: a clamp has no gradient there, and nothing would ever start
+        total = total + torch.einsum("g,gcn->cn", gain * share, up)
+        total = total + torch.einsum("g,gcn->cn", gain * (1 - share), down)
     return total
 
 

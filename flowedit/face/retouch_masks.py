@@ -98,9 +98,11 @@ def _beard(c: _Canvas, s: RetouchShapes) -> Tensor:
     p = c.p
     (ear_left, ear_right), (corner_left, corner_right) = marks.CHEEKBONES, marks.MOUTH_CORNERS
     wing_left, wing_right = marks.NOSE_WINGS
+
     def cheek(ear: int, corner: int, wing: int) -> list[Tensor]:
         beside = p[ear].lerp(p[corner], 0.45)
         return [beside, c.raised(p[corner], 0.10).lerp(p[ear], 0.15), c.raised(p[wing], -0.04)]
+
     jaw = c.raised(p[ear_left : ear_right + 1], -0.03)
     line = [*cheek(ear_right, corner_right, wing_right), c.raised(p[marks.NOSE_FOOT], 0.02),
             *reversed(cheek(ear_left, corner_left, wing_left))]  # fmt: skip

@@ -24,8 +24,8 @@ from flowedit.predict.network import Predictor
 from flowedit.predict.one_pass import predict_start, ready
 from flowedit.predict.weights import Trained
 from flowedit.task.finish import Fit, effect_bounds, finish
-from flowedit.task.retouch import with_retouch
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
+from flowedit.task.retouch import with_retouch
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import bound_identity
 from flowedit.transform.render import EditedPhoto

@@ -256,8 +256,12 @@ def _no_offsets(px: Tensor, py: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _draw_bands(
-    photo: Photo, area: Box, dtype: np.dtype, tiles: Sequence[tuple[Box, list[tuple[Evaluator, Box]]]],
-    layer: Layer | None, color: float,
+    photo: Photo,
+    area: Box,
+    dtype: np.dtype,
+    tiles: Sequence[tuple[Box, list[tuple[Evaluator, Box]]]],
+    layer: Layer | None,
+    color: float,
 ) -> Iterator[np.ndarray]:
     """Yield an area's rows from top to bottom: a row of tiles at a time, and what lies between in strips."""
     top, left, bottom, right = area

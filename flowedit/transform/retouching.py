@@ -125,4 +125,3 @@ def add_layer(layer: Layer, pixels: Tensor, top: int, left: int, color: float) -
         at_y, at_x = torch.meshgrid(y[start : start + n], x, indexing="ij")
         out[:, start : start + n] += color * layer(band.flatten(1), at_x.flatten(), at_y.flatten()).reshape(band.shape)
     return out
-

@@ -15,8 +15,8 @@ from flowedit.checks import as_number, describe, require
 from flowedit.face.crop import Crop
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import PARTS
-from flowedit.face.retouch import RETOUCHED, Retouch
 from flowedit.face.regions import REGIONS, mask_regions
+from flowedit.face.retouch import RETOUCHED, Retouch
 from flowedit.field.make import FIELDS, make_field
 from flowedit.photo.codec import MAX_PIXELS
 from flowedit.transform.transforms import (
@@ -241,9 +241,7 @@ class _Builder:
         field.load_state_dict(tensors)
         crop, region, protect = Crop.from_state(state["crop"]), state.get("region"), tuple(state.get("protect", ()))
         mask = mask_regions(region, protect, crop.landmarks)
-        return FieldTransform(
-            field, crop, mask, hard, strength, region, protect, part_tint, _light(state), retouch
-        )
+        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint, _light(state), retouch)
 
     def _tensors(self, number: int) -> Iterator[tuple[str, Tensor]]:
         for name in self.shapes:

@@ -19,8 +19,8 @@ from flowedit.face.landmarks import INNER_LIPS, check_landmarks
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
-from flowedit.face.retouch import inside_photo, make_retouch
 from flowedit.face.regions import MASK_PX, mask_regions
+from flowedit.face.retouch import inside_photo, make_retouch
 from flowedit.field.base import Field
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField, control_points
@@ -84,8 +84,9 @@ def carry_transform(
 ) -> FieldTransform:
     """Put a transform on another photo's face.
 
-    The colors of lips, skin, cheeks, brows and irises, and all that is retouched, go to those of the other face; region and protected parts are
-    drawn anew there. In less light all tints are as much weaker, and a gray photo gets no color.
+    The colors of lips, skin, cheeks, brows and irises, and all that is retouched, go to those of the other face; region
+    and protected parts are drawn anew there. In less light all tints are as much weaker, and a gray photo gets no
+    color.
 
     Args:
         leaf: on its own photo.
