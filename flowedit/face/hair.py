@@ -49,7 +49,7 @@ class HairShapes(Group):
     """Share of the ring that must be hair: less is a shaved head, or a face in a frame without hair."""
     least_contrast: float = number(9.0, least=0, most=100)
     """Difference in CIELAB that hair must have from the skin beside it."""
-    most_chroma: float = number(52.0, above=0, most=200)
+    most_chroma: float = number(75.0, above=0, most=200)
     """Of what may still be hair, CIELAB, where it is red or yellow; a third of it where it is green or blue."""
     soft: float = number(0.07, above=0, most=1)
     """Deviation of the windows in which the border is found anew in the photo's own colors."""

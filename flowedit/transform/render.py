@@ -114,7 +114,8 @@ class EditedPhoto:
         plain, color = self.unedited(crop, size), self.color * self.strength
         if not color or not is_retouched(self.transforms):
             return plain
-        key = ("retouched", *map(id, self.transforms), *crop_key(crop), size)
+        amounts = [tuple(leaf.retouch.amounts.flatten().tolist()) for leaf in leaves(self.transforms) if leaf.retouch]
+        key = ("retouched", *amounts, *crop_key(crop), size)  # amounts move while an edit is being found
         if key not in self._unedited:
             layer = bind_retouch(self.transforms, self.original)
             assert layer is not None  # something is retouched
