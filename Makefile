@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 
 unexport PYTHONPATH PYTHONHOME # only what is in .venv counts
 
-.PHONY: demo test lint examples clean
+.PHONY: demo test lint examples dist-check clean
 
 demo: $(READY)
 	@$(BIN)/python examples/quickstart.py
@@ -21,6 +21,11 @@ lint: $(READY)
 
 examples: $(READY)
 	set -e; for example in examples/*.py; do echo $$example; $(BIN)/python $$example; done
+
+# Not part of `test`: it downloads torch for each of PYTHONS, the oldest and the newest supported.
+PYTHONS ?= $(PYTHON)
+dist-check:
+	$(PYTHON) .ci/dist_check.py $(PYTHONS)
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -280,11 +280,11 @@ def find_by(options: argparse.Namespace) -> Callable[..., Edit]:
     Raises:
         OSError, ValueError, RuntimeError: as `load_predictor`, or options that do not go together.
     """
-    together = options.method == "optimize" or options.start is None
+    together = options.method == "optimize" or options.start == "auto"
     require(together, "--start must go with --method optimize; got --method predict")
-    if options.method == "optimize" and options.start is None:
+    if options.method == "optimize" and options.start != "predict":
         require(options.predictor is None, "--predictor must go with --method predict or --start predict; got neither")
-        return partial(flowedit.optimize, progress=False)
+        return partial(flowedit.optimize, start=None if options.start == "nothing" else "auto", progress=False)
     predictor = flowedit.load_predictor(options.predictor)
     if options.method == "predict":
         return partial(flowedit.predict, predictor=predictor)
@@ -296,7 +296,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--field", choices=("raster", "hash"))
     parser.add_argument("--diffeomorphic", action="store_true")
     parser.add_argument("--method", choices=("optimize", "predict"), default="optimize")
-    parser.add_argument("--start", choices=("predict",), help="optimize from what is predicted")
+    parser.add_argument("--start", choices=("auto", "predict", "nothing"), default="auto", help="as of flowedit edit")
     parser.add_argument("--predictor", help="file or folder of a trained network; default: the shipped one")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other fields of Config")
     parser.add_argument("--sheet", type=sheet_file, help="PNG for contact sheets, 8 faces on each")

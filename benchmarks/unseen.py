@@ -37,7 +37,7 @@ from benchmarks.common import ROOT, Timer, environment, finite, write_report
 from benchmarks.control import PROMPTS, Bench, check_shapes, format_rows, several
 from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import IDENTITY
-from examples.faceclip.prepare import held_out
+from examples.faceclip.sources import held_out
 from flowedit import Config, Edit
 from flowedit.app.paths import find_photos
 from flowedit.checks import require
@@ -69,7 +69,7 @@ def ways(trained: Trained) -> dict[str, Finder]:
     """What makes an edit, by name."""
     return {
         "predicted": partial(flowedit.predict, predictor=trained),
-        "searched": partial(flowedit.optimize, progress=False),
+        "searched": partial(flowedit.optimize, start=None, progress=False),
     }
 
 

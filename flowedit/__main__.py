@@ -15,11 +15,20 @@ def main() -> int:
     for each, handler in before.items():
         if handler in (signal.default_int_handler, signal.SIG_DFL):  # else the parent process wants it ignored
             signal.signal(each, _leave)
-    from flowedit.app.cli import main as run
-
+    try:
+        from flowedit.app.cli import main as run
+    except (ImportError, OSError) as error:  # torch or tyro is missing or broken, which no command can do without
+        if "--debug" in sys.argv:
+            raise
+        reason = " ".join(str(error).split())
+        print(f"flowedit: cannot start: {reason} (--debug shows where)", file=sys.stderr)
+        return 1
     for each, handler in before.items():
         signal.signal(each, handler)
-    return run()
+    code = run()
+    for each in before:  # all is written: a signal now would only hide what became of it behind its own exit status
+        signal.signal(each, signal.SIG_IGN)
+    return code
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

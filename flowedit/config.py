@@ -102,7 +102,7 @@ class HashConfig(Group):
 class Variants(Group):
     """What further edits for one prompt must do to be kept beside the first; see `variants`."""
 
-    least_share: float = number(0.7, least=0, most=1)
+    least_share: float = number(0.5, least=0, most=1)
     """Of what the guide sees in the first: all come to the least of them."""
     least_effect: float = number(0.7, least=0, most=100)
     """Move of a measure that the first moves most, deviations from face to face, at the strength that all come to."""

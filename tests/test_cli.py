@@ -92,8 +92,8 @@ def calls(monkeypatch, tmp_path):
     """Replace `optimize` and `load`, in an empty folder; return the list of what `optimize` was asked for."""
     asked = []
 
-    def optimize(image, prompt, *, config, encoder=None, judge=None, callback=None, progress=None):
-        asked.append((image, prompt, config, (encoder, judge), progress))
+    def optimize(image, prompt, *, config, encoder=None, judge=None, start="auto", callback=None, progress=None):
+        asked.append((image, prompt, config, (encoder, judge), progress, start))
         if not Path(image).exists():
             raise FileNotFoundError(2, "No such file or directory", str(image))
         if "broken" in Path(image).name:
@@ -126,12 +126,12 @@ def test_options_reach_the_library(calls, capsys):
     command = ["edit", "face.jpg", "a smiling face=0.7", "--also", "sad=-0.5", "--also", "big eyes"]
     command += ["-o", "out.png", "--strength", "0.5", "--shape", "0.25", "--color", "2"]
     command += ["--overwrite", "--quiet", "--encoder", "ViT-B-32:x", "--judge", "faceclip"]
-    command += ["--steps", "7", "--no-align", "--seed", "3"]
+    command += ["--steps", "7", "--no-align", "--seed", "3", "--start", "nothing"]
     assert main(command) == 0
-    _, prompt, config, encoders, progress = calls[0]
+    _, prompt, config, encoders, progress, start = calls[0]
     assert prompt == {"a smiling face": 0.7, "sad": -0.5, "big eyes": 1.0}
     assert (config.steps, config.align, config.seed) == (7, False, 3)
-    assert encoders == ("ViT-B-32:x", "faceclip") and progress is False
+    assert encoders == ("ViT-B-32:x", "faceclip") and progress is False and start is None
     assert json.loads(Path("out.png").read_text()) == [0.5, 0.25, 2.0, True]
     assert capsys.readouterr().out == ""
 
@@ -139,7 +139,7 @@ def test_options_reach_the_library(calls, capsys):
 def test_defaults_are_those_of_config(calls):
     touch("face.jpg")
     assert main(["edit", "face.jpg", "a smiling face"]) == 0
-    assert calls[0][2] == flowedit.Config()
+    assert calls[0][2] == flowedit.Config() and calls[0][-1] == "auto"
 
 
 @pytest.mark.parametrize(

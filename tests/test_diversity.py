@@ -135,21 +135,23 @@ def changes(*rows):
 )
 def test_a_variant_changes_what_the_first_does_and_little_else(last, enough):
     limits = Variants()
-    assert are_enough([0.4, 0.4], changes((3.0, 2.0, 0.5), last), limits) is enough
-    assert are_enough([0.4, 0.4], [None, None], limits)  # color, or no face
+    assert are_enough([0.4, 0.4], changes((3.0, 2.0, 0.5), last), limits) == [True, enough]
+    assert are_enough([0.4, 0.4], [None, None], limits) == [True, True]  # color, or no face
     opened = changes((20.0, 2.0, 0.5), (0.1, 1.8, 0.1))  # 20 counts as 3, of which 2 is much
-    assert are_enough([0.4, 0.4], opened, limits) and not are_enough([0.4, 0.4], opened, replace(limits, far=20.0))
-    assert not are_enough([0.4, 0.27], changes((3.0, 2.0), (3.0, 2.0)), limits)
+    assert are_enough([0.4, 0.4], opened, limits) == [True, True]
+    assert are_enough([0.4, 0.4], opened, replace(limits, far=20.0)) == [True, False]
+    assert are_enough([0.4, 0.19], changes((3.0, 2.0), (3.0, 2.0)), limits) == [True, False]
     weak = changes((0.9,), (2.0,))
-    assert are_enough([0.4, 0.4], weak, limits) and not are_enough([0.4, 0.29], weak, limits)  # 0.65 once held back
+    assert are_enough([0.4, 0.4], weak, limits) == [True, True]
+    assert are_enough([0.4, 0.29], weak, limits) == [False, True]  # 0.65 once held back
 
 
 @pytest.mark.parametrize("seen", [(0.5, 0.6, 0.1), (2.0, 1.5, *[1.0] * 10)])
 def test_a_variant_must_be_seen_to_do_so(seen):
     first, moved, unlike = changes((3.0, 2.0, 0.5), (2.0, 1.5, 0.1), seen)
-    assert are_enough([0.4, 0.4], [first, moved], Variants())
+    assert are_enough([0.4, 0.4], [first, moved], Variants()) == [True, True]
     for rows in ([moved[0], unlike[0]], [unlike[0], moved[0]]):
-        assert not are_enough([0.4, 0.4], [first, torch.stack(rows)], Variants())
+        assert are_enough([0.4, 0.4], [first, torch.stack(rows)], Variants()) == [True, False]
 
 
 def test_the_change_of_a_shape_is_that_of_its_landmarks():
@@ -191,6 +193,37 @@ def test_fewer_are_returned_where_the_others_change_something_else(monkeypatch):
     with pytest.warns(UserWarning, match="2 of 3 variants: others would do too little of what is asked, or too much"):
         made = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert [edit.facts["seed"] for edit in made] == [0, 2]
+
+
+@pytest.mark.parametrize(("first", "said"), [((2.0, 0.1), 0), ((0.5, 0.1), 1), ((2.0, *[0.9] * 11), 1)])
+def test_it_is_said_where_the_first_itself_does_not_do(first, said, monkeypatch, recwarn):
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: changes(first)[0])
+    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    flowedit.variants(picture(), "red", 1, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert sum("the edit itself" in str(each.message) for each in recwarn) == said
+
+
+def test_a_first_that_does_not_do_is_left_out_where_others_do(monkeypatch, recwarn):
+    told = iter(changes((0.5, 0.1), (1.5, 0.1), (1.4, 0.1)))
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
+    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    made = flowedit.variants(picture(), "red", 2, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert [edit.facts["seed"] for edit in made] == [1, 2] and not recwarn
+
+
+def test_likeness_costs_less_after_one_that_does_too_little(monkeypatch):
+    told, paid, real = iter(changes((2.0, 0.1), (0.1, 0.1), (2.0, 0.1))), [], diversity.optimize
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
+    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+
+    def spy(*arguments, config, **rest):
+        paid.append(config.weights.likeness)
+        return real(*arguments, config=config, **rest)
+
+    monkeypatch.setattr(diversity, "optimize", spy)
+    made = flowedit.variants(picture(), "red", 2, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert [edit.facts["seed"] for edit in made] == [0, 2]
+    assert [each / QUICK.weights.likeness for each in paid] == [1, 1, 0.5]
 
 
 def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):

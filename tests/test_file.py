@@ -270,6 +270,10 @@ HOSTILE = {
         lambda head, tensors: head["moves"][1].update(hard_mask_of=3),
         "hard_mask_of must be a leaf with one; got 3",
     ),
+    "masks without sides": (
+        lambda head, tensors: tensors.update({"3.part_tint.masks": torch.zeros((), dtype=torch.uint8)}),
+        "part_tint.masks must be",
+    ),
     "a tensor too many": (
         lambda head, tensors: tensors.update({"9.coord": torch.zeros(3)}),
         "all tensors must be of fields; got '9.coord' too",

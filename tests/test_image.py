@@ -358,6 +358,8 @@ def test_arrays_and_tensors():
 
 BAD_SOURCES = [
     (torch.zeros(3, 4, 4, device="meta"), ValueError, "meta tensor"),
+    (torch.zeros(3, 4, 4).to_sparse(), ValueError, "dense tensor; got a torch.sparse_coo one"),
+    (torch.nested.nested_tensor([torch.zeros(4, 4)] * 3), ValueError, "dense tensor; got a nested one"),
     (np.ma.masked_greater(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), 40), ValueError, "masked array"),
     (np.full((4, 4, 3), np.nan), ValueError, "must lie in [0, 1]"),
     (np.full((4, 4, 3), np.inf), ValueError, "must lie in [0, 1]"),

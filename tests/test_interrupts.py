@@ -15,7 +15,7 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from flowedit.app.cli import main
-from flowedit.photo.interrupts import delay_interrupts, sigterm_as_ctrl_c
+from flowedit.photo.interrupts import delay_interrupts, interrupts_in_finalizers_unsaid, sigterm_as_ctrl_c
 
 QUICK = ["--no-align", "--steps", "4", "--raster.coord-size", "4", "--raster.color-size", "4"]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
@@ -137,3 +137,29 @@ def test_one_while_the_libraries_load_is_one_line(number, tmp_path):
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "flowedit: interrupted\n")
+
+
+def test_one_in_a_finalizer_is_not_printed(monkeypatch):
+    class Finalized:
+        def __init__(self, error):
+            self.error = error
+
+        def __del__(self):
+            raise self.error
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_type))
+    before = sys.unraisablehook
+    with interrupts_in_finalizers_unsaid():
+        for error in (KeyboardInterrupt, ValueError):
+            Finalized(error)
+    assert told == [ValueError] and sys.unraisablehook is before
+
+
+def test_one_after_all_is_written_changes_no_exit_status():
+    script = "import atexit, os, signal, sys, types\n"
+    script += "sys.modules['flowedit.app.cli'] = types.SimpleNamespace(main=lambda: 0)\n"
+    script += "atexit.register(lambda: [os.kill(os.getpid(), each) for each in (signal.SIGTERM, signal.SIGINT)])\n"
+    script += "from flowedit.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

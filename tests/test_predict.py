@@ -18,7 +18,7 @@ from test_isolation import STATES
 
 import flowedit
 from flowedit.app.cli import main
-from flowedit.config import Augment, Config, Optimizer, RasterConfig
+from flowedit.config import Augment, Config, Optimizer, RasterConfig, Weights
 from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
 from flowedit.predict.inputs import target_change
@@ -412,6 +412,34 @@ def test_fewer_steps_are_taken_from_a_prediction(start, steps, most):
     config = replace(FREE, steps=steps, views=1, augment=Augment(pool=1), optimizer=Optimizer(patience=1000))
     edit = flowedit.optimize(PORTRAIT, "red", config=config, encoder=TinyEncoder(), start=start)
     assert edit.facts["steps"] == most and edit.stopped == "steps"
+
+
+SHORT = replace(FREE, steps=1, views=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "predicted"),
+    [
+        (replace(SHORT, seed=3, region="mouth", hues="free"), {}, True),
+        (SHORT, {"start": None}, False),
+        (SHORT, {"terms": {"still": (lambda state: state.offsets.coord.square().mean(), 1.0)}}, False),
+        (replace(SHORT, weights=Weights(shift=1.0)), {}, False),
+        (replace(SHORT, field="hash"), {}, False),
+        (replace(SHORT, align=False), {}, False),
+    ],
+)
+def test_the_default_starts_from_a_prediction_of_what_was_learned(config, options, predicted, monkeypatch, tmp_path):
+    encoder = TinyEncoder()
+    save_predictor(NETWORK, tmp_path / weights.SHIPPED, guide=encoder.name, guide_sha256=None)
+    monkeypatch.setattr("flowedit.predict.weights.WEIGHTS", tmp_path)
+    edit = flowedit.optimize(PORTRAIT, "red", config=config, encoder=encoder, **options)
+    assert edit.facts["predictor"] == (weights.SHIPPED if predicted else None)
+
+
+def test_the_default_starts_from_nothing_under_another_guide_and_where_no_network_is(unshipped, tmp_path):
+    assert flowedit.optimize(PORTRAIT, "red", config=SHORT, encoder=TinyEncoder()).facts["predictor"] is None
+    save_predictor(NETWORK, tmp_path / weights.SHIPPED, guide="another", guide_sha256=None)
+    assert flowedit.optimize(PORTRAIT, "red", config=SHORT, encoder=TinyEncoder()).facts["predictor"] is None
 
 
 def test_remake_asks_where_the_network_is_and_names_another(folder, capsys):

@@ -64,12 +64,18 @@ def test_edits_are_made_as_asked(tmp_path, monkeypatch):
     encoder = edits.CountingEncoder(TinyEncoder())
     save_predictor(stand_in(), tmp_path, guide="tiny", guide_sha256=None)
     made = {}
-    for words in ([], ["--method", "predict"], ["--start", "predict"]):
-        network = ["--predictor", str(tmp_path)] if words else []
+    monkeypatch.setattr("flowedit.fit.loop.shipped_for", lambda *_: TRAINED)
+    for words in ([], ["--start", "nothing"], ["--method", "predict"], ["--start", "predict"]):
+        network = ["--predictor", str(tmp_path)] if "predict" in words else []
         options = edits.parse([str(tmp_path), *words, *network, "--set", "steps=1"])
         edit = options.find(PORTRAIT, "red", config=options.config, encoder=encoder)
         made[" ".join(words)] = edit.facts["steps"], edit.facts["predictor"] is not None
-    assert made == {"": (1, False), "--method predict": (0, True), "--start predict": (1, True)}
+    assert made == {
+        "": (1, True),
+        "--start nothing": (1, False),
+        "--method predict": (0, True),
+        "--start predict": (1, True),
+    }
 
 
 @pytest.mark.parametrize("words", [["--method", "predict", "--start", "predict"], ["--predictor", "x"]])

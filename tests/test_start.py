@@ -78,7 +78,7 @@ def test_a_face_goes_on_with_its_parts_colors_and_another_photos_is_carried():
 @pytest.mark.parametrize(
     ("start", "settings", "error", "words"),
     [
-        ("red", {}, TypeError, "start must be an edit, \"predict\", a predictor or None; got 'red'"),
+        ("red", {}, TypeError, 'start must be "auto", an edit, "predict", a predictor or None; got \'red\''),
         ("edit", {"field": "hash"}, ValueError, "start must be an edit with the same kind of field and settings, or"),
         ("edit", {"diffeomorphic": True}, ValueError, "start must be an edit with the same kind of field and settings"),
     ],

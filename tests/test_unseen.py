@@ -15,7 +15,7 @@ from test_predict import stand_in
 
 from benchmarks import unseen
 from benchmarks.unseen import ATTRIBUTES, compare, find_pictures, find_words, main, turn_of
-from examples.faceclip.prepare import held_out
+from examples.faceclip.sources import held_out
 from flowedit.predict.weights import save_predictor
 
 PORTRAIT = np.ascontiguousarray(skimage.data.astronaut()[:280, 80:360])

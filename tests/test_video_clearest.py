@@ -24,6 +24,13 @@ def test_the_sharp_and_large_frame_is_chosen(worse):
     assert 0 < found.score <= 1 and found.crop.landmarks is not None
 
 
+def test_a_face_that_can_be_measured_is_worth_more(monkeypatch):
+    found = iter([None, "landmarks", "landmarks"])
+    monkeypatch.setattr("flowedit.video.clearest.landmarks", lambda crop: next(found))
+    frames = [(shot.pixels, shot.time) for shot in shots(lambda t: Motion(scale=1.0 if t < 0.03 else 0.9), 3)]
+    assert [each.index for each in clearest(frames)] == [1]
+
+
 def test_eyes_and_turn_count():
     (shot,) = shots(lambda t: Motion(), 1)
     (face,) = FaceTracker().update(shot.pixels)

@@ -1,7 +1,7 @@
 """Everything from the raw photos to the shipped weights: python -m examples.faceclip RAW_FOLDER
 
-pip install -e .[train] first. About 80 minutes on two cores. Stop it whenever you like: the long part resumes
-from its last checkpoint.
+pip install -e .[train] first. Under three hours on two quiet cores. Stop it whenever you like: the long part
+resumes from its last checkpoint.
 """
 
 from __future__ import annotations

@@ -1,11 +1,29 @@
-"""What faceclip knows: attributes, each a direction with two ends, and how each is measured."""
+"""What faceclip knows: attributes, each a direction with two ends, and how the shapes among them are measured.
+
+Expressions, persons and things are read from labels (labels.py), geometry and shapes from landmarks, colors and tints
+from regions in CIELAB, and structure from what is finer than a blur (tones.py).
+"""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from flowedit.face.landmarks import (
+    BROWS,
+    CHEEKBONES,
+    CHIN,
+    EYES,
+    INNER_BROW_ENDS,
+    JAW_CORNERS,
+    LIP_MIDDLES,
+    LOWER_LIDS,
+    MOUTH_CORNERS,
+    OUTER_BROW_ENDS,
+    OUTER_CANTHI,
+    UPPER_LIDS,
+    outer_canthal_distance,
+)
 from flowedit.face.measures import measure
 
 EXPRESSION = ("happy", "sad", "angry", "surprised", "fearful", "disgusted", "neutral")
@@ -15,49 +33,93 @@ GEOMETRY = (
 )  # fmt: skip
 PERSON = ("old", "female")
 COLOR = ("lips_red", "skin_light", "skin_warm", "cheeks_red", "brows_dark", "hair_dark", "eyes_brown")
-NAMES = EXPRESSION + GEOMETRY + PERSON + COLOR
+SHAPE = (
+    "brow_arch", "brow_slant", "mouth_tilt", "wink", "brow_tilt", "pout", "chin_width", "cheek_fullness", "chin_length",
+    "gaze_side", "gaze_up",
+)  # fmt: skip
+TINT = (
+    "brows_thick", "hair_warm", "hair_red", "hair_gray", "eyes_light", "eyes_green", "beard_shadow", "moustache_shadow",
+    "lid_dark", "liner", "under_eye_dark",
+)  # fmt: skip
+STRUCTURE = ("lines_forehead", "lines_eyes", "lines_mouth", "skin_smooth", "freckles", "shine")
+THING = (
+    "glasses", "sunglasses", "hat", "teeth", "bald", "full_beard", "mustache", "hair_long", "hair_curly",
+    "heavy_makeup", "child", "tongue",
+)  # fmt: skip
+NAMES = EXPRESSION + GEOMETRY + PERSON + COLOR + SHAPE + TINT + STRUCTURE + THING
 INDEX = {name: k for k, name in enumerate(NAMES)}
+MEASURED_SHAPES = GEOMETRY + SHAPE
+MEASURED_TONES = COLOR + TINT + STRUCTURE
+LABELLED = EXPRESSION + PERSON + THING
+UNEVEN = ("mouth_tilt", "wink", "brow_tilt", "gaze_side")  # absolute: a small value is an error of measurement
+NEEDS_COLOR = (  # what a gray photo does not show
+    "lips_red", "skin_warm", "cheeks_red", "eyes_brown", "hair_warm", "hair_red", "hair_gray", "eyes_green",
+)  # fmt: skip
 STEEPNESS = 1.7  # a z-score of 1 becomes a label of 0.85: near ties teach little, extremes much
 
 
-def geometry(landmarks: Tensor) -> Tensor:
-    """(B, 68, 2) to (B, 12) in the order of GEOMETRY."""
-    values = measure(landmarks)
-    return torch.stack([values[name] for name in GEOMETRY], -1)
+def shapes(landmarks: Tensor, gaze: Tensor) -> Tensor:
+    """Measure what a warp can change.
 
+    Args:
+        landmarks: (B, 68, 2), x before y, y down, any unit.
+        gaze: (B, 2) how far the irises lie right of and above the eyes' middles, in eye widths.
 
-def person_labels(
-    expression: np.ndarray, emotion: np.ndarray, age: np.ndarray, female: np.ndarray
-) -> tuple[Tensor, Tensor]:
-    """Soft labels and weights (N, 9) for EXPRESSION + PERSON from a set's words and a classifier's guesses.
-
-    The word of the set wins where it names the expression; the classifier (7 probabilities in the order
-    neutral, happy, sad, angry, fearful, disgusted, surprised) fills the rest, at half weight.
+    Returns:
+        (B, 23) in the order of MEASURED_SHAPES.
     """
-    words = {
-        "happy": "happiness", "sad": "sadness", "angry": "anger", "surprised": "surprise",
-        "fearful": "fear", "disgusted": "disgust", "neutral": "neutral",
-    }  # fmt: skip
-    order = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
-    labels, weights = [], []
-    for name in EXPRESSION:
-        said = expression == words[name]
-        guess = emotion[:, order.index(name)]
-        if name in ("happy", "neutral"):  # the set's own words are reliable for its two large classes
-            label, weight = said.astype(np.float32), np.where(np.abs(said - guess) < 0.7, 1.0, 0.3)
-        else:
-            label = np.maximum(said, guess)
-            weight = np.where(said, 3.0, np.where(guess > 0.5, 2.0, 0.7))
-        labels.append(label)
-        weights.append(weight)
-    labels.append(1 / (1 + np.exp(-(age - 38) / 6)))
-    weights.append(np.clip(np.abs(age - 38) / 10, 0.2, 1))
-    labels.append(female)
-    weights.append(np.abs(2 * female - 1) ** 2)
-    return (
-        torch.tensor(np.stack(labels, 1), dtype=torch.float32),
-        torch.tensor(np.stack(weights, 1), dtype=torch.float32),
-    )
+    values = measure(landmarks) | measure_more(landmarks)
+    values["gaze_side"], values["gaze_up"] = gaze[:, 0].abs(), gaze[:, 1]
+    return torch.stack([values[name] for name in MEASURED_SHAPES], -1)
+
+
+def measure_more(landmarks: Tensor) -> dict[str, Tensor]:
+    """Measure nine more attributes of a face, free of pose in the plane and of size as `flowedit.face.measures` is.
+
+    `mouth_tilt`, `wink` and `brow_tilt` are absolute differences of the two sides. `cheek_fullness` is how far the
+    outline bulges beyond the straight line from cheekbone to chin corner, so that a broad jaw alone is no full cheek.
+
+    Args:
+        landmarks: (B, 68, 2), x before y, y down, any unit.
+
+    Returns:
+        name -> (B,), lengths in outer-canthal distances but for `pout` (of the mouth's width), `chin_width` (of the
+        jaw's) and `wink` (of an eye's width).
+    """
+    unit = outer_canthal_distance(landmarks)
+    left, right = OUTER_CANTHI
+    along = (landmarks[:, right] - landmarks[:, left]) / unit[:, None]
+    up = torch.stack([along[:, 1], -along[:, 0]], -1)
+    height = (landmarks * up[:, None]).sum(-1) / unit[:, None]
+    across = (landmarks * along[:, None]).sum(-1) / unit[:, None]
+
+    def distance(a: int, b: int) -> Tensor:
+        return (landmarks[:, a] - landmarks[:, b]).norm(dim=-1) / unit
+
+    mouth_width = distance(*MOUTH_CORNERS)
+    upper, upper_inner, lower_inner, lower = LIP_MIDDLES
+    arches = [height[:, brow][:, 1:4].mean(1) - height[:, brow][:, [0, 4]].mean(1) for brow in BROWS]
+    slants = [height[:, i] - height[:, o] for i, o in zip(INNER_BROW_ENDS, OUTER_BROW_ENDS, strict=True)]
+    lids = [distance(a, b) for a, b in zip(UPPER_LIDS, LOWER_LIDS, strict=True)]
+    widths = [across[:, eye].amax(1) - across[:, eye].amin(1) for eye in EYES]
+    opened = [(lids[2 * k] + lids[2 * k + 1]) / 2 / widths[k] for k in (0, 1)]
+    raised = [height[:, brow].mean(1) - height[:, eye].mean(1) for brow, eye in zip(BROWS, EYES, strict=True)]
+    bulges = []
+    for bone, corner, middle, outward in ((1, 6, slice(2, 6), -1), (15, 10, slice(11, 15), 1)):
+        share = (height[:, middle] - height[:, corner, None]) / (height[:, bone] - height[:, corner])[:, None]
+        line = across[:, corner, None] + share * (across[:, bone] - across[:, corner])[:, None]
+        bulges.append(outward * (across[:, middle] - line).mean(1))
+    return {
+        "brow_arch": sum(arches) / 2,
+        "brow_slant": sum(slants) / 2,
+        "mouth_tilt": (height[:, MOUTH_CORNERS[0]] - height[:, MOUTH_CORNERS[1]]).abs(),
+        "wink": (opened[0] - opened[1]).abs(),
+        "brow_tilt": (raised[0] - raised[1]).abs(),
+        "pout": (distance(upper, upper_inner) + distance(lower, lower_inner)) / mouth_width,
+        "chin_width": distance(6, 10) / distance(*JAW_CORNERS),
+        "cheek_fullness": sum(bulges) / 2 / distance(*CHEEKBONES),
+        "chin_length": distance(lower, CHIN),
+    }
 
 
 def soft_label(value: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.measures import rgb_to_lab
 from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.faceclip import FaceTower
 
 from . import attributes as attr
-from .augment import recolor
-from .train_image import Faces, auc
+from .faces import Faces
+from .held import KINDS, Held
+from .train_image import MEAN, STD, Directions, auc
 
 DATA = Path(__file__).parent / "data"
 EMOTIONS = {
@@ -46,102 +47,104 @@ PAIRS = {
     "brows_dark": ("dark eyebrows", "light eyebrows"),
     "hair_dark": ("dark hair", "blond hair"),
     "eyes_brown": ("brown eyes", "blue eyes"),
+    "brow_arch": ("arched eyebrows", "straight eyebrows"),
+    "brow_slant": ("worried eyebrows", "angry eyebrows"),
+    "mouth_tilt": ("a crooked mouth", "a symmetric mouth"),
+    "wink": ("a winking face", "both eyes open alike"),
+    "brow_tilt": ("one raised eyebrow", "even eyebrows"),
+    "pout": ("pouting lips", "lips drawn wide"),
+    "chin_width": ("a square chin", "a pointed chin"),
+    "cheek_fullness": ("chubby cheeks", "gaunt cheeks"),
+    "chin_length": ("a long chin", "a short chin"),
+    "gaze_side": ("eyes looking to the side", "eyes looking straight ahead"),
+    "gaze_up": ("eyes looking up", "eyes looking down"),
+    "brows_thick": ("thick eyebrows", "thin eyebrows"),
+    "hair_warm": ("golden hair", "ash hair"),
+    "hair_red": ("red hair", "hair without red"),
+    "hair_gray": ("gray hair", "hair without gray"),
+    "eyes_light": ("light eyes", "dark eyes"),
+    "eyes_green": ("green eyes", "reddish brown eyes"),
+    "beard_shadow": ("a beard shadow", "a clean-shaven chin"),
+    "moustache_shadow": ("a shadow above the lip", "a clean-shaven upper lip"),
+    "lid_dark": ("dark eye shadow", "bare eyelids"),
+    "liner": ("eyeliner", "no eyeliner"),
+    "under_eye_dark": ("dark rings under the eyes", "rested eyes"),
+    "lines_forehead": ("forehead wrinkles", "a smooth forehead"),
+    "lines_eyes": ("crow's feet", "no crow's feet"),
+    "lines_mouth": ("deep smile lines", "no smile lines"),
+    "skin_smooth": ("smooth skin", "rough skin"),
+    "freckles": ("freckles", "no freckles"),
+    "shine": ("shiny skin", "matte skin"),
+    "glasses": ("glasses", "no glasses"),
+    "sunglasses": ("sunglasses", "no sunglasses"),
+    "hat": ("a hat", "no hat"),
+    "teeth": ("visible teeth", "no teeth showing"),
+    "bald": ("a bald head", "a full head of hair"),
+    "full_beard": ("a full beard", "no beard"),
+    "mustache": ("a mustache", "no mustache"),
+    "hair_long": ("long hair", "short hair"),
+    "hair_curly": ("curly hair", "straight hair"),
+    "heavy_makeup": ("heavy makeup", "no makeup"),
+    "child": ("a child", "an adult"),
+    "tongue": ("a tongue sticking out", "no tongue showing"),
 }
-NO_SMILE = ("sad", "angry", "fearful", "disgusted")  # what nobody is whom the set calls happy
-KINDS = (("women", "men"), ("under 30", "30 to 50", "over 50"), ("dark", "middle", "light"))
-LARGE_GAP = 0.1  # of AUC between two groups of a kind, to be told of
+LARGE_GAP = 0.08  # of AUC between two groups of a kind, to be told of
+MANY = 30  # faces on either side from which two groups are compared
 DRAWS = 1000  # of faces with replacement, for the interval of a gap
-LEAST = 5  # faces on either side that an AUC is worth writing for
 SCALE = 100.0  # open_clip's, for probabilities over the expressions' prompts
 
 
-class Held:
-    """Web faces of people held out, as an encoder sees them, and what is known of each.
+class Tower:
+    """A trained image tower alone, before there are words: its own directions stand for prompts.
 
-    Attributes:
-        plain: (N, D) embeddings of the faces as they are, which expressions, shapes, age and gender are read from.
-        colored: (N, D) of the same faces recolored at random, which colors are read from.
-        groups: name -> (N,) members; gender and age as a classifier guessed, skin as bright as photographed.
+    Args:
+        path: the checkpoint that train_image wrote.
     """
 
-    def __init__(self, faces: Faces, encoder: Encoder) -> None:
-        chosen = np.flatnonzero((faces.split == "val") & (faces.source == "web"))
-        image = faces.image[chosen].permute(0, 3, 1, 2)
-        masks = faces.masks[chosen]
-        gray = 1 - faces.colored[chosen].float()
-        generator = torch.Generator().manual_seed(0)
-        plain, colored, measured, light = [], [], [], []
-        for part in torch.arange(len(chosen)).split(128):
-            pixels, mask = image[part].float() / 255, masks[part].float() / 255
-            changed, color = recolor(pixels, mask, gray[part], generator)
-            plain.append(encoder.image(pixels))
-            colored.append(encoder.image(changed))
-            measured.append(color)
-            lightness = rgb_to_lab(F.avg_pool2d(pixels, 2))[:, 0]
-            light.append((lightness * mask[:, 1]).sum((1, 2)) / mask[:, 1].sum((1, 2)).clamp(min=1e-3))
-        self.plain, self.colored = torch.cat(plain), torch.cat(colored)
-        self.person = faces.person[chosen]
-        self.said = faces.expression[chosen]
-        self.age = torch.from_numpy(faces.age[chosen])
-        self.measured = torch.cat([attr.geometry(faces.landmarks[chosen]), torch.cat(measured)], -1)
-        skin, female = torch.cat(light), self.person[:, -1]
-        low, high = skin.quantile(1 / 3), skin.quantile(2 / 3)
-        self.groups = {
-            "all": torch.ones(len(chosen), dtype=torch.bool),
-            "women": female > 0.5,
-            "men": female <= 0.5,
-            "under 30": self.age < 30,
-            "30 to 50": (self.age >= 30) & (self.age <= 50),
-            "over 50": self.age > 50,
-            "dark": skin < low,
-            "middle": (skin >= low) & (skin <= high),
-            "light": skin > high,
-        }
+    def __init__(self, path: Path) -> None:
+        state = torch.load(path, weights_only=False)
+        self.tower = FaceTower(width=state["width"]).eval()
+        self.tower.load_state_dict(state["all"][2])
+        self.directions = Directions(len(attr.NAMES), 128)
+        self.directions.load_state_dict(state["all"][3])
 
-    def truth(self, name: str, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Which members (N,) show the attribute, and which of them are sure enough to be counted.
+    def image(self, image: Tensor) -> Tensor:
+        return F.normalize(self.tower((image - MEAN) / STD), dim=-1)
 
-        Not sure is a face that the classifier calls sad, angry, fearful or disgusted and the set itself happy.
-        """
-        if name in attr.GEOMETRY + attr.COLOR:
-            return attr.ends(self.measured[:, (attr.GEOMETRY + attr.COLOR).index(name)], members)
-        if name == "old":
-            return self.age > 50, members & ((self.age < 30) | (self.age > 50))
-        positive, counted = attr.sure(self.person[:, (attr.EXPRESSION + attr.PERSON).index(name)], members)
-        smiling = torch.from_numpy(self.said == "happiness")
-        return positive, counted & ~(positive & smiling) if name in NO_SMILE else counted
-
-    def accuracy(self, name: str, score: Tensor, members: Tensor) -> float | None:
-        """AUC of a score (N,) among the members; None if there are too few on one side."""
-        positive, counted = self.truth(name, members)
-        sides = int((positive & counted).sum()), int((~positive & counted).sum())
-        return auc(score[counted], positive[counted]) if min(sides) >= LEAST else None
-
-    def embedded(self, name: str) -> Tensor:
-        return self.colored if name in attr.COLOR else self.plain
+    def text(self, prompts: list[str]) -> Tensor:
+        """Directions of attributes by name, "-" before it for the other end; zero for "a face"."""
+        unit = self.directions.unit()
+        signed = [(-1 if prompt[0] == "-" else 1, prompt.lstrip("-")) for prompt in prompts]
+        rows = [sign * unit[attr.INDEX[name]] if name in attr.INDEX else 0 * unit[0] for sign, name in signed]
+        return torch.stack(rows)
 
 
-def read_scores(held: Held, encoder: Encoder) -> dict[str, Tensor]:
-    """Score every face for every attribute, (N,), by prompts."""
+def read_scores(held: Held, encoder: Encoder, *, changed: bool) -> dict[str, Tensor]:
+    """Score every face for every attribute, (N,), by prompts, or by a tower's own directions."""
+    embedded = held.changed if changed else held.plain
+    if isinstance(encoder, Tower):
+        return {name: embedded @ encoder.text([name])[0] for name in attr.NAMES}
     prompts = encoder.text(list(EMOTIONS.values()))
-    chances = (SCALE * held.plain @ prompts.T).softmax(-1)
+    chances = (SCALE * embedded @ prompts.T).softmax(-1)
     scores = {name: chances[:, k] for k, name in enumerate(EMOTIONS)}
     for name, (more, less) in PAIRS.items():
         both = encoder.text([more, less])
-        scores[name] = held.embedded(name) @ (both[0] - both[1])
+        scores[name] = embedded @ (both[0] - both[1])
     return scores
 
 
-def zero_shot(held: Held, scores: dict[str, Tensor]) -> dict[str, dict[str, float | None]]:
+def zero_shot(held: Held, scores: dict[str, Tensor], *, changed: bool) -> dict[str, dict[str, float | None]]:
     """AUC of every attribute, for everyone and by group."""
     return {
-        name: {group: held.accuracy(name, score, members) for group, members in held.groups.items()}
+        name: {group: held.accuracy(name, score, members, changed=changed) for group, members in held.groups.items()}
         for name, score in scores.items()
     }
 
 
-def find_gaps(held: Held, scores: dict[str, Tensor], found: dict[str, dict[str, float | None]]) -> list[dict[str, Any]]:
-    """List where two groups of a kind differ by more than LARGE_GAP, with the 95 % interval of the difference.
+def find_gaps(
+    held: Held, scores: dict[str, Tensor], found: dict[str, dict[str, float | None]], *, changed: bool
+) -> list[dict[str, Any]]:
+    """List where two groups of a kind, MANY faces on each side, differ by more than LARGE_GAP, with its 95 % interval.
 
     An expression that six faces of a group show has an AUC of its own only in name: an interval with zero in it says
     that as large a gap comes about by who happens to be among them.
@@ -150,11 +153,13 @@ def find_gaps(held: Held, scores: dict[str, Tensor], found: dict[str, dict[str, 
     generator = torch.Generator().manual_seed(0)
     for name, row in found.items():
         for kind in KINDS:
-            known = sorted((value, group) for group in kind if (value := row[group]) is not None)
+            sides = {g: held.truth(name, held.groups[g], changed=changed) for g in kind}
+            many = [g for g, (up, of) in sides.items() if min(int((up & of).sum()), int((~up & of).sum())) >= MANY]
+            known = sorted((value, group) for group in many if (value := row[group]) is not None)
             if len(known) < 2 or known[-1][0] - known[0][0] <= LARGE_GAP:
                 continue
             (low, worse), (high, better) = known[0], known[-1]
-            draws = [resample(*held.truth(name, held.groups[g]), scores[name], generator) for g in (better, worse)]
+            draws = [resample(*sides[g], scores[name], generator) for g in (better, worse)]
             least, most = (draws[0] - draws[1]).quantile(draws[0].new_tensor([0.025, 0.975])).tolist()
             interval = [least, most]
             gaps.append({"attribute": name, "better": better, "worse": worse, "gap": high - low, "interval": interval})
@@ -183,7 +188,8 @@ def unheard(held: Held, encoder: Encoder, path: Path) -> dict[str, float]:
         name, sign = row["attribute"], 1 if row["end"] == "+" else -1
         known = EMOTIONS[name] if name in EMOTIONS else PAIRS[name][0 if sign > 0 else 1]
         scores = held.embedded(name) @ (encoder.text([row["prompt"], known]) - face).T * sign
-        new, old = (held.accuracy(name, scores[:, k], everyone) for k in (0, 1))
+        changed = held.by_change(name)
+        new, old = (held.accuracy(name, scores[:, k], everyone, changed=changed) for k in (0, 1))
         if new is not None and old is not None:
             margins.setdefault(name, []).append((new - 0.5, old - 0.5))
     result = {name: sum(new for new, _ in rows) / sum(old for _, old in rows) for name, rows in margins.items()}
@@ -191,14 +197,14 @@ def unheard(held: Held, encoder: Encoder, path: Path) -> dict[str, float]:
     return {"all": sum(new for new, _ in pairs) / sum(old for _, old in pairs), **result}
 
 
-def london(faces: Faces, encoder: Encoder) -> dict[str, float]:
+def london(faces: Faces, encoder: Encoder, prompts: tuple[str, str]) -> dict[str, float]:
     """Tell 26 people's smiles from neutral faces: against everyone's, and each against the same person's own.
 
     Also against everyone's without the smile that is told worst, to say how much hangs on a single photo.
     """
     chosen = np.flatnonzero((faces.split == "test") & (faces.source == "london"))
     smile = torch.from_numpy(faces.expression[chosen] == "happiness")
-    both = encoder.text(["a smiling face", "a neutral face"])
+    both = encoder.text(list(prompts))
     score = encoder.image(faces.image[chosen].permute(0, 3, 1, 2).float() / 255) @ (both[0] - both[1])
     own = score[smile] > score[~smile]  # sorted by file: a person's two photos are neighbours
     others = torch.ones_like(smile)
@@ -226,36 +232,48 @@ def knows(encoder: Encoder, foreign: dict[str, Any]) -> dict[str, float]:
 
 @torch.no_grad()
 def evaluate(data: Path, weights: Path) -> dict[str, Any]:
-    """Print and return every figure."""
-    encoder = load_encoder(str(weights))
+    """Print and return every figure; of a tower alone (a .pt file) those that need no words."""
+    alone = weights.suffix == ".pt"
+    encoder: Any = Tower(weights) if alone else load_encoder(str(weights))
     faces = Faces(data)
+    faces.measure_population()
     held = Held(faces, encoder)
-    foreign = json.loads((weights / "card.json").read_text())["foreign"]
-    scores = read_scores(held, encoder)
-    found = zero_shot(held, scores)
-    result: dict[str, Any] = {
-        "zero_shot": found,
-        "gaps": find_gaps(held, scores, found),
-        "london_smile": london(faces, encoder),
-        "unheard": unheard(held, encoder, DATA / "unheard.csv"),
-        "far": unheard(held, encoder, DATA / "far.csv"),
-        "prompts": knows(encoder, foreign),
-    }
-    print("AUC".ljust(16) + "".join(group.rjust(9) for group in held.groups))
-    for name, row in result["zero_shot"].items():
-        print(name.ljust(16) + "".join(("-" if v is None else f"{v:.3f}").rjust(9) for v in row.values()))
-    for gap in result["gaps"]:
-        least, most = gap["interval"]
-        print(f"{gap['attribute']}: {gap['worse']} {gap['gap']:.3f} below {gap['better']}, {least:.3f} to {most:.3f}")
-    for name in ("london_smile", "unheard", "far", "prompts"):
-        print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in result[name].items()))
+    result: dict[str, Any] = {}
+    for kind in ("natural", "changed"):
+        changed = kind == "changed"
+        scores = read_scores(held, encoder, changed=changed)
+        found = zero_shot(held, scores, changed=changed)
+        result[kind] = found
+        result[f"{kind} gaps"] = find_gaps(held, scores, found, changed=changed)
+        print(f"AUC, {kind}".ljust(18) + "".join(group.rjust(9) for group in held.groups))
+        for name, row in found.items():
+            if row["all"] is not None:
+                print(name.ljust(18) + "".join(("-" if v is None else f"{v:.3f}").rjust(9) for v in row.values()))
+        for gap in result[f"{kind} gaps"]:
+            least, most = gap["interval"]
+            print(
+                f"{gap['attribute']}: {gap['worse']} {gap['gap']:.3f} below {gap['better']}, {least:.3f} to {most:.3f}"
+            )
+    result["london_smile"] = london(
+        faces, encoder, ("happy", "neutral") if alone else ("a smiling face", "a neutral face")
+    )
+    if not alone:
+        foreign = json.loads((weights / "card.json").read_text())["foreign"]
+        result["unheard"] = unheard(held, encoder, DATA / "unheard.csv")
+        result["far"] = unheard(held, encoder, DATA / "far.csv")
+        result["prompts"] = knows(encoder, foreign)
+    for name in result:
+        if name in ("london_smile", "unheard", "far", "prompts"):
+            print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in result[name].items()))
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
-    parser.add_argument("--weights", type=Path, default=Path("flowedit/weights/faceclip"))
+    parser.add_argument(
+        "--weights", type=Path, default=Path("flowedit/weights/faceclip"), help="a folder, or train_image's .pt"
+    )
     parser.add_argument("--json", type=Path, help="file for every figure")
     options = parser.parse_args()
     result = evaluate(options.data, options.weights)

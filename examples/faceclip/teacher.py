@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .captions import Meaning
 
+AT_ONCE = 4096  # texts that are compared with every phrase, 100 MB to a thousand
 TEMPERATURE = 0.045  # cosines that differ by this much count e times as much
 FRAMES = (
     "{0}", "{0}", "a {0} face", "a {0} face", "a {0} person", "a {0} woman", "a {0} man", "a {0} look",
@@ -86,7 +87,9 @@ class Teacher:
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Places (N, D) of the texts, unit vectors."""
-        embedded = self.model(texts)
+        return torch.cat([self._place(part) for part in self.model(texts).split(AT_ONCE)])
+
+    def _place(self, embedded: Tensor) -> Tensor:
         score = embedded @ self.known.T / TEMPERATURE
         for more, less, middle, direction in self.sides:
             side = 4 * ((embedded - middle) @ direction)[:, None]

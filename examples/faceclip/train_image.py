@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import copy
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,13 @@ from torch import Tensor, nn
 from flowedit.guide.faceclip import VIEW_PX, FaceTower
 
 from . import attributes as attr
-from .augment import expose, landmark_moves, photograph, recolor, warp_faces
+from .faces import Faces
 
 MEAN, STD = 0.5, 0.25  # what open_clip is told in the config
+FAMILIES = {
+    "expression": attr.EXPRESSION, "geometry": attr.GEOMETRY, "person": attr.PERSON, "color": attr.COLOR,
+    "shape": attr.SHAPE, "tint": attr.TINT, "structure": attr.STRUCTURE, "thing": attr.THING,
+}  # fmt: skip
 
 
 class Directions(nn.Module):
@@ -40,71 +46,18 @@ class Directions(nn.Module):
         return self.log_scale.exp() * F.normalize(features.float(), dim=-1) @ self.unit().T + self.bias
 
 
-class Faces:
-    """The prepared faces in memory, and one augmented, re-measured batch at a time."""
-
-    def __init__(self, path: Path) -> None:
-        data = np.load(path)
-        self.image = torch.from_numpy(data["image"])
-        self.masks = torch.from_numpy(data["masks"])
-        self.landmarks = torch.from_numpy(data["landmarks"]).float()
-        self.colored = torch.from_numpy(data["colored"])
-        self.person, self.person_weight = attr.person_labels(
-            data["expression"], data["emotion"], data["age"], data["female"]
-        )
-        self.split = data["split"]
-        self.expression = data["expression"]
-        self.age = data["age"]
-        self.source = data["source"]
-        plain = attr.geometry(self.landmarks[self.split == "train"])
-        self.geometry_stats = plain.median(0).values, plain.std(0)
-        self.color_stats = torch.zeros(7), torch.ones(7)
-
-    def shares(self) -> Tensor:
-        """How often each face is drawn: more often where it shows what few others do."""
-        share = torch.where(self.colored, 6.0, 1.0)
-        share[torch.from_numpy(self.source == "london")] = 12.0  # the only smiles and neutrals known for sure
-        rare = np.isin(self.expression, ("sadness", "anger", "surprise", "fear", "disgust"))
-        return share * torch.where(torch.from_numpy(rare), 3.0, 1.0)
-
-    def measure_colors(self, indices: Tensor, generator: torch.Generator) -> None:
-        """Take the population of color measurements from augmented faces."""
-        values = torch.cat([self.colors(i, generator)[1] for i in indices.split(64)])
-        self.color_stats = values.median(0).values, values.std(0)
-
-    def colors(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, 3, S, S) recolored at random, measurements (B, 7) and whether they show color (B,)."""
-        image = expose(self.image[i].permute(0, 3, 1, 2).contiguous().float() / 255, generator)
-        colored = self.colored[i].float()
-        to_gray = (torch.rand(len(i), generator=generator) < 0.25) & self.colored[i]
-        shown = torch.where(self.colored[i], ~to_gray, torch.rand(len(i), generator=generator) < 0.5)
-        image[to_gray] = image[to_gray].mean(1, keepdim=True)
-        image, measured = recolor(image, self.masks[i].float() / 255, 1 - colored, generator)
-        image[~shown] = image[~shown].mean(1, keepdim=True)
-        return image, measured, shown.float()
-
-    def batch(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, 3, S, S) in [0, 1], soft labels (B, K) and weights (B, K)."""
-        image, color, shown = self.colors(i, generator)
-        landmarks = self.landmarks[i]
-        move, touched = landmark_moves(landmarks, generator)
-        image, moved = warp_faces(image, landmarks, move, generator)
-        image = photograph(image, generator)
-        person, weight = self.person[i], self.person_weight[i].clone()
-        weight[:, : len(attr.EXPRESSION)] *= (~touched).float()[:, None]
-        shape = attr.soft_label(attr.geometry(moved), *self.geometry_stats)
-        tint = attr.soft_label(color, *self.color_stats)
-        seen = 1.5 * torch.ones(len(i), 7)
-        seen[:, [0, 2, 3, 6]] *= shown[:, None]  # a gray photo has no redness to read
-        n = len(attr.EXPRESSION)
-        labels = torch.cat([person[:, :n], shape, person[:, n:], tint], 1)
-        weights = torch.cat([weight[:, :n], 1.5 * torch.ones_like(shape), weight[:, n:], seen], 1)
-        return image, labels, weights
-
-
 def objective(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return (loss * weights).sum() / weights.sum()
+
+
+def excess(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """How much worse than the soft labels themselves, and than saying the mean: 0 is perfect, 1 knows nothing. (K,)"""
+    loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    mean = (labels * weights).sum(0) / weights.sum(0).clamp(min=1e-6)
+    own, plain = (F.binary_cross_entropy(p, labels, reduction="none") for p in (labels, mean.expand_as(labels)))
+    own, plain, loss = ((value * weights).sum(0) for value in (own, plain, loss))
+    return (loss - own) / (plain - own).clamp(min=1e-3)
 
 
 def auc(score: Tensor, positive: Tensor) -> float:
@@ -116,39 +69,78 @@ def auc(score: Tensor, positive: Tensor) -> float:
 
 @torch.no_grad()
 def evaluate(tower: FaceTower, heads: Directions, faces: Faces) -> dict[str, float]:
-    """AUC of every labelled attribute on untouched held-out faces; measured ones between their outer 30 percents."""
+    """AUC of every attribute on held-out faces.
+
+    Labelled ones and the twelve first shapes on faces as they are, all that is caused on augmented ones; measured ones
+    between their outer 30 percents. An attribute that fewer than five faces show has no number.
+    """
     tower.eval()
     held = torch.from_numpy(np.flatnonzero(faces.split == "val"))
-    logits = []
-    for i in held.split(128):
-        image = faces.image[i].permute(0, 3, 1, 2).float() / 255
-        logits.append(heads(tower((image - MEAN) / STD)))
-    scores = torch.cat(logits)
+    plain, caused, labels, weights = [], [], [], []
+    for k, i in enumerate(held.split(64)):
+        plain.append(heads(tower((faces.pixels(i) - MEAN) / STD)))
+        if k < 16:
+            image, label, weight = faces.batch(held[k::16][:64], torch.Generator().manual_seed(k))
+            caused.append(heads(tower((image - MEAN) / STD)))
+            labels.append(label)
+            weights.append(weight)
     tower.train()
+    score, changed, label, weight = (torch.cat(values) for values in (plain, caused, labels, weights))
     everyone = torch.ones(len(held), dtype=torch.bool)
-    values, labels = attr.geometry(faces.landmarks[held]), faces.person[held]
-    shown = {name: attr.ends(values[:, k], everyone) for k, name in enumerate(attr.GEOMETRY)}
-    shown |= {name: attr.sure(labels[:, k], everyone) for k, name in enumerate(attr.EXPRESSION + attr.PERSON)}
-    return {name: auc(scores[counted, attr.INDEX[name]], up[counted]) for name, (up, counted) in shown.items()}
+    values = attr.shapes(faces.landmarks[held], torch.zeros(len(held), 2))
+    sides = {n: (score[:, attr.INDEX[n]], *attr.ends(values[:, k], everyone)) for k, n in enumerate(attr.GEOMETRY)}
+    for k, name in enumerate(attr.LABELLED):
+        known = faces.weight[held, k] >= 0.3
+        sides[name] = score[:, attr.INDEX[name]], *attr.sure(faces.label[held, k], known)
+    for name in attr.SHAPE + attr.MEASURED_TONES:
+        k = attr.INDEX[name]
+        sides[name] = changed[:, k], *attr.sure(label[:, k], weight[:, k] > 0.2)
+    few = 5
+    return {
+        name: auc(value[counted], up[counted])
+        for name, (value, up, counted) in sides.items()
+        if min((up & counted).sum(), (~up & counted).sum()) >= few
+    }
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16; where it does not, emulation is a hundred times slower."""
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def batches(
+    faces: Faces, chosen: Tensor, share: Tensor, first: int, steps: int, batch: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Make each step's batch by the step's own seed, the next one while the network learns from this one."""
+
+    def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        return faces.batch(chosen[torch.multinomial(share, batch, generator=generator)], generator)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(make, first)
+        for step in range(first, steps):
+            made = coming.result()
+            if step + 1 < steps:
+                coming = pool.submit(make, step + 1)
+            yield made
 
 
 def train(
     data: Path,
     out: Path,
     *,
-    steps: int = 7000,
+    steps: int = 5000,
     width: int = 24,
     radius: float = 0.003,
     batch: int = 64,
     lr: float = 2e-3,
     seed: int = 0,
 ) -> None:
-    generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # a script, not the library: the networks' initial weights
     faces = Faces(data)
-    chosen = torch.from_numpy(np.flatnonzero(faces.split == "train"))
-    share = faces.shares()[chosen]
-    faces.measure_colors(chosen[torch.randint(len(chosen), (1024,), generator=generator)], generator)
+    chosen, share = faces.learned()
+    faces.measure_population()
     tower = FaceTower(width=width).to(memory_format=torch.channels_last)
     heads = Directions(len(attr.NAMES), 128)
     parameters = [*tower.parameters(), *heads.parameters()]
@@ -163,23 +155,18 @@ def train(
             first = state["step"]
             for thing, saved in zip((tower, heads, *average, optimizer, schedule), state["all"], strict=True):
                 thing.load_state_dict(saved)
-            generator.set_state(state["generator"])
     start = time.time()
-    off = 1 - torch.eye(len(attr.NAMES))
-    reach = radius * (3 * VIEW_PX**2) ** 0.5
-    for step in range(first, steps):
-        i = chosen[torch.multinomial(share, batch, generator=generator)]
-        image, labels, weights = faces.batch(i, generator)
-        image = ((image - MEAN) / STD).contiguous(memory_format=torch.channels_last).requires_grad_()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = objective(heads(tower(image)), labels, weights)
-        gradient = torch.autograd.grad(loss, image)[0].float()
-        length = gradient.flatten(1).norm(dim=1)[:, None, None, None] + 1e-12
-        far = reach / STD * torch.rand(len(i), 1, 1, 1, generator=generator) ** 0.5
-        image = (image.detach() + far * gradient / length).clamp(-MEAN / STD, (1 - MEAN) / STD)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = heads(tower(image.contiguous(memory_format=torch.channels_last)))
+    lower = fast_bfloat16()
+    print(f"{len(chosen)} faces, {sum(p.numel() for p in parameters)} parameters, bfloat16 {lower}", flush=True)
+    known = torch.zeros(len(attr.NAMES))  # of each attribute, running
+    for step, made in enumerate(batches(faces, chosen, share, first, steps, batch, seed), first):
+        image, labels, weights = made
+        image = ((image - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=lower):
+            image = harden(image, labels, weights, tower, heads, radius, torch.Generator().manual_seed(step))
+            logits = heads(tower(image))
         directions = heads.unit()
+        off = 1 - torch.eye(len(directions))
         loss = objective(logits, labels, weights)
         (loss + 0.05 * ((directions @ directions.T * off) ** 2).sum() / len(off)).backward()
         optimizer.step()
@@ -189,8 +176,17 @@ def train(
         for slow, fast in zip(average, (tower, heads), strict=True):
             for a, b in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
                 a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
+        known = torch.lerp(
+            known, 1 - excess(logits.detach(), labels, weights).clamp(-1, 1), max(0.02, 1 / (step - first + 1))
+        )
         if (step + 1) % 100 == 0:
-            print(f"{step + 1}/{steps} loss {loss.item():.4f} {time.time() - start:.0f} s", flush=True)
+            pace = (time.time() - start) / (step + 1 - first)
+            shown = " ".join(f"{n} {known[[attr.INDEX[a] for a in f]].mean():.2f}" for n, f in FAMILIES.items())
+            left = pace * (steps - step - 1) / 3600
+            print(
+                f"{step + 1}/{steps} loss {loss.item():.4f} known: {shown}; {pace:.2f} s a step, {left:.2f} h left",
+                flush=True,
+            )
         if (step + 1) % 500 == 0 or step + 1 == steps:
             result = evaluate(*average, faces)
             print(" ".join(f"{k} {v:.3f}" for k, v in result.items()), flush=True)
@@ -199,12 +195,32 @@ def train(
                 "steps": steps,
                 "width": width,
                 "all": [t.state_dict() for t in (tower, heads, *average, optimizer, schedule)],
-                "generator": generator.get_state(),
-                "stats": (faces.geometry_stats, faces.color_stats),
+                "names": attr.NAMES,
+                "stats": faces.stats,
                 "auc": result,
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+
+def harden(
+    image: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    tower: FaceTower,
+    heads: Directions,
+    radius: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Move half of a batch a random way up the loss's gradient, at most `radius` RMS of the image's range."""
+    half = len(image) // 2
+    start = image[:half].contiguous(memory_format=torch.channels_last).requires_grad_()
+    loss = objective(heads(tower(start)), labels[:half], weights[:half])
+    gradient = torch.autograd.grad(loss, start)[0].float()
+    length = gradient.flatten(1).norm(dim=1)[:, None, None, None] + 1e-12
+    far = radius * (3 * VIEW_PX**2) ** 0.5 / STD * torch.rand(half, 1, 1, 1, generator=generator) ** 0.5
+    moved = (start.detach() + far * gradient / length).clamp(-MEAN / STD, (1 - MEAN) / STD)
+    return torch.cat([moved, image[half:]]).contiguous(memory_format=torch.channels_last)
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ from torch import Tensor
 from flowedit.guide.faceclip import faceclip_tower
 
 from . import attributes as attr
-from .captions import Meaning, describe, foreign, phrase_bank
+from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
+from .languages import LANGUAGES, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
 from .train_image import MEAN, STD, Directions, Faces
 
@@ -40,7 +41,7 @@ CONFIG: dict[str, Any] = {
             "timm_proj": "none",
             "image_size": 128,
         },
-        "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3},
+        "text_cfg": {"context_length": 64, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3},
     },
     "preprocess_cfg": {
         "mean": [MEAN] * 3,
@@ -52,6 +53,7 @@ CONFIG: dict[str, Any] = {
 PLAIN = ("a face", "a photo of a face", "a person", "a portrait", "face", "the face of a person")
 FREE = 120000  # sentences that the sentence model reads
 REACH = 1.0  # a plain attribute's length next to the face direction's
+SHORT = 16  # tokens that most texts fit in
 
 
 class Meanings:
@@ -73,7 +75,8 @@ class Meanings:
                 continue
             coefficients = torch.zeros(len(attr.NAMES))
             for name, value in meaning.items():
-                coefficients[attr.INDEX[name]] = value
+                if name in attr.INDEX:  # others are words that this tower has no direction for
+                    coefficients[attr.INDEX[name]] = value
             change = coefficients @ self.vectors
             # An attribute's length is its strongest coefficient's; a bundle of correlated ones is no longer.
             length = coefficients.abs().max() * max(1.0, len(meaning) ** 0.25)
@@ -82,28 +85,35 @@ class Meanings:
 
 
 class Words:
-    """Captions and other prompts, drawn at random, and their rows of tokens."""
+    """Captions and other prompts, drawn at random, and their rows of tokens.
+
+    Attributes:
+        concepts: those whose attributes the image tower knows.
+    """
 
     def __init__(self, seed: int) -> None:
         context = CONFIG["model_cfg"]["text_cfg"]["context_length"]
         self.tokenizer = open_clip.SimpleTokenizer(context_length=context)
         self.rng = random.Random(seed)
+        self.concepts: tuple[Concept, ...] = restrict(CONCEPTS, attr.NAMES)
+        self.tongues = [Tongue(code, attr.NAMES) for code in LANGUAGES]
 
     def draw(self, n: int) -> tuple[list[str], list[Meaning | None]]:
         """Prompts and what they mean; None for those that are not about faces."""
-        texts: list[str] = []
-        meanings: list[Meaning | None] = []
-        for _ in range(n):
-            roll = self.rng.random()
-            if roll < 0.3:
-                text, meaning = foreign(self.rng), None
-            elif roll < 0.34:
-                text, meaning = self.rng.choice(PLAIN), {}
-            else:
-                text, meaning = describe(self.rng)
-            texts.append(text)
-            meanings.append(meaning)
-        return texts, meanings
+        drawn = [self._draw() for _ in range(n)]
+        return [text for text, _ in drawn], [meaning for _, meaning in drawn]
+
+    def _draw(self) -> tuple[str, Meaning | None]:
+        roll = self.rng.random()
+        if roll < 0.22:
+            return foreign(self.rng), None
+        if roll < 0.26:
+            return self.rng.choice(self.tongues).elsewhere(self.rng), None
+        if roll < 0.30:
+            return self.rng.choice(PLAIN), {}
+        if roll < 0.44:
+            return self.rng.choice(self.tongues).say(self.rng)
+        return describe(self.rng, self.concepts)
 
 
 def new_model(state: dict[str, Any], folder: Path) -> Any:
@@ -124,7 +134,7 @@ def read_words(model: Any, words: Words, meanings: Meanings, n: int) -> tuple[Te
         Token rows (n, context) of sentences of any words, and where the sentence model puts them, (n, embed_dim).
     """
     sentence_model = SentenceModel()
-    phrases, said = phrase_bank()
+    phrases, said = phrase_bank(words.concepts)
     teacher = Teacher(sentence_model, phrases, said, meanings(said))
     tokens = list(words.tokenizer.encoder)
     senses = sentence_model([token.removesuffix("</w>") for token in tokens])
@@ -141,17 +151,31 @@ def read_words(model: Any, words: Words, meanings: Meanings, n: int) -> tuple[Te
 
 
 def read_text(model: Any, rows: Tensor) -> Tensor:
-    """Encode rows of tokens as the model's `encode_text` does, at half the cost: no longer than the longest of them.
+    """Encode rows of tokens as the model's `encode_text` does, at a part of the cost: no longer than they are.
 
-    Attention is causal, so what follows the end of a text has no effect on it.
+    Attention is causal, so what follows the end of a text has no effect on it. The few long texts of a batch are
+    read apart from the many short ones.
     """
-    n = int((rows > 0).sum(1).max())
-    x = model.token_embedding(rows[:, :n]) + model.positional_embedding[:n]
+    lengths = (rows > 0).sum(1)
+    if lengths.max() <= SHORT or lengths.min() > SHORT:
+        return _read_rows(model, rows[:, : int(lengths.max())])
+    embedded = rows.new_zeros((len(rows), model.text_projection.shape[1]), dtype=torch.float32)
+    for part in (lengths <= SHORT, lengths > SHORT):
+        embedded = embedded.index_put(
+            (part.nonzero()[:, 0],), _read_rows(model, rows[part, : int(lengths[part].max())])
+        )
+    return embedded
+
+
+def _read_rows(model: Any, rows: Tensor) -> Tensor:
+    n = rows.shape[1]
+    x = model.token_embedding(rows) + model.positional_embedding[:n]
     x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:n, :n]))
     return x[torch.arange(len(rows)), rows.argmax(1)] @ model.text_projection
 
 
 def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int = 192, seed: int = 0) -> None:
+    """Train on a finished image tower, whose mean embedding of the training faces says where faces are."""
     torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
     state = torch.load(image, weights_only=False)
     model = new_model(state, out)
@@ -163,9 +187,14 @@ def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int =
     with torch.no_grad():
         pixels = (faces.image[sample].permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
         mean = torch.cat([F.normalize(model.visual(part), dim=-1) for part in pixels.split(128)]).mean(0)
-    meanings = Meanings(heads, mean)
+    fit(model, Meanings(heads, mean), steps=steps, batch=batch, seed=seed)
+    write(model, Meanings(heads, mean), state, out)
+
+
+def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, free: int = FREE) -> None:
+    """Train the text tower of a model: captions to their meanings, `free` other sentences to the teacher's."""
     words = Words(seed)
-    free_rows, free_targets = read_words(model, words, meanings, FREE)
+    free_rows, free_targets = read_words(model, words, meanings, free)
     text = [p for n, p in model.named_parameters() if not n.startswith("visual") and p.requires_grad]
     optimizer = torch.optim.AdamW(text, 1e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.1)
@@ -192,7 +221,6 @@ def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int =
                 f"of free sentences {close[batch:].mean():.3f} {time.time() - start:.0f} s",
                 flush=True,
             )
-    write(model, meanings, state, out)
 
 
 def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> None:
@@ -204,6 +232,7 @@ def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> N
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
+        "languages": ["English", *(LANGUAGES[code]["name"] for code in LANGUAGES)],
         "image_auc": {name: round(value, 3) for name, value in state["auc"].items()},
     }
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from examples.faceclip.prepare import held_out, studio_faces
+from examples.faceclip.sources import held_out, studio_faces
 from flowedit.config import Weights
 from flowedit.face.parts import part_masks
 from flowedit.fit.terms import movement_price, tint_price
@@ -65,7 +65,8 @@ def describe_face(row: dict[str, Any]) -> dict[str, Any]:
 
 def prepare(raw: Path, out: Path) -> None:
     """Write the faces of all sets that are there."""
-    rows = [row for row in studio_faces(raw) if row["split"] == "train"]
+    studio = [row for row in studio_faces(raw) if row.split == "train"]
+    rows = [{"image": row.image, "landmarks": row.landmarks, "source": row.source} for row in studio]
     for name, most in SETS.items():
         if (raw / name).is_file():
             rows += read_set(raw / name, most)

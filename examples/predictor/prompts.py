@@ -1,4 +1,4 @@
-"""What is asked for in training: every meaning of the vocabulary as often as the others, and combinations."""
+"""What is asked for in training: every meaning that can be made as often as the others, and combinations."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import random
 import torch
 from torch import Tensor
 
-from examples.faceclip.captions import CONCEPTS, describe
+from examples.faceclip.captions import MAKEABLE, describe, spell
 from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 
 PHRASES = 60  # of a meaning, drawn from all
-COMBINATIONS = 1500  # captions with degrees, negations, and up to three attributes
+COMBINATIONS = 1500  # captions with degrees, denials, and up to five attributes
 CHUNK = 64
 COMBINED = 0.35  # share of what is asked that is one of these
 ANOTHER_DEGREE, DEGREES = 0.35, (0.4, 1.5)  # share of what is asked more or less strongly, and how strongly
@@ -33,15 +33,15 @@ class Prompts:
         rng = random.Random(seed)
         texts: list[str] = []
         self._bounds: list[tuple[int, int]] = []  # of each meaning's phrases
-        for concept in CONCEPTS:
+        for concept in MAKEABLE:
             phrases = [form.format(word) for word in concept.adjectives for form in ("a {} face", "a {} person")]
             phrases += [form.format(word) for word in concept.nouns for form in ("{}", "a face with {}")]
-            phrases += concept.changes
+            phrases += [text for change in concept.changes for text in spell(change)]
             begin = len(texts)
             texts += rng.sample(phrases, min(PHRASES, len(phrases)))
             self._bounds.append((begin, len(texts)))
         self._alone = len(texts)
-        texts += [describe(rng)[0] for _ in range(COMBINATIONS)]
+        texts += [describe(rng, MAKEABLE)[0] for _ in range(COMBINATIONS)]
         with torch.no_grad():
             changes = [embed_changes(encoder, texts[i : i + CHUNK]) for i in range(0, len(texts), CHUNK)]
         self._changes = torch.cat(changes)

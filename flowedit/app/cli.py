@@ -21,12 +21,15 @@ from tyro.conf import subcommand
 
 import flowedit
 from flowedit.app import commands, options
+from flowedit.app.completion import CompletionCommand
 from flowedit.app.console import complain, complain_of, log_in_one_line, say, warnings_in_one_line
+from flowedit.app.doctor import DoctorCommand
+from flowedit.app.gallery import GalleryCommand
 from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
 from flowedit.app.video import VideoCommand
 from flowedit.config import Config
-from flowedit.photo.interrupts import sigterm_as_ctrl_c
+from flowedit.photo.interrupts import interrupts_in_finalizers_unsaid, sigterm_as_ctrl_c
 
 Command = (
     Annotated[commands.EditCommand, subcommand("edit", prefix_name=False)]
@@ -36,7 +39,10 @@ Command = (
     | Annotated[VideoCommand, subcommand("video", prefix_name=False)]
     | Annotated[RemakeCommand, subcommand("remake", prefix_name=False)]
     | Annotated[commands.ExplainCommand, subcommand("explain", prefix_name=False)]
+    | Annotated[GalleryCommand, subcommand("gallery", prefix_name=False)]
     | Annotated[commands.InfoCommand, subcommand("info", prefix_name=False)]
+    | Annotated[DoctorCommand, subcommand("doctor", prefix_name=False)]
+    | Annotated[CompletionCommand, subcommand("completion", prefix_name=False)]
 )
 
 
@@ -48,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings_in_one_line(debug),
         log_in_one_line("--quiet" in arguments, debug),
         sigterm_as_ctrl_c(),
+        interrupts_in_finalizers_unsaid(),
     ):
         try:
             if arguments == ["--version"]:

@@ -38,8 +38,9 @@ class EditCommand(Search, Verb):
     """One more encoder, which only looks at the result: a warning says so if it sees nothing of the guide's gain."""
     fast: Annotated[bool, FlagCreatePairsOff] = False
     """Predict the edit in one pass of a trained network instead of searching for it; photos go through it together."""
-    start: Literal["predict"] | None = None
-    """Search from what the network predicts instead of from nothing."""
+    start: Literal["auto", "predict", "nothing"] = "auto"
+    """Where the search starts: predict, from what the network predicts, in 10 steps; nothing; or auto, from a
+    prediction where encoder, field and objective are those that the network learned from."""
     predictor: Annotated[str | None, arg(metavar="PATH")] = None
     """The network of --fast and --start: a file or folder that its training made. Default: the shipped one."""
     output: Annotated[Output, arg(name="")] = field(default_factory=Output)
@@ -52,8 +53,9 @@ class EditCommand(Search, Verb):
     def make(self, photo: Path) -> list[Edit]:
         """Optimize one edit."""
         how = {**self.arguments(self.output.quiet), "judge": self.judge}
-        if self.start is not None:
-            how["start"] = self.start if self.predictor is None else flowedit.load_predictor(self.predictor)
+        how["start"] = None if self.start == "nothing" else self.start
+        if self.predictor is not None:
+            how["start"] = flowedit.load_predictor(self.predictor)
         return [flowedit.optimize(photo, self.prompts, **how)]
 
     def make_each(self, photos: Sequence[Path]) -> Iterator[Made]:
@@ -88,9 +90,9 @@ class EditCommand(Search, Verb):
         if Path(prompt).suffix.lower() in readable_suffixes():
             raise WrongUsage(f"PROMPT must be words, after every PHOTO; got the file name {prompt!r}")
         parse_prompts([prompt, *self.also])
-        if self.fast and self.start is not None:
+        if self.fast and self.start != "auto":
             raise WrongUsage("--fast must go without --start: it takes no steps")
-        predicts = self.fast or self.start is not None
+        predicts = self.fast or self.start == "predict"
         if self.predictor is not None and not predicts:
             raise WrongUsage("--predictor must go with --fast or --start predict; got neither")
         output = self.output

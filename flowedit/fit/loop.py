@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from flowedit.checks import as_number, collect, describe, is_bool, require
+from flowedit.checks import as_device, as_number, collect, describe, is_bool, require
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.iterate import Step, iterate
@@ -22,7 +22,8 @@ from flowedit.isolation import isolated
 from flowedit.photo.photo import Source
 from flowedit.predict.network import Predictor
 from flowedit.predict.one_pass import predict_start, ready
-from flowedit.predict.weights import Trained
+from flowedit.predict.place import is_learned
+from flowedit.predict.weights import Trained, shipped_for
 from flowedit.task.finish import Fit, effect_bounds, finish
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
 from flowedit.task.retouch import with_retouch
@@ -41,7 +42,7 @@ def optimize(
     config: Config | None = None,
     encoder: Encoder | str | None = None,
     judge: Encoder | str | None = None,
-    start: Edit | Literal["predict"] | Trained | Predictor | None = None,
+    start: Edit | Literal["auto", "predict"] | Trained | Predictor | None = "auto",
     terms: Mapping[str, tuple[Term, float]] | None = None,
     unlike: Sequence[Edit] = (),
     callback: Callable[[Step], object] | None = None,
@@ -57,8 +58,10 @@ def optimize(
         encoder: guides the edit: name (see `load_encoder`) or object; None is the shipped faceclip.
         judge: another encoder, which only looks at the result: what it sees of the gain goes to the facts, and where it
             sees next to nothing of it, a warning says that the guide was fooled.
-        start: an edit to start from, of this photo or carried to it; "predict", or a predictor (`load_predictor`),
-            starts from what is predicted, and takes 10 steps by default; None starts from nothing.
+        start: None starts from nothing; an edit, of this photo or carried to it, from that; "predict", or a predictor
+            (`load_predictor`), from what is predicted, and takes 10 steps by default. "auto" starts from what the
+            shipped predictor predicts where guide, field and objective are those that it learned from, and else, or
+            with terms or edits of `unlike`, from nothing.
         terms: further terms of the objective by name, each a function of `FitState` and its weight: they are logged,
             weighed and kept in the history like the built-in ones.
         unlike: edits of this photo that the new one shall differ from; `variants` makes several in a row.
@@ -80,13 +83,18 @@ def optimize(
     require(callback is None or callable(callback), f"callback must be a function; got {describe(callback)}", TypeError)
     begun = time.perf_counter()
     with collect() as messages:
-        known: dict[str, Any] = {}
+        automatic = isinstance(start, str) and start == "auto"
+        network, known = None, dict[str, Any]()
         if isinstance(start, (str, Trained, Predictor)):
-            require(not isinstance(start, str) or start == "predict", describe_start(start), TypeError)
-            network = ready(None if isinstance(start, str) else start, config)
-            task, known = predict_start(prepare(image, prompt, config, encoder), network)
-        else:
-            task = prepare(image, prompt, config, encoder, start)
+            require(not isinstance(start, str) or start in ("auto", "predict"), describe_start(start), TypeError)
+            if not automatic:
+                network = ready(None if isinstance(start, str) else start, config)
+            start = None
+        task = prepare(image, prompt, config, encoder, start)
+        if automatic and not terms and not unlike and is_learned(task.config):
+            network = shipped_for(task.guide, as_device(task.config.device))
+        if network is not None:
+            task, known = predict_start(task, network)
         task = with_retouch(task)
         second = None if judge is None else resolve_encoder(judge, task.config)
         for each in unlike:

@@ -31,6 +31,7 @@ from flowedit.transform.bounds import Bound, choose_strength
 MOST = 16  # each takes as long as an edit, and finds less that is new
 ROUNDS = 5  # of a fixed point that halves its error or better in each
 SEEN_PX = 256  # side of a crop in which landmarks are found
+_EASED = 0.5  # what the next try pays for likeness, after one that does too little, in shares
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
@@ -47,11 +48,12 @@ def variants(
 ) -> list[Edit]:
     """Find different edits of a face for one prompt, and bring them to the same effect.
 
-    The first is what `optimize` finds; each further one pays for being like those before it where the first works, and
-    for what it does elsewhere (`terms.Likeness`), and starts from another seed. In the end each is held back to what
-    the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide sees, and, where
-    no prompt is about color, of what the first does most to the face's shape, with little of what the first leaves: by
-    the landmarks as the edit moves them, and by those found in the edited picture.
+    The first is what `optimize` finds from nothing; each further one pays for being like those before it where the
+    first works, less after each that does too little, and for what it does elsewhere (`terms.Likeness`), and starts
+    from another seed. In the end each is held back to what the guide sees in the weakest. Kept are those that do enough
+    (`Config.variants`) of what the guide sees, and, where no prompt is about color, of what the first does most to the
+    face's shape, with little of what the first leaves: by the landmarks as the edit moves them, and by those found in
+    the edited picture.
 
     Args:
         image: as for `optimize`.
@@ -62,7 +64,8 @@ def variants(
         progress: as for `optimize`.
 
     Returns:
-        n edits, or, with a warning, fewer where 2 n - 1 tries find no more that do enough. Ctrl-C keeps those found so
+        n edits, or, with a warning, fewer where 2 n - 1 tries find no more that do enough. Where the first does not do
+        enough itself, it is left out if others do, or else a warning says so. Ctrl-C keeps those found so
         far, and the last one's `stopped` says so.
 
     Raises:
@@ -78,10 +81,12 @@ def variants(
     shares: list[float] = []
     bounds: list[Bound] = []
     changes: list[Tensor | None] = []
+    enough: list[bool] = []
+    likeness = config.weights.likeness
     for k in range(2 * n - 1):
-        settings = replace(config, seed=config.seed + k)
+        settings = replace(config, seed=config.seed + k, weights=replace(config.weights, likeness=likeness))
         try:
-            edit = optimize(photo, prompts, config=settings, encoder=guide, unlike=found, progress=progress)
+            edit = optimize(photo, prompts, config=settings, encoder=guide, start=None, unlike=found, progress=progress)
         except KeyboardInterrupt:
             if not found:
                 raise
@@ -90,10 +95,17 @@ def variants(
         bound = bound_effect(guide, prompts, edit.edited, 0.0)
         share = bound.measure(edit.strength)
         together = [*shares, share], [*changes, shape_change(edit) if shaped else None]
-        if not found or edit.stopped == "interrupted" or are_enough(*together, config.variants):
-            found, bounds, (shares, changes) = [*found, edit], [*bounds, bound], together
-        if len(found) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
+        judged = are_enough(*together, config.variants)
+        if not found or edit.stopped == "interrupted" or all(judged[1:]):
+            found, bounds, (shares, changes), enough = [*found, edit], [*bounds, bound], together, judged
+        else:  # how unlike an edit can be that still does enough differs from face to face and from prompt to prompt
+            likeness *= _EASED
+        if sum(enough) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
             break
+    if not enough[0] and len(found) > 1 and found[-1].stopped != "interrupted":
+        found, bounds, shares = found[1:], bounds[1:], shares[1:]
+    elif not enough[0]:
+        warn("the edit itself, as measured on the face, does too little of what is asked, or too much else")
     if len(found) < n and found[-1].stopped != "interrupted":
         warn(f"{len(found)} of {n} variants: others would do too little of what is asked, or too much else")
     least = min(shares)
@@ -103,27 +115,24 @@ def variants(
     ]
 
 
-def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits: Variants) -> bool:
-    """Return whether edits, the last of which is new, may stand side by side once all are as strong as the weakest.
+def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits: Variants) -> list[bool]:
+    """Return of each edit whether it may stand beside the others, once all are as strong as the weakest.
 
     Args:
         shares: of the prompt's change, that the guide sees in each.
         changes: of each as `shape_change`, every row of which must do; None where shapes do not matter.
         limits: of `Config`.
     """
-    if shares[-1] < limits.least_share * shares[0]:
-        return False
-    first, least = changes[0], min(shares)
-    if first is None:
-        return True
-    shapes = torch.stack([change for change in changes if change is not None])  # all or none are
-    shapes, first = (each.clamp(-limits.far, limits.far) for each in (shapes, first))
-    leading = first.abs() >= limits.leading * first.abs().amax(-1, keepdim=True)
-    most = (shapes * first.sign()).where(leading, -limits.far).amax(-1)
-    if bool((most.T * least < limits.least_effect * torch.tensor(shares)).any()):
-        return False
-    elsewhere = shapes[-1].abs().where(~leading, 0.0).sum(-1) / (~leading).sum(-1).clamp_min(1)
-    return bool((elsewhere <= limits.most_elsewhere * most[-1]).all())
+    seen = [share >= limits.least_share * shares[0] for share in shares]
+    if any(change is None for change in changes):
+        return seen
+    shapes = torch.stack([change for change in changes if change is not None]).clamp(-limits.far, limits.far)
+    leading = shapes[0].abs() >= limits.leading * shapes[0].abs().amax(-1, keepdim=True)
+    most = (shapes * shapes[0].sign()).where(leading, -limits.far).amax(-1)
+    elsewhere = shapes.abs().where(~leading, 0.0).sum(-1) / (~leading).sum(-1).clamp_min(1)
+    moved = most * min(shares) >= limits.least_effect * torch.tensor(shares)[:, None]
+    alone = elsewhere <= limits.most_elsewhere * most
+    return [enough and fit for enough, fit in zip(seen, (moved & alone).all(1).tolist(), strict=True)]
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ class ClipEncoder:
         name: shown to users and kept in edits and pictures; holds no folder.
         foreign: direction (D,) of prompts outside its world and the cosine from which on one is, or None.
         digest: SHA-256 of the weights' file, hexadecimal, or None.
+        languages: English names of those it was taught, or None where nobody knows.
 
     Attributes:
         size: pixels along one side of the model's input.
@@ -41,12 +42,14 @@ class ClipEncoder:
         name: str,
         foreign: tuple[Tensor, float] | None = None,
         digest: str | None = None,
+        languages: tuple[str, ...] | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
         self.foreign = foreign
         self.digest = digest
+        self.languages = languages
         self.device = next(model.parameters()).device
         process = model.visual.preprocess_cfg
         size = process["size"]

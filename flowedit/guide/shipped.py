@@ -33,7 +33,7 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
 
     weights = folder / FILE
     require(weights.is_file(), f"{weights} must exist; got no such file: reinstall flowedit", RuntimeError)
-    expected, foreign = _read_card(folder / CARD)
+    expected, foreign, languages = _read_card(folder / CARD)
     digest = file_digest(weights)
     require(
         digest == expected,
@@ -43,15 +43,16 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
         model = _build(folder / CONFIG)
     model.load_state_dict(load_file(weights))
     tokenizer = Tokenizer(len(model.positional_embedding))
-    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest)
+    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest, languages)
 
 
-def _read_card(path: Path) -> tuple[str, tuple[Tensor, float]]:
-    """Return the weights' SHA-256, and the direction and threshold of foreign prompts."""
+def _read_card(path: Path) -> tuple[str, tuple[Tensor, float], tuple[str, ...]]:
+    """Return the weights' SHA-256, the direction and threshold of foreign prompts, and the languages taught."""
     try:
         card = json.loads(path.read_text())
         foreign = card["foreign"]
-        return str(card["sha256"]), (torch.tensor(foreign["direction"]), float(foreign["threshold"]))
+        threshold = float(foreign["threshold"])
+        return str(card["sha256"]), (torch.tensor(foreign["direction"]), threshold), tuple(card["languages"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
 

@@ -16,8 +16,16 @@ import numpy as np
 
 from flowedit.checks import require
 from flowedit.photo.metadata import find_note, read_metadata, with_resolution
-from flowedit.photo.png import read_color_chunks, write_png
-from flowedit.photo.raster import Canvas, Drawing, Raster, divide_by_alpha, plain_errors, strips
+from flowedit.photo.png import (
+    PngHeader,
+    read_color_chunks,
+    read_filtered,
+    read_header,
+    without_rows,
+    wrap_filtered,
+    write_png,
+)
+from flowedit.photo.raster import ROWS, Canvas, Drawing, Raster, divide_by_alpha, plain_errors, strips
 from flowedit.photo.tiff import read_tiff16, write_tiff16
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 
 
 MAX_PIXELS = 150_000_000  # larger pictures are refused before they are decoded: a small file can claim any size
+LARGE = 10_000_000  # pixels of a PNG from which on it is decoded some rows at a time
 READABLE = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")  # never PostScript
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDE_PX = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383, "TIFF": 2**31 - 1}  # limits of the encoders
@@ -55,11 +64,9 @@ def decode(file: BinaryIO) -> Raster:
         if image.format == "TIFF" and (raster := read_tiff16(file, image)):
             return raster
         chunks = read_color_chunks(file) if image.format == "PNG" else None
-        arguments = image.tile[0].args if image.tile else None
-        raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
-        if deep := re.fullmatch(r"(LA|RGB|RGBX|RGBA|RGBa);16([BLN])", str(raw_mode)):
-            return _sixteen_bit(file, deep[1], deep[2], chunks)
-        return from_pil(image, chunks)
+        if chunks is not None and image.width * image.height > LARGE and (header := read_header(file)):
+            return _in_bands(file, header, chunks)
+        return _in_one_piece(file, image, chunks)
 
 
 def from_pil(image: Image.Image, png_color: dict[bytes, bytes] | None = None) -> Raster:
@@ -106,6 +113,13 @@ def encode(file: BinaryIO, picture: Raster | Drawing, note: dict | None, quality
     if metadata.dpi:
         options["dpi"] = metadata.dpi
     Image.fromarray(picture.stacked()).save(file, format=picture.format, **options)
+
+
+def decode_size(file: BinaryIO) -> tuple[int, int]:
+    """Return the sides of an image file, the shorter first: pixels are not decoded, nor is it turned upright."""
+    with _open(file) as image:
+        short, long = sorted(image.size)
+        return short, long
 
 
 def decode_note(file: BinaryIO) -> dict | None:
@@ -205,6 +219,35 @@ def _converted(image: Image.Image, png_color: dict[bytes, bytes] | None = None) 
             opacity[rows] = alpha
     assert canvas is not None  # Pillow opens no picture without pixels
     return Raster(canvas.pixels, canvas.alpha, image.format, metadata)
+
+
+def _in_one_piece(file: BinaryIO, image: ImageFile.ImageFile, png_color: dict[bytes, bytes] | None) -> Raster:
+    """Decode an opened image, whatever its depth."""
+    arguments = image.tile[0].args if image.tile else None
+    raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
+    if deep := re.fullmatch(r"(LA|RGB|RGBX|RGBA|RGBa);16([BLN])", str(raw_mode)):
+        return _sixteen_bit(file, deep[1], deep[2], png_color)
+    return from_pil(image, png_color)
+
+
+def _in_bands(file: BinaryIO, header: PngHeader, png_color: dict[bytes, bytes]) -> Raster:
+    """Decode a PNG some rows at a time, each as a small PNG with the row above: Pillow needs all at once."""
+    with _open(io.BytesIO(without_rows(file, header))) as image:
+        orientation, metadata = read_metadata(image, png_color)
+    dtype = np.dtype(np.uint8 if header.depth == 8 else np.uint16)
+    canvas = Canvas(header.width, header.height, dtype, header.kind == 6, orientation)
+    color, opacity = canvas.stored
+    above, top = bytes(header.row_bytes), 0
+    for filtered in read_filtered(file, header, ROWS):
+        small = io.BytesIO(wrap_filtered(header, above, filtered))
+        with _open(small) as image:
+            band = _in_one_piece(small, image, None)
+        rows = slice(top, top + len(band.pixels) - 1)
+        color[rows] = band.pixels[1:]
+        if opacity is not None and band.alpha is not None:
+            opacity[rows] = band.alpha[1:]
+        above, top = band.stacked(slice(-1, None)).astype(dtype.newbyteorder(">")).tobytes(), rows.stop
+    return Raster(canvas.pixels, canvas.alpha, "PNG", metadata)
 
 
 def _sixteen_bit(file: BinaryIO, kind: str, order: str, png_color: dict[bytes, bytes] | None) -> Raster:

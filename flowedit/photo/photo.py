@@ -152,6 +152,7 @@ def quantize(image: Tensor, dtype: np.dtype | type) -> np.ndarray:
     dtype = np.dtype(dtype)
     require(dtype in _SCALE, f"dtype must be uint8, uint16 or float32; got {dtype}", TypeError)
     require(isinstance(image, Tensor), f"image must be a tensor; got {describe(image)}", TypeError)
+    _check_dense(image)
     shape = tuple(image.shape)
     good = image.ndim in (3, 4) and shape[-3] in (3, 4) and shape[:-3] in ((), (1,))
     require(good, f"image must have shape (1, 3, H, W), one photo at a time; got {shape}")
@@ -263,6 +264,15 @@ def read_note(path: str | Path) -> dict | None:
             raise ValueError(f"cannot read {path} as an image: {error}") from error
 
 
+def read_sides(path: str | Path) -> tuple[int, int]:
+    """Return the shorter and the longer side of an image file, pixels, without decoding it; errors as in `load`."""
+    with open_input(path) as file:
+        try:
+            return codec.decode_size(file)
+        except ValueError as error:
+            raise ValueError(f"cannot read {path} as an image: {error}") from error
+
+
 def rescale(alpha: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     """Return alpha (H, W) in another depth."""
     dtype = np.dtype(dtype)
@@ -291,12 +301,19 @@ def _from_path(path: Path) -> Photo:
     return Photo(raster.pixels, raster.alpha, path.absolute(), raster.format, raster.metadata)
 
 
+def _check_dense(image: Tensor) -> None:
+    """Refuse a tensor that holds no number for each pixel."""
+    require(not image.is_meta, "image must hold numbers; got a meta tensor, which has none")
+    dense = image.layout == torch.strided and not image.is_nested
+    require(dense, f"image must be a dense tensor; got a {'nested' if image.is_nested else image.layout} one")
+
+
 def _from_tensor(image: Tensor) -> np.ndarray:
     """Turn a (3, H, W) or (1, 3, H, W) tensor into an (H, W, 3) array."""
+    _check_dense(image)
     shape = tuple(image.shape)
     good = len(shape) in (3, 4) and shape[-3] == 3 and shape[:-3] in ((), (1,))
     require(good, f"image must have shape (3, H, W) or (1, 3, H, W), one photo at a time; got {shape}")
-    require(not image.is_meta, "image must hold numbers; got a meta tensor, which has none")
     floating = image.is_floating_point()
     require(floating or image.dtype == torch.uint8,
             f"image must be uint8 or floating point in [0, 1]; got {image.dtype}", TypeError)  # fmt: skip

@@ -15,6 +15,11 @@ from flowedit.predict.network import Prediction
 from flowedit.task.prepare import FaceTask, Task
 from flowedit.transform.transforms import FieldTransform
 
+LEARNED = (  # settings that a network learns under: its own are the defaults
+    "field", "align", "target", "max_shift", "max_tint", "diffeomorphic", "weights", "raster", "augment", "parts",
+    "paints",
+)  # fmt: skip
+
 
 def check_predictable(config: Config) -> None:
     """Validate that a config is one that a network can do.
@@ -24,6 +29,12 @@ def check_predictable(config: Config) -> None:
     """
     require(config.field == "raster", f"a prediction must have field='raster'; got field={config.field!r}")
     require(config.align, "a prediction must be of an aligned face; got align=False (--no-align), the whole picture")
+
+
+def is_learned(config: Config) -> bool:
+    """Return whether a network learns to do what a config asks for: its field and objective are the default ones."""
+    default = Config()
+    return all(getattr(config, name) == getattr(default, name) for name in LEARNED)
 
 
 @torch.no_grad()

@@ -141,14 +141,28 @@ def resolve_predictor(predictor: Trained | Predictor, guide: Encoder) -> Trained
     """
     if isinstance(predictor, Predictor):
         predictor = Trained(predictor)
-    digest = getattr(guide, "digest", None)
-    same = predictor.guide_sha256 == digest and (digest is not None or predictor.guide == guide.name)
     require(
-        predictor.guide is None or same,
+        goes_with(predictor, guide),
         f"predictor must go with the encoder that it was trained under, {predictor.guide}"
-        f"{_short(predictor.guide_sha256)}; got {guide.name}{_short(digest)}: train one for it by {TRAINING}",
+        f"{_short(predictor.guide_sha256)}; got {guide.name}{_short(getattr(guide, 'digest', None))}: train one for it "
+        f"by {TRAINING}",
     )
     return predictor
+
+
+def goes_with(predictor: Trained, guide: Encoder) -> bool:
+    """Return whether a predictor was trained under a guide, or says of none that it was."""
+    digest = getattr(guide, "digest", None)
+    same = predictor.guide_sha256 == digest and (digest is not None or predictor.guide == guide.name)
+    return predictor.guide is None or same
+
+
+def shipped_for(guide: Encoder, device: torch.device) -> Trained | None:
+    """Return the shipped predictor if it goes with a guide; None if not, or if none is shipped."""
+    if not (WEIGHTS / SHIPPED / FILE).is_file():
+        return None
+    predictor = load_predictor(SHIPPED, device)
+    return predictor if goes_with(predictor, guide) else None
 
 
 @functools.lru_cache(maxsize=2)

@@ -111,22 +111,15 @@ def save_sheet(
         ValueError: another kind of file.
         OSError: it cannot be written.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     height, width, _ = rows[0][0].shape
     head = HEAD_PX if headings else 0
     shape = (head + height * len(rows), width * len(rows[0]), 3)
-
-    def write(line: np.ndarray, left: int, text: str, size: int, **how: Any) -> None:
-        image = Image.fromarray(line[:, left:])
-        ImageDraw.Draw(image).text((6, 5), text, font=ImageFont.load_default(size), **how)
-        line[:, left:] = image
 
     def bands() -> Iterator[np.ndarray]:
         if headings:
             line = np.full((HEAD_PX, *shape[1:]), 255, np.uint8)
             for j, heading in enumerate(headings):
-                write(line, j * width, heading, 16, fill="black")
+                write_text(line, (j * width + 6, 5), heading, 16, fill="black")
             yield line
         for i, row in enumerate(rows):
             foot = min(HEAD_PX, height) if i < len(labels) else 0
@@ -135,7 +128,24 @@ def save_sheet(
             for k, pieces in enumerate(zip(*sources, strict=True)):
                 band = np.concatenate(pieces, axis=1)
                 if foot and k == len(counts) - 1:
-                    write(band, 0, labels[i], 11, fill="white", stroke_width=1, stroke_fill="black")
+                    write_text(band, (6, 5), labels[i], 11, fill="white", stroke_width=1, stroke_fill="black")
                 yield band
 
     return save(path, lambda dtype: Rows(shape, dtype, bands()), metadata=Metadata(icc), note=note)
+
+
+def write_text(picture: np.ndarray, place: tuple[int, int], text: str, size: int, **how: Any) -> None:
+    """Write a line of text into (h, w, 3) uint8 pixels; what goes beyond its right edge is cut.
+
+    Args:
+        picture: changed in place.
+        place: left and top of the text, pixels.
+        text: Latin letters are in the font, others become boxes.
+        size: of the letters, pixels.
+        how: colors and strokes, see Pillow's `ImageDraw.text`.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(picture)
+    ImageDraw.Draw(image).text(place, text, font=ImageFont.load_default(size), **how)
+    picture[:] = image

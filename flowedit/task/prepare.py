@@ -25,7 +25,8 @@ from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
-from flowedit.guide.encoder import ROBUST, Encoder, load_encoder
+from flowedit.guide.doubt import doubt
+from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
@@ -35,7 +36,6 @@ from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transforms import FieldTransform, crop_key
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
-LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ def check_config(config: Config | None) -> Config:
 
 def describe_start(start: object) -> str:
     """Return the error of a value that no edit can start from."""
-    return f'start must be an edit, "predict", a predictor or None; got {describe(start)}'
+    return f'start must be "auto", an edit, "predict", a predictor or None; got {describe(start)}'
 
 
 def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -> Task:
@@ -159,10 +159,11 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
 
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:
-    """Make the target's settings, warn of unknown prompts, and name the corpus that was found in the config."""
+    """Make the target's settings, warn of prompts in vain, and name the corpus that was found in the config."""
     for text in prompts:
-        if not guide.knows(text):
-            warn(f"{guide.name} does not know {text!r} and may do anything; {LARGER}")
+        message = doubt(guide, text)
+        if message is not None:
+            warn(message)
     numbers = {name: getattr(config, name) for name in ("intensity", "alpha", "corpus", "components")}
     settings = make_settings(guide, prompts, config.target, **numbers)  # a corpus is found and read before any work
     if config.corpus is None and settings.corpus is not None:

@@ -33,6 +33,7 @@ from flowedit.transform.transforms import (
 _BLOCK = 1 << 16  # points handled at a time: what fits the processor's cache
 _STRIP = 256  # rows converted at a time
 TILE_PX = 1024  # side of the tiles worked on
+_BAND_BYTES = 1 << 25  # of a row of tiles, that is written at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,9 +164,10 @@ class EditedPhoto:
         photo, dtype = self.original, np.dtype(dtype)
         area = top, left, bottom, right = _area(photo, box)
         shape, color = self.shape * self.strength, self.color * self.strength
-        tiles = _touched_tiles(photo, self.transforms, shape, color, area)
-        layer = bind_retouch(self.transforms, photo) if color and tiles else None
         size = (bottom - top, right - left, 3 if photo.alpha is None else 4)
+        tile = max(_STRIP, min(TILE_PX, _BAND_BYTES // (size[1] * size[2] * dtype.itemsize)))
+        tiles = _touched_tiles(photo, self.transforms, shape, color, area, tile)
+        layer = bind_retouch(self.transforms, photo) if color and tiles else None
         return Rows(size, dtype, _draw_bands(photo, area, dtype, tiles, layer, color))
 
 

@@ -165,8 +165,9 @@ class _Checker:
         tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
         if any(tint.values()):
             require(0 <= _part_tint_limit(state) <= 1, "part_tint_limit must be in [0, 1]")
-            n, side = len(PARTS), (tint["masks"] or (None, (0, 0)))[1][-1]
-            shapes = {"amounts": (n, 3), "masks": (n, side, side), "paints": (n, 3, 3)}
+            _, drawn = tint["masks"] or (None, ())
+            n, side = len(PARTS), drawn[-1] if drawn else 0
+            shapes = {"masks": (n, side, side), "amounts": (n, 3), "paints": (n, 3, 3)}
             for name, shape in shapes.items():
                 dtype = torch.uint8 if name == "masks" else torch.float32
                 require(tint[name] == (dtype, shape) and side > 0,

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowedit.face.crop import Crop
+from flowedit.face.crop import Crop, extract
+from flowedit.face.detect import landmarks
 from flowedit.face.measures import measure
 from flowedit.isolation import isolated
+from flowedit.photo.photo import Photo
+from flowedit.transform.bounds import MEASURE_PX
 from flowedit.video.frames import aligned_gray
 from flowedit.video.track import TrackedFace, TrackerSettings
 from flowedit.video.tracking import FaceTracker
@@ -21,6 +24,7 @@ LARGE_PX = 512  # side of a crop that is large enough
 OPEN = 0.30  # measure of eyes that are open
 TURNED = 0.5  # turn of a face that is of no use; see `TrackedFace`
 SHARP = 0.5  # detail over contrast of a sharp face
+UNSURE = 0.5  # share of its score that a face has which dlib does not find in its crop: no identity is measured there
 DETAIL_PX = 160  # side of the crop that sharpness is measured in
 
 
@@ -62,8 +66,10 @@ def clearest(
     best: dict[int, ClearFrame] = {}
     for index, (frame, time) in enumerate(frames):
         for face in tracker.update(frame, time):
-            score = clearness(frame, face)
-            if score > 0 and (face.id not in best or score > best[face.id].score):
+            score, least = clearness(frame, face), best[face.id].score if face.id in best else 0.0
+            if score > least and landmarks(extract(Photo(frame), face.crop, MEASURE_PX)) is None:
+                score *= UNSURE
+            if score > least:
                 best[face.id] = ClearFrame(face.id, index, time, frame.copy(), face.crop, score)
     return [best[person] for person in sorted(best)]
 

@@ -1,0 +1,27 @@
+"""Whether a prompt may be in vain, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowedit.guide.encoder import ROBUST, Encoder
+from flowedit.guide.impossible import describe_impossible
+from flowedit.guide.language import unknown_language
+
+LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
+
+
+def doubt(encoder: Encoder, prompt: str) -> str | None:
+    """Return one line about why a prompt may be in vain, the surest reason; None if there is none.
+
+    It asks for what cannot be made, it is in a language that the encoder was not taught (as far as its `languages`
+    tell), or the encoder does not know it.
+    """
+    impossible = describe_impossible(prompt)
+    if impossible is not None:
+        return impossible
+    taught: Sequence[str] | None = getattr(encoder, "languages", None)
+    language = None if taught is None else unknown_language(prompt, taught)
+    if taught is not None and language is not None:
+        return f"{encoder.name} does not know the language of {prompt!r}, {language}; it knows {', '.join(taught)}"
+    return None if encoder.knows(prompt) else f"{encoder.name} does not know {prompt!r} and may do anything; {LARGER}"
