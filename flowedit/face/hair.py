@@ -43,6 +43,8 @@ class HairShapes(Group):
     """Width of the ring about the upper face whose pixels are sure to be hair, where they look like no skin."""
     skin_far: float = number(2.2, above=0, most=100)
     """Deviations of the skin's color from which on a place is no skin."""
+    bare: float = number(2.5, above=0, most=100)
+    """The same, up to which a place on the forehead is bare skin."""
     rest_far: float = number(1.8, above=0, most=100)
     """The same of what is far from the face, the background."""
     least: float = number(0.18, least=0, most=1)
@@ -134,6 +136,10 @@ def hair_mask(
     rest_area = place["far"] * inside
     if float((rest_area > 0.9).sum()) < LEAST_FAR_PX:  # a photo that ends at the head: its upper corners
         rest_area = torch.maximum(rest_area, place["corners"] * inside)
+    cheeks = _Colors.fit(colors, (skin_area + 1e-4).flatten(), 2)
+    # A fringe on the forehead is no skin.
+    bare = _deviations(cheeks, colors, skin_area.flatten()).reshape(inside.shape) < s.bare
+    skin_area = skin_area + 0.2 * place["forehead"] * inside * bare
     skin, rest = (_Colors.fit(colors, (area + 1e-4).flatten(), k) for area, k in ((skin_area, 2), (rest_area, 4)))
     unlike = [_deviations(model, colors, area.flatten()) for model, area in ((skin, skin_area), (rest, rest_area))]
     far, other = (one.reshape(inside.shape) for one in unlike)
@@ -149,7 +155,7 @@ def hair_mask(
         share = (odds - odds.logsumexp(0)).exp()
         mask = _connected(_follow_edges(image[0], share[0], sigma, s.edge) * inside, ring)
         weights = [
-            one.flatten() + 1e-6 for one in (mask, share[1] * place["face"] * inside, share[2] * (1 - mask) * inside)
+            one.flatten() + 1e-6 for one in (mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside)
         ]
         hair, skin, rest = (
             _Colors.fit(colors, weight, len(model.weights), model)
@@ -192,14 +198,15 @@ def _places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dict[str, Te
         "height": height.float(),
         "across": across.float(),
         "distance": distance.float(),
-        "face": (distance < 0.05).float(),
-        "skin": (triangle & (height < -0.2)).float() + 0.2 * forehead.float(),
+        "skin": (triangle & (height < -0.2)).float(),
+        "forehead": forehead.float(),
+        "plain": ((distance < 0.05) & ((height < -0.2) | forehead)).float(),
         "ring": (above * ((distance > 0) & (distance < s.ring))).float(),
         "far": ((distance > 1.6) & (height > -1.2)).float(),
         "corners": (((across.abs() > 1.35) & (height > 0.9)) | (height > 2.0)).float(),
         # No brows, no beard: within the outline hair hangs from above only, or at the temples.
         "allowed": (
-            torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows - 0.22, -brows - 0.06))
+            torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows, -brows + 0.25))
             * smoothstep(-height, *s.length)
         ).float(),
     }
@@ -262,7 +269,10 @@ def opponent_colors(image: Tensor) -> Tensor:
     return torch.stack([100 * image.mean(0), 150 * (red - green), 75 * (red + green - 2 * blue)])
 
 
-def hair_brightness(image: Tensor, mask: Tensor) -> float:
-    """Return the median brightness of hair, image units: of `image` (1, 3, n, n) where `mask` (n, n) is hair."""
+def hair_color(image: Tensor, mask: Tensor) -> Tensor:
+    """Return the median color of hair, (3,) image units: of `image` (1, 3, n, n) where `mask` (n, n) is hair.
+
+    Gray where there is none.
+    """
     sure = mask > 0.7
-    return float(image[0].mean(0)[sure].median()) if bool(sure.any()) else 0.5
+    return image[0][:, sure].median(1).values if bool(sure.any()) else torch.full((3,), 0.5)

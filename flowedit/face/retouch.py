@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from flowedit.checks import describe, require
 from flowedit.face.crop import Crop
 from flowedit.face.guided import fit_guided, fit_smooth
-from flowedit.face.hair import HAIR_PX, HairShapes, hair_brightness, hair_mask
+from flowedit.face.hair import HAIR_PX, HairShapes, hair_color, hair_mask
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.regions import smoothstep
@@ -27,6 +27,7 @@ EVEN = 0.10  # standard deviation, image units in full light, up to which a stru
 STUBBLE = 0.016  # interocular distances: between the hairs of a beard
 GRAIN_BASE, GRAIN_CONTRAST = 0.45, 1.9  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
+NEAR = 0.97  # of a gain's bound, which no amount reaches
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -113,17 +114,33 @@ class Retouch(nn.Module):
 
     def gains(self) -> Tensor:
         """Mix each part's pigments within its bounds: (n, 3)."""
+        least, most = self._bounds()
+        mixed = (self.amounts[:, None] @ self._pigments())[:, 0]
+        return torch.where(mixed < 0, least * torch.tanh(mixed / least), most * torch.tanh(mixed / most))
+
+    @torch.no_grad()
+    def set_gains(self, part: str, gains: Tensor) -> None:
+        """Set a part's amounts to what gives it gains (3,), where hues stay their mean; within NEAR its bounds."""
+        row = self.parts.index(part)
+        least, most = (bound[row] for bound in self._bounds())
+        gains = torch.minimum(torch.maximum(gains.to(least), NEAR * least), NEAR * most)
+        mixed = torch.where(gains < 0, least * torch.atanh(gains / least), most * torch.atanh(gains / most))
+        # With all pigments alike, or no color of detail, the least squares of least length.
+        self.amounts[row] = torch.linalg.pinv(self._pigments()[row].T.double()).to(mixed) @ mixed
+
+    def _pigments(self) -> Tensor:
         kinds = [RETOUCHED[part] for part in self.parts]
         pigments = torch.tensor([kind.pigments for kind in kinds]).to(self.amounts)
         if not self.colored:
             gray = torch.tensor([kind.detail for kind in kinds], device=pigments.device)[:, None, None]
             without = pigments.mean(-1, keepdim=True).expand_as(pigments)
             pigments = torch.where(gray, pigments * pigments.new_tensor([1.0, 1.0, 0.0]), without)
-        least, most = (
-            pigments.new_tensor([getattr(kind, end) for kind in kinds])[:, None] for end in ("least", "most")
-        )
-        mixed = (self.amounts[:, None] @ pigments)[:, 0]
-        return torch.where(mixed < 0, least * torch.tanh(mixed / least), most * torch.tanh(mixed / most))
+        return pigments
+
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        kinds = [RETOUCHED[part] for part in self.parts]
+        least, most = ([getattr(kind, end) for kind in kinds] for end in ("least", "most"))
+        return self.amounts.new_tensor(least)[:, None], self.amounts.new_tensor(most)[:, None]
 
     def mask_on_crop(self, part: str, size: int) -> Tensor:
         """Return where a part is, over the crop alone: (size, size) in [0, 1]."""
@@ -271,7 +288,7 @@ def make_retouch(
     if "hair" in parts:
         image = read(widened(crop, HAIR_REACH), HAIR_PX)
         mask = hair_mask(image, inside, crop.landmarks, HAIR_REACH, light)
-        lifts[list(parts).index("hair")] = max(0.0, LIFTED * light - hair_brightness(image, mask))
+        lifts[list(parts).index("hair")] = max(0.0, LIFTED * light - float(hair_color(image, mask).mean()))
         size = (RETOUCH_PX, RETOUCH_PX)
         drawn["hair"] = F.interpolate(mask[None, None], size, mode="bilinear")[0, 0]
     masks = torch.stack([drawn[part] for part in parts])

@@ -24,9 +24,9 @@ from flowedit.predict.network import Predictor
 from flowedit.predict.one_pass import predict_start, ready
 from flowedit.predict.place import is_learned
 from flowedit.predict.weights import Trained, shipped_for
-from flowedit.task.finish import Fit, effect_bounds, finish
+from flowedit.provenance import StopReason
+from flowedit.task.finish import Fit, effect_bounds, finish, to_cpu
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
-from flowedit.task.retouch import with_retouch
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import bound_identity
 from flowedit.transform.render import EditedPhoto
@@ -95,7 +95,6 @@ def optimize(
             network = shipped_for(task.guide, as_device(task.config.device))
         if network is not None:
             task, known = predict_start(task, network)
-        task = with_retouch(task)
         second = None if judge is None else resolve_encoder(judge, task.config)
         for each in unlike:
             same = isinstance(each, Edit) and each.origin == task.photo.sha256
@@ -110,7 +109,7 @@ def optimize(
                 fits[-1] = replace(fits[-1], stopped="interrupted")
             if fits[-1].stopped in ("interrupted", "callback"):  # the faces not reached stay as they are
                 break
-        steps = sum(len(each.history["text"]) for each in fits)
+        steps = sum(len(each.history.get("text", ())) for each in fits)
         calls = known.get("encoder_calls", 0) + steps * task.config.views + task.config.augment.pool * len(fits)
         edit = finish(task, fits, judge=second, facts={**known, "steps": steps, "encoder_calls": calls})
     seconds = round(time.perf_counter() - begun, 2)
@@ -134,6 +133,8 @@ def fit(
     """
     from tqdm import tqdm
 
+    if task.told and not terms and not unlike:
+        return Fit(to_cpu(face.start), stopped=StopReason.SAID)
     config, settings = task.config, task.config.optimizer
     terms = {**(terms or {}), **_likeness(task, face, unlike)}
     transform = face.start
@@ -180,11 +181,7 @@ def fit(
     finally:
         bar.close()
     _modules(transform).load_state_dict(kept)
-    part_tint = None if transform.part_tint is None else transform.part_tint.cpu()
-    field = transform.field.cpu()
-    field.backend = "auto"  # one that was named may not run here
-    retouch = None if transform.retouch is None else transform.retouch.cpu()
-    return Fit(replace(transform, field=field, part_tint=part_tint, retouch=retouch), history, stopped)
+    return Fit(to_cpu(transform), history, stopped)
 
 
 def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tuple[Term, float]]:

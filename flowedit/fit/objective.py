@@ -133,6 +133,8 @@ class Objective:
         gradients = torch.autograd.grad(losses, self._parameters, seeds, allow_unused=True)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+        if self._layer is not None:
+            self._layer.hold()
         return torch.cat([loss.detach().reshape(-1) for loss in (costs, *values, text)])
 
     @torch.no_grad()
@@ -161,6 +163,8 @@ class _RetouchLayer:
     """
 
     def __init__(self, retouch: Retouch, task: Task, face: FaceTask) -> None:
+        free = [row for row, part in enumerate(retouch.parts) if part not in task.said]
+        self._free = torch.tensor(free, dtype=torch.long, device=face.pixels.device)
         self.retouch, side, device = retouch, face.pixels.shape[-1], face.pixels.device
         bound = retouch.bind(face.start.crop, partial(extract, task.photo))
         x, y = pixel_centers(side).reshape(-1, 2).T
@@ -171,8 +175,15 @@ class _RetouchLayer:
         self._side = side
 
     def price(self, _: FitState) -> Tensor:
-        """Return the summed length of the amounts, rounded off near 0."""
-        return part_colors(self.retouch.amounts)
+        """Return the summed length of the amounts that no words say, rounded off near 0."""
+        return part_colors(self.retouch.amounts[self._free])
+
+    def hold(self) -> None:
+        """Let no step move the amounts that words say."""
+        amounts = self.retouch.amounts
+        if amounts.grad is not None:
+            free = torch.zeros_like(amounts).index_fill(0, self._free, 1.0)
+            amounts.grad = amounts.grad * free
 
     def cover(self, size: int) -> Tensor:
         """Return where a pigment scales the light: (1, size, size) in [0, 1]."""

@@ -27,9 +27,12 @@ from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
 from flowedit.guide.doubt import doubt
 from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.part_looks import said_looks, says_all
+from flowedit.guide.part_words import named_parts
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.retouch import find_retouch, warn_of_missing_hair
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.retouching import is_retouched
@@ -71,6 +74,8 @@ class Task:
         paints: whether the face's parts take a color each: a prompt is about color, or hues are free.
         files: see `Provenance`.
         predicted: whether the steps start from a prediction.
+        said: parts of the faces' retouches whose amounts the prompts' words say: no step moves them.
+        told: whether that is all the prompts ask for: nothing else is moved.
     """
 
     photo: Photo
@@ -84,6 +89,8 @@ class Task:
     paints: bool = True
     files: Sequence[list[str]] = ()
     predicted: bool = False
+    said: tuple[str, ...] = ()
+    told: bool = False
 
     @property
     def most_steps(self) -> int:
@@ -125,7 +132,7 @@ def prepare(
     hues, paints = _color(guide, prompts, config, faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
-    return Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files)
+    return _retouch(Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files))
 
 
 def check_config(config: Config | None) -> Config:
@@ -155,7 +162,29 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
     hues, paints = _color(task.guide, prompts, config, task.faces)
-    return replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
+    task = replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
+    if any(face.start.retouch is not None for face in task.faces):  # what the other prompt named
+        bare = tuple(replace(face, start=replace(face.start, retouch=None)) for face in task.faces)
+        task = replace(task, faces=bare, said=(), told=False)
+    return _retouch(task)
+
+
+def _retouch(task: Task) -> Task:
+    """Return a task whose faces may be retouched where its prompts name it; the same task where they name nothing."""
+    looks = said_looks(task.prompts)
+    parts = tuple(sorted({*named_parts(task.prompts), *looks}))
+    if not parts or any(face.start.crop.landmarks is None for face in task.faces):
+        return task
+    faces, found = [], []
+    for face in task.faces:
+        said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
+        colored = (task.hues or said) and not is_gray(face.pixels)
+        retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
+        found.append(retouch)
+        faces.append(replace(face, start=replace(face.start, retouch=retouch)))
+    warn_of_missing_hair(found)
+    told = bool(looks) and says_all(task.prompts)
+    return replace(task, faces=tuple(faces), said=tuple(looks), told=told)
 
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:

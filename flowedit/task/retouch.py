@@ -1,43 +1,77 @@
-"""What a task's prompts name of the face beside its five parts is found there, and given to its faces to be moved."""
+"""What a task's prompts name of a face beside its five parts, found there, and given the amounts that they say."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from flowedit.checks import warn
 from flowedit.face.crop import extract
-from flowedit.face.retouch import Retouch, inside_photo, make_retouch
-from flowedit.guide.part_words import named_parts
-from flowedit.task.prepare import FaceTask, Task
-
-
-def with_retouch(task: Task) -> Task:
-    """Return a task whose faces may be retouched where its prompts name it; the same task where they name nothing."""
-    parts = named_parts(task.prompts)
-    if not parts:
-        return task
-    faces = tuple(_retouched(task, face, parts) for face in task.faces)
-    found = [face.start.retouch for face in faces if face.start.retouch is not None]
-    if "hair" in parts and found and not any(bool(each.masks[each.parts.index("hair")].any()) for each in found):
-        warn("no hair is found about the face: it takes no color")
-    return replace(task, faces=faces)
+from flowedit.face.hair import HAIR_PX, hair_color
+from flowedit.face.light import measure_light
+from flowedit.face.retouch import HAIR_REACH, RETOUCH_PX, Retouch, inside_photo, make_retouch, widened
+from flowedit.guide.part_looks import Look
+from flowedit.photo.photo import Photo
+from flowedit.transform.transforms import FieldTransform
 
 
 @torch.no_grad()
-def _retouched(task: Task, face: FaceTask, parts: tuple[str, ...]) -> FaceTask:
-    start, photo = face.start, task.photo
-    if start.crop.landmarks is None:
-        return face
-    before = start.retouch
-    names = (*(() if before is None else before.parts), *parts)
-    names = tuple(dict.fromkeys(names))
-    inside = inside_photo(start.crop, photo.height, photo.width)
-    made: Retouch = make_retouch(names, start.crop, partial(extract, photo), inside, task.changes_hues(face))
+def find_retouch(
+    photo: Photo, start: FieldTransform, parts: tuple[str, ...], looks: Mapping[str, Look], colored: bool
+) -> Retouch:
+    """Find parts on a face, beside those that its start already retouches, and do to them what words say.
+
+    Args:
+        photo: with the face.
+        start: its transform; the crop has landmarks.
+        parts: names of `RETOUCHED`.
+        looks: of some of the parts; the others start where they are.
+        colored: see `Retouch`.
+    """
+    before, read = start.retouch, partial(extract, photo)
+    names = tuple(dict.fromkeys((*(() if before is None else before.parts), *parts)))
+    made = make_retouch(names, start.crop, read, inside_photo(start.crop, photo.height, photo.width), colored)
     if before is not None:
-        made.amounts[: len(before.parts)] = before.amounts.cpu()
-        made.masks[: len(before.parts)] = before.masks.cpu()
-        made.lifts[: len(before.parts)] = before.lifts.cpu()
-    return replace(face, start=replace(start, retouch=made.to(face.pixels.device)))
+        for name, value in before.state_dict().items():
+            getattr(made, name)[: len(before.parts)] = value.cpu()
+    for part, look in looks.items():
+        gains = torch.tensor(look.gains)
+        if look.color is not None:  # of hair
+            mask = F.interpolate(_mask(made, part), (HAIR_PX, HAIR_PX), mode="area")[0, 0]
+            has = hair_color(read(widened(start.crop, HAIR_REACH), HAIR_PX), mask)
+            light = measure_light(read(start.crop, RETOUCH_PX))
+            gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]))
+        made.set_gains(part, gains)
+    return made
+
+
+def gains_toward(has: Tensor, look: Look, light: float, lift: float) -> Tensor:
+    """Return the gains (3,) that give what has one color the one of a look.
+
+    Args:
+        has: (3,) image units.
+        look: with a color; scaled to be as light as `has`, where that is allowed.
+        light: of the face.
+        lift: see `Retouch`.
+    """
+    color = has.new_tensor(look.color) * light
+    brightness, wanted = float(has.mean()), float(color.mean())
+    if (look.least and brightness > wanted) or (look.most and brightness < wanted):
+        color = (color * brightness / max(wanted, 1e-3)).clamp(max=1)
+    away = look.share * (color - has)
+    return torch.where(away < 0, away / has.clamp_min(1e-3), away / ((brightness + lift) * (1 - has)).clamp_min(1e-3))
+
+
+def warn_of_missing_hair(found: list[Retouch]) -> None:
+    """Warn where hair is named and no face shows any."""
+    asked = [_mask(each, "hair") for each in found if "hair" in each.parts]
+    if asked and not any(bool(mask.any()) for mask in asked):
+        warn("no hair is found about the face (bald, covered, or like what is behind it): it takes no color")
+
+
+def _mask(retouch: Retouch, part: str) -> Tensor:
+    return retouch.masks[retouch.parts.index(part)][None, None].float().cpu() / 255
