@@ -12,6 +12,7 @@ from flowedit.checks import Group, number
 from flowedit.face.guided import fit_guided
 from flowedit.face.landmarks import (
     BOTH_BROWS,
+    EYES,
     LOWER_LIP,
     MOUTH_CORNERS,
     OUTER_CANTHI,
@@ -26,6 +27,9 @@ from flowedit.field.offsets import pixel_centers
 HAIR_PX = 128  # side of the square in which hair is found
 ROUNDS = 3  # of assigning places to hair, skin and the rest, and fitting their colors anew
 LEAST_FAR_PX = 200
+SURE = 0.9  # probability from which on a lock beside the face is hair that need not hang together with the rest
+LEAST_WAY = 0.2  # image units in full light, between hair and skin that a color can be told by
+SKINLIKE = (0.28, 0.66)  # of the way from the hair's color to the skin's, between which a color begins to be skin
 JITTER = 3.0  # of `opponent_colors`, added to the deviation of a color: no model is sharper than that
 
 
@@ -36,7 +40,11 @@ class HairShapes(Group):
     forehead: float = number(1.0, least=0, most=10)
     """Height of the face's outline above the eyes, in distances from mouth to eyes: about the hairline."""
     near: tuple[float, float] = (0.35, 1.5)
-    """Outside the outline, to where hair is likely, and from where on it is not."""
+    """Outside the outline above the eyes, to where hair is likely, and from where on it is not."""
+    beside: tuple[float, float] = (0.30, 1.0)
+    """The same below the eyes."""
+    chin: tuple[float, float] = (1.3, 1.9)
+    """Below the eyes, from where to where on hair has to have the color of that above: a dress begins."""
     length: tuple[float, float] = (2.2, 3.6)
     """Below the eyes, to where hair beside the neck is let be, and from where on it is not."""
     ring: float = number(0.32, above=0, most=10)
@@ -49,10 +57,14 @@ class HairShapes(Group):
     """The same of what is far from the face, the background."""
     least: float = number(0.18, least=0, most=1)
     """Share of the ring that must be hair: less is a shaved head, or a face in a frame without hair."""
+    least_light: float = number(0.7, least=0, most=1)
+    """The same where hair is lighter than the skin: a bald head shines."""
     least_contrast: float = number(9.0, least=0, most=100)
     """Difference in CIELAB that hair must have from the skin beside it."""
     most_chroma: float = number(75.0, above=0, most=200)
     """Of what may still be hair, CIELAB, where it is red or yellow; a third of it where it is green or blue."""
+    hairline: tuple[float, float] = (0.20, 0.55)
+    """Outside the outline, to where and from where on what looks like the face's skin may be hair."""
     soft: float = number(0.07, above=0, most=1)
     """Deviation of the windows in which the border is found anew in the photo's own colors."""
     edge: float = number(0.05, above=0, most=1)
@@ -135,7 +147,7 @@ def hair_mask(
         return none
     rest_area = place["far"] * inside
     if float((rest_area > 0.9).sum()) < LEAST_FAR_PX:  # a photo that ends at the head: its upper corners
-        rest_area = torch.maximum(rest_area, place["corners"] * inside)
+        rest_area = torch.maximum(rest_area, torch.maximum(place["corners"], 0.3 * place["sides"]) * inside)
     cheeks = _Colors.fit(colors, (skin_area + 1e-4).flatten(), 2)
     # A fringe on the forehead is no skin.
     bare = _deviations(cheeks, colors, skin_area.flatten()).reshape(inside.shape) < s.bare
@@ -147,13 +159,14 @@ def hair_mask(
     if float(sure.sum()) < s.least * float(ring.sum()):
         return none
     hair = _Colors.fit(colors, sure.flatten(), 3)
-    mask = torch.zeros_like(inside)
+    mask = sure
     sigma = s.soft * unit * HAIR_PX / (2 * reach)
     for _ in range(ROUNDS):
         likely = torch.stack([model.log_likelihood(colors) for model in (hair, skin, rest)])
         odds = likely.reshape(3, *inside.shape).float() + prior.clamp(min=1e-4).log()
         share = (odds - odds.logsumexp(0)).exp()
-        mask = _connected(_follow_edges(image[0], share[0], sigma, s.edge) * inside, ring)
+        found = _follow_edges(image[0], share[0] * _alike(colors, mask, place), sigma, s.edge) * inside
+        mask = _connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
         weights = [
             one.flatten() + 1e-6 for one in (mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside)
         ]
@@ -161,12 +174,12 @@ def hair_mask(
             _Colors.fit(colors, weight, len(model.weights), model)
             for weight, model in zip(weights, (hair, skin, rest), strict=True)
         )
-    if float((mask * ring).sum()) < s.least * float(ring.sum()):
-        return none
     brightness = colors[:, 0].reshape(inside.shape)
     typical, hairs = (float((brightness * area).sum() / area.sum().clamp_min(1e-6)) for area in (skin_area, mask))
+    if float((mask * ring).sum()) < (s.least if hairs < typical else s.least_light) * float(ring.sum()):
+        return none
     if hairs < typical:  # what shines on a forehead is no dark hair
-        within = smoothstep(place["distance"], 0.0, 0.2)
+        within = smoothstep(place["distance"], 0.1, 0.3)
         mask = mask * (1 - within * (1 - smoothstep(brightness, 0.85 * typical, typical)))
     plausible = _plausible(colors, mask, skin_area, s)
     return mask * place["allowed"] * inside if plausible else none
@@ -202,20 +215,39 @@ def _places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dict[str, Te
         "forehead": forehead.float(),
         "plain": ((distance < 0.05) & ((height < -0.2) | forehead)).float(),
         "ring": (above * ((distance > 0) & (distance < s.ring))).float(),
+        "locks": ((distance > 0) & (distance < 0.6) & (height < -0.3) & (height > -1.0)).float(),
+        "low": 1 - smoothstep(-height, *s.chin).float(),
         "far": ((distance > 1.6) & (height > -1.2)).float(),
         "corners": (((across.abs() > 1.35) & (height > 0.9)) | (height > 2.0)).float(),
+        "sides": ((distance > 0.9) & (height < 0.5) & (height > -1.2)).float(),
         # No brows, no beard: within the outline hair hangs from above only, or at the temples.
         "allowed": (
-            torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows, -brows + 0.25))
+            torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows + 0.1, -brows + 0.4))
+            * _no_eyes(grid, p, unit)
             * smoothstep(-height, *s.length)
         ).float(),
     }
 
 
+def _no_eyes(grid: Tensor, p: Tensor, unit: float) -> Tensor:
+    """Return 0 at the eyes, which a fringe may touch, and 1 around them."""
+    away = torch.stack([outline_distance(grid, p[eye], True) for eye in EYES]).amin(0) / unit
+    return 1 - smoothstep(away, 0.05, 0.15)
+
+
+def _alike(colors: Tensor, hair: Tensor, place: dict[str, Tensor]) -> Tensor:
+    """Return how well the color of each place goes with that of the hair (n, n) above the chin; 1 there."""
+    weight = (hair * (1 - place["low"])).flatten()[:, None]
+    mean = (colors * weight).sum(0) / weight.sum().clamp_min(1e-6)
+    deviation = ((colors - mean).square() * weight).sum(0).div(weight.sum().clamp_min(1e-6)).add(JITTER**2).sqrt()
+    away = ((colors - mean) / deviation).square().mean(1).sqrt().reshape(hair.shape)
+    return 1 - place["low"] * (1 - smoothstep(away, 0.9, 1.5))
+
+
 def _expect(place: dict[str, Tensor], inside: Tensor, s: HairShapes) -> Tensor:
     """Return how much hair, skin and the rest are to be expected at each place: (3, n, n), without the colors."""
     height, distance, across = place["height"], place["distance"], place["across"]
-    near = smoothstep(distance, *s.near)
+    near = torch.where(height > 0, smoothstep(distance, *s.near), smoothstep(distance, *s.beside))
     above, beside = smoothstep(-height, -0.3, 0.6), smoothstep(-height, *s.length)
     outside = smoothstep(-distance, -0.1, 0.05)
     hair = outside * (0.02 + 0.9 * near * (0.35 + 0.65 * above) * beside) + (1 - outside) * 0.15 * place["allowed"]
@@ -276,3 +308,33 @@ def hair_color(image: Tensor, mask: Tensor) -> Tensor:
     """
     sure = mask > 0.7
     return image[0][:, sure].median(1).values if bool(sure.any()) else torch.full((3,), 0.5)
+
+
+def hairline_zone(landmarks: Tensor, size: int, reach: float, shapes: HairShapes | None = None) -> Tensor:
+    """Return where hair meets the skin of the face: (size, size) over the square `reach` times the crop, in [0, 1]."""
+    s, p = shapes or HairShapes(), landmarks.double()
+    up = eye_centers(p)[0].lerp(eye_centers(p)[1], 0.5) - mouth_center(p)
+    away = outline_distance(reach * pixel_centers(size, dtype=torch.float64), face_outline(p, s.forehead * up), True)
+    return smoothstep(away / float(interocular(p)), *s.hairline).float()
+
+
+class Skinlike:
+    """How much a color is like skin and unlike hair, by its place on the way from the one's color to the other's.
+
+    Args:
+        hair: (3,) its typical color, image units.
+        skin: (3,) likewise.
+        light: of the face. Where the two are hardly different in it, no color is like skin alone.
+    """
+
+    def __init__(self, hair: Tensor, skin: Tensor, light: float) -> None:
+        self.hair, self.way = hair, skin - hair
+        self.square = float(self.way.square().sum())
+        self.clear = self.square**0.5 > LEAST_WAY * light
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return it for pixels (3, N): (N,) in [0, 1]."""
+        if not self.clear:
+            return torch.zeros_like(pixels[0])
+        at = (self.way @ (pixels - self.hair[:, None])) / self.square
+        return 1 - smoothstep(at, *SKINLIKE)

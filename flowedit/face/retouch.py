@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from flowedit.checks import describe, require
 from flowedit.face.crop import Crop
 from flowedit.face.guided import fit_guided, fit_smooth
-from flowedit.face.hair import HAIR_PX, HairShapes, hair_color, hair_mask
+from flowedit.face.hair import HAIR_PX, HairShapes, Skinlike, hair_color, hair_mask, hairline_zone
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.regions import smoothstep
@@ -185,7 +185,11 @@ class BoundRetouch:
             mask = self.planes["hair"]
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
             sigma = HairShapes().soft * pixel / RETOUCH_PX * mask.shape[-1] / HAIR_REACH
-            self.planes["hair"] = torch.cat([fit_guided(guide, mask[0], sigma, HairShapes().edge * light), mask])
+            zone = 1 - hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)[None]
+            fitted = fit_guided(guide, mask[0], sigma, HairShapes().edge * light)
+            self.planes["hair"] = torch.cat([fitted, mask, zone])
+            cheeks = draw_places(["cheek skin"], crop.landmarks)["cheek skin"]
+            self.skin = Skinlike(hair_color(guide[None], mask[0]), hair_color(narrow.cpu(), cheeks), light)
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
         self.grain = min(1.0, max(0.0, self.cell * crop.side_px / 2 - 1))
@@ -233,7 +237,8 @@ class BoundRetouch:
             return at[0] * inside
         # The border as the photo's own colors have it; far from any hair the fit is of nothing.
         fitted = 1 - smoothstep((at[:3] * pixels).sum(0) + at[3], 0.2, 0.8)
-        return fitted * (at[4] * 8).clamp(0, 1) * inside
+        skin = self.skin(pixels) * (1 - at[5])
+        return fitted * (at[4] * 8).clamp(0, 1) * (1 - skin) * inside
 
     def _detail(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return lines, texture and the color of both, (3, 3, N)."""

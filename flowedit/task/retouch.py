@@ -13,7 +13,7 @@ from flowedit.checks import warn
 from flowedit.face.crop import extract
 from flowedit.face.hair import HAIR_PX, hair_color
 from flowedit.face.light import measure_light
-from flowedit.face.retouch import HAIR_REACH, RETOUCH_PX, Retouch, inside_photo, make_retouch, widened
+from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
 from flowedit.guide.part_looks import Look
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
@@ -63,7 +63,10 @@ def gains_toward(has: Tensor, look: Look, light: float, lift: float) -> Tensor:
     if (look.least and brightness > wanted) or (look.most and brightness < wanted):
         color = (color * brightness / max(wanted, 1e-3)).clamp(max=1)
     away = look.share * (color - has)
-    return torch.where(away < 0, away / has.clamp_min(1e-3), away / ((brightness + lift) * (1 - has)).clamp_min(1e-3))
+    gains = torch.where(away < 0, away / has.clamp_min(1e-3), away / ((brightness + lift) * (1 - has)).clamp_min(1e-3))
+    least, most = (NEAR * getattr(RETOUCHED["hair"], end) for end in ("least", "most"))
+    # What is out of reach is gone toward: its hue stays.
+    return gains / float(torch.maximum(gains / most, gains / least).max().clamp_min(1))
 
 
 def warn_of_missing_hair(found: list[Retouch]) -> None:
