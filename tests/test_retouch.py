@@ -11,14 +11,17 @@ from test_transfer import HERE
 
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
-from flowedit.face.hair import HAIR_PX, hair_mask
-from flowedit.face.retouch import RETOUCHED, Retouch, make_retouch
+from flowedit.face.hair import HAIR_PX, Skinlike, hair_mask
+from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
+from flowedit.guide.part_looks import Look, said_looks, says_all
+from flowedit.guide.part_looks import read_table as read_looks
 from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
+from flowedit.task.retouch import gains_toward
 from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import Composition, FieldTransform, Inverse
@@ -73,7 +76,9 @@ def test_what_is_taken_is_a_share_of_the_light():
     x, y = torch.zeros(50), torch.full((50,), -0.2)
     ((up, down),) = bound.carriers(image, x, y)
     weight = down[0, 0] / image[0]
-    assert torch.allclose(down.sum(0), weight * image) and torch.allclose(up.sum(0)[:, 0] <= 1, torch.tensor(True))
+    assert weight.min() > 0.5 and torch.allclose(weight, weight[:1].expand(50), atol=1e-5)
+    assert torch.allclose(down.sum(0), weight * image)
+    assert torch.allclose(up.sum(0), weight * (image.mean(0) + 0.05) * (1 - image))
 
 
 def test_detail_is_nothing_where_a_photo_is_even():
@@ -249,3 +254,97 @@ def test_details_are_told_with_sign_and_amount():
         {"lines on the forehead": 0.4, "fine structure of the cheeks": -0.6, "lines at the eyes' corners": 0.01}
     )
     assert told == ["fine structure of the cheeks 60 % smoother", "lines on the forehead 40 % deeper"]
+
+
+@pytest.mark.parametrize("colored", [True, False])
+def test_gains_that_are_set_are_had(colored):
+    made = retouch(("lids", "forehead"), 0.0, colored)
+    wanted = torch.tensor([[-0.4, -0.3, 0.1], [0.8, 0.3, 0.2]])
+    for part, gains in zip(made.parts, wanted, strict=True):
+        made.set_gains(part, gains)
+    if not colored:  # light alone, and no color of lines
+        wanted = torch.tensor([[-0.24] * 3, [0.8, 0.3, 0.0]])
+    assert torch.allclose(made.gains(), wanted, atol=0.02)
+    made.set_gains("lids", torch.tensor([-9.0, -9.0, -9.0]))
+    if colored:
+        assert torch.allclose(made.gains()[0], torch.full((3,), NEAR * RETOUCHED["lids"].least), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [Look((0.10, 0.09, 0.09), most=True), Look((0.38, 0.19, 0.12)), Look((0.30, 0.25, 0.2), least=True, share=0.5)],
+)
+def test_hair_takes_the_color_that_is_said(look):
+    has = torch.tensor([0.2, 0.15, 0.12])
+    gains = gains_toward(has, look, 1.0, 0.2)
+    up, down = torch.diag((has.mean() + 0.2) * (1 - has))[..., None], torch.diag(has)[..., None]
+    made = has + combine(gains[None], [(up, down)])[:, 0]
+    assert torch.allclose(made, has.lerp(torch.tensor(look.color), look.share), atol=1e-5)
+
+
+def test_hair_that_is_lighter_than_blonde_stays_as_light():
+    has = torch.tensor([0.8, 0.78, 0.74])
+    blonde, black = Look((0.6, 0.5, 0.4), least=True), Look((0.3, 0.3, 0.3), most=True)
+    for look, color in ((blonde, has), (black, has / 8)):
+        gains = gains_toward(color, look, 1.0, 0.0)
+        up, down = torch.diag(color.mean() * (1 - color))[..., None], torch.diag(color)[..., None]
+        assert torch.isclose(combine(gains[None], [(up, down)]).mean(), torch.tensor(0.0), atol=1e-5)
+
+
+def test_a_color_out_of_reach_keeps_its_hue():
+    has = torch.tensor([0.05, 0.05, 0.05])
+    gains = gains_toward(has, Look((0.9, 0.7, 0.4), least=True), 1.0, 0.27)
+    assert gains.max() <= RETOUCHED["hair"].most and torch.isclose(gains[0] / gains[2], torch.tensor(0.85 / 0.35))
+
+
+@pytest.mark.parametrize(
+    "prompt, said, whole",
+    [
+        ("blonde hair", {"hair"}, True),
+        ("a man with long, black hair", {"hair"}, True),
+        ("make her hair gray", {"hair"}, True),
+        ("grey-haired", {"hair"}, True),
+        ("a smiling woman with red hair", {"hair"}, False),
+        ("black eyebrows and brown hair", {"hair"}, False),
+        ("her hair in a black dress", set(), False),
+        ("curly hair", set(), False),
+        ("a beard shadow and black hair", {"beard", "hair"}, True),
+        ("an old woman", {*ON_SKIN, "hair", "rings"}, False),
+        ("not blonde", set(), True),
+        ("red lipstick", set(), False),
+        ("a smiling face", set(), False),
+    ],
+)
+def test_words_say_how_a_part_looks(prompt, said, whole):
+    assert set(said_looks({prompt: 1.0})) == said and says_all({prompt: 1.0}) == whole
+
+
+def test_degrees_weights_and_negations_scale_what_is_said():
+    def gain(prompt, weight=1.0, part="beard"):
+        return said_looks({prompt: weight})[part].gains[0]
+
+    plain = gain("stubble")
+    assert plain < 0 and gain("a bit of stubble") == plain / 2 and gain("stubble", 0.5) == plain / 2
+    assert gain("heavy stubble") < plain and gain("no stubble") == -plain
+    assert gain("fewer wrinkles", part="forehead") == -gain("wrinkles", part="forehead") < 0
+    assert said_looks({"slightly blonde hair": 1.0})["hair"].share == 0.5
+
+
+def test_what_is_said_is_of_what_can_be_retouched():
+    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= set(RETOUCHED)
+
+
+def test_skin_beside_the_hair_is_told_by_its_color():
+    hair, skin = torch.tensor([0.2, 0.15, 0.1]), torch.tensor([0.7, 0.5, 0.4])
+    seen = Skinlike(hair, skin, 1.0)(torch.stack([hair, hair.lerp(skin, 0.5), skin, 1.1 * skin], 1))
+    assert seen[0] == 0 and 0 < seen[1] < 1 and (seen[2:] == 1).all()
+    assert not Skinlike(hair, 1.2 * hair, 1.0)(skin[:, None]).any()
+
+
+def test_a_fringe_is_hair_and_no_skin():
+    image, cap = scene((0.1, 0.08, 0.07), (0.6, 0.7, 0.8))
+    grid = 2 * pixel_centers(HAIR_PX)
+    fringe = (grid[..., 0].abs() < 0.25) & (grid[..., 1] < HERE[19:25, 1].mean()) & (grid[..., 1] > -1) & (cap == 0)
+    image[0][:, fringe] = torch.tensor([0.1, 0.08, 0.07])[:, None]
+    mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
+    assert (mask * fringe).sum() > 0.6 * fringe.sum()

@@ -21,6 +21,7 @@ from flowedit.transform.transforms import Transform, leaves
 from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
 
+NOT_CARRIED = "a video carries movement and tint alone: hair, beard area, lids and lines stay as they are"
 NODES = 128  # along a side of the crop, of the lattice that an edit's offsets are kept on
 COARSE = 32  # of the lattice that the landmark warp is computed on
 LEAST_TINT = 0.5 / 255  # that is seen
@@ -73,7 +74,7 @@ class CarriedEdit:
         assert crop.landmarks is not None  # for the type checker
         check_landmarks(crop.landmarks)
         if is_retouched(transforms):
-            warn("a video carries movement and tint alone: hair, beard area, lids and lines stay as they are")
+            warn(NOT_CARRIED)
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
         self.offsets = torch.cat([offsets.coord, offsets.color], 1)[0]
         self.landmarks = crop.landmarks.double()
