@@ -45,6 +45,8 @@ class Weights(Group):
     """Gradient energy of the tint where the photo itself is even."""
     part_colors: float = number(0.18, least=0)
     """Colors of the face's parts: lips, skin, cheeks, brows and irises may each take one."""
+    retouch: float = number(0.02, least=0)
+    """Amounts of what is scaled of the photo's own light and detail: hair, beard area, lids, lines and the like."""
     fold: float = number(10.0, least=0)
     """Areas squeezed below a fifth."""
     likeness: float = number(0.06, least=0)
@@ -122,6 +124,8 @@ class Optimizer(Group):
     """Step of a raster's tint, image units, in shares of lr; 1 on a picture without a face."""
     part_rate: float = number(2.0, least=0, most=100)
     """Step of the parts' colors, units of paint, in shares of lr: they go first, each pixel's own tint corrects."""
+    retouch_rate: float = number(12.0, least=0, most=1000)
+    """Step of the amounts of a retouch, in shares of lr: from black to blonde is about one."""
     network_lr: float = number(0.02, above=0, most=1)
     """Adam's step for a neural field, parameter units."""
     warm_up: int = number(5, least=1, most=1000)

@@ -26,6 +26,7 @@ class StopReason(str, Enum):
     CALLBACK = "callback"
     INTERRUPTED = "interrupted"
     PREDICTED = "predicted"
+    SAID = "said"
 
     __str__ = str.__str__
 
@@ -39,6 +40,7 @@ class StopReason(str, Enum):
             StopReason.CALLBACK: "The callback asked for it.",
             StopReason.INTERRUPTED: "It was interrupted.",
             StopReason.PREDICTED: "There was no loop: it was predicted.",
+            StopReason.SAID: "There was no loop: the prompt's words say all of it.",
         }[self]
 
     @classmethod

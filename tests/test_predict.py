@@ -506,3 +506,20 @@ def test_the_shipped_network_does_what_is_asked():
         torch.nn.functional.interpolate(lipstick.transforms[0].part_tint.masks[None, :1].float(), (64, 64))[0, 0] > 200
     )
     assert (color[0] - color[1])[lips].mean() > 0.03 > 10 * (color[0] - color[1])[~lips].abs().mean()
+
+
+def test_what_words_say_of_hair_is_done_by_both_alike():
+    one = predict("black hair")
+    other = flowedit.optimize(PORTRAIT, "black hair", config=FREE, encoder=TinyEncoder(), progress=False)
+    assert other.stopped == "said" and np.array_equal(one.edited.pixels(), other.edited.pixels())
+    (leaf,) = leaves(one.transforms)
+    assert leaf.retouch.amounts.any() and not any(parameter.any() for parameter in leaf.field.parameters())
+
+
+def test_several_prompts_retouch_each_its_own():
+    plain, hair, lids = predict(["red", "black hair", "blue eye shadow and a smile"])
+    assert [each.retouch and each.retouch.parts for (each,) in (edit.transforms for edit in (plain, hair, lids))] == [
+        None, ("hair",), ("lids",)
+    ]  # fmt: skip
+    (leaf,) = lids.transforms
+    assert leaf.retouch.amounts.any() and any(parameter.any() for parameter in leaf.field.parameters())

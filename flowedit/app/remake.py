@@ -15,8 +15,11 @@ from flowedit.app.options import Output, config_files, predictor_files, show_pro
 from flowedit.checks import require, warn
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from flowedit.config import Config
     from flowedit.edit import Edit
+    from flowedit.transform.transforms import FieldTransform
 
 
 @dataclass(frozen=True)
@@ -169,13 +172,12 @@ def have_same_fields(one: Edit, other: Edit) -> bool:
 
     from flowedit.transform.transforms import leaves
 
-    pairs = [
-        [
-            {**leaf.field.state_dict(), **({} if leaf.part_tint is None else leaf.part_tint.state_dict())}
-            for leaf in leaves(edit.transforms)
-        ]
-        for edit in (one, other)
-    ]
+    def parameters(leaf: FieldTransform) -> dict[str, Tensor]:
+        modules = {"field": leaf.field, "part_tint": leaf.part_tint, "retouch": leaf.retouch}
+        states = {kind: module.state_dict() for kind, module in modules.items() if module is not None}
+        return {f"{kind}.{name}": value for kind, state in states.items() for name, value in state.items()}
+
+    pairs = [[parameters(leaf) for leaf in leaves(edit.transforms)] for edit in (one, other)]
     return len(pairs[0]) == len(pairs[1]) and all(
         a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in zip(*pairs, strict=True)
     )

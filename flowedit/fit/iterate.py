@@ -108,6 +108,8 @@ def make_optimizers(transform: FieldTransform, config: Config) -> list[Optimizer
     groups = transform.field.param_groups()
     uniform = [{"params": groups[kind], "lr": rate(lr)} for kind, lr in rates.items() if groups.get(kind)]
     uniform += [{"params": parts, "lr": rate(sizes.part_rate * sizes.lr)}] if parts else []
+    if transform.retouch is not None:
+        uniform.append({"params": [transform.retouch.amounts], "lr": rate(sizes.retouch_rate * sizes.lr)})
     optimizers: list[Optimizer] = [AdamUniform(uniform, sizes.lr)] if uniform else []
     if groups.get("network"):
         lr = rate(sizes.network_lr)

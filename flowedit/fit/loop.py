@@ -24,7 +24,8 @@ from flowedit.predict.network import Predictor
 from flowedit.predict.one_pass import predict_start, ready
 from flowedit.predict.place import is_learned
 from flowedit.predict.weights import Trained, shipped_for
-from flowedit.task.finish import Fit, effect_bounds, finish
+from flowedit.provenance import StopReason
+from flowedit.task.finish import Fit, effect_bounds, finish, to_cpu
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import bound_identity
@@ -108,7 +109,7 @@ def optimize(
                 fits[-1] = replace(fits[-1], stopped="interrupted")
             if fits[-1].stopped in ("interrupted", "callback"):  # the faces not reached stay as they are
                 break
-        steps = sum(len(each.history["text"]) for each in fits)
+        steps = sum(len(each.history.get("text", ())) for each in fits)
         calls = known.get("encoder_calls", 0) + steps * task.config.views + task.config.augment.pool * len(fits)
         edit = finish(task, fits, judge=second, facts={**known, "steps": steps, "encoder_calls": calls})
     seconds = round(time.perf_counter() - begun, 2)
@@ -132,6 +133,8 @@ def fit(
     """
     from tqdm import tqdm
 
+    if task.told and not terms and not unlike:
+        return Fit(to_cpu(face.start), stopped=StopReason.SAID)
     config, settings = task.config, task.config.optimizer
     terms = {**(terms or {}), **_likeness(task, face, unlike)}
     transform = face.start
@@ -178,10 +181,7 @@ def fit(
     finally:
         bar.close()
     _modules(transform).load_state_dict(kept)
-    part_tint = None if transform.part_tint is None else transform.part_tint.cpu()
-    field = transform.field.cpu()
-    field.backend = "auto"  # one that was named may not run here
-    return Fit(replace(transform, field=field, part_tint=part_tint), history, stopped)
+    return Fit(to_cpu(transform), history, stopped)
 
 
 def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tuple[Term, float]]:
@@ -199,7 +199,7 @@ def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tup
         require(
             weight is not None and abs(weight) <= 1e6, f"the weight of term {name!r} must be a number; got {pair[1]!r}"
         )
-        taken = {*TERMS, "total", "likeness", "stray"}
+        taken = {*TERMS, "retouch", "total", "likeness", "stray"}
         require(name not in taken, f"a term must not be named as a built-in one is; got {name!r}")
     return dict(terms or {})
 
@@ -217,7 +217,8 @@ def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, t
 
 
 def _modules(transform: FieldTransform) -> nn.ModuleList:
-    return nn.ModuleList([transform.field, *([] if transform.part_tint is None else [transform.part_tint])])
+    modules = (transform.field, transform.part_tint, transform.retouch)
+    return nn.ModuleList([module for module in modules if module is not None])
 
 
 def _copy(transform: FieldTransform) -> dict[str, Tensor]:

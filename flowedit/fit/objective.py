@@ -10,12 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.crop import extract
+from flowedit.face.retouch import Retouch, combine
 from flowedit.field.base import Field
-from flowedit.field.offsets import Offsets
+from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import integrate
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
 from flowedit.guide.targets import make_targets
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
+from flowedit.kernels.step.reference import part_colors
 from flowedit.task.prepare import FaceTask, Task
 from flowedit.task.views import Views, soften
 
@@ -37,6 +40,7 @@ class Objective:
         self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
         self._hues = task.changes_hues(face)
         self._landmarks, self._crop, self._pixels = landmarks, crop, soften(crop, guide.size)
+        self._layer = None if face.start.retouch is None else _RetouchLayer(face.start.retouch, task, face)
         # Whether a broken field is told before the encoder sees, and refuses, what it draws: it costs a CUDA graph.
         self._early = not crop.is_cuda
         self._views = Views.draw(config.augment, task.generator, crop.device)
@@ -60,6 +64,8 @@ class Objective:
                 self._part_tint.masks_on(size),
             )
             tinted = tint_price(self._part_tint.masks, landmarks, size, covered)
+        if self._layer is not None:  # what is retouched is not to be tinted by the pixel as well
+            tinted = torch.maximum(tinted, 1 + (covered - 1) * self._layer.cover(size))
         self._evenness = evenness(F.interpolate(crop, (size, size), mode="area"))
         self._prices = torch.cat([moved, tinted])
         even_x, even_y = self._evenness
@@ -70,6 +76,8 @@ class Objective:
         self._terms = {name: term for name, (term, _) in terms.items()}
         self.weights = {name: float(getattr(config.weights, name)) for name in REGULARIZERS}
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
+        if self._layer is not None:
+            self._terms["retouch"], self.weights["retouch"] = self._layer.price, float(config.weights.retouch)
         self._seeds = [
             torch.tensor([self.weights[name] for name in REGULARIZERS], dtype=crop.dtype, device=crop.device)
         ]
@@ -77,6 +85,7 @@ class Objective:
         self.weights["text"] = 1.0
         self._parameters = list(self._field.parameters())
         self._parameters += [] if self._part_tint is None else [self._part_tint.amounts]
+        self._parameters += [] if self._layer is None else [self._layer.retouch.amounts]
 
     def __call__(self, chosen: Tensor, number: int) -> Tensor:
         """Measure the field in some of the views, and set its parameters' gradients.
@@ -102,6 +111,8 @@ class Objective:
         shown, tinted, own_color, costs = self._fused_step(
             self._pixels, coord, color, self._amounts, theta=views.theta, gain=views.gain, size=self._encoder.size
         )
+        if self._layer is not None:
+            shown = shown + self._layer.show(coord, views.theta, views.gain, self._encoder.size)
         if self._early:
             check_finite(dict(zip(REGULARIZERS, costs.tolist(), strict=True)), number)
         embeddings = self._encoder.image(shown)
@@ -122,6 +133,8 @@ class Objective:
         gradients = torch.autograd.grad(losses, self._parameters, seeds, allow_unused=True)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+        if self._layer is not None:
+            self._layer.hold()
         return torch.cat([loss.detach().reshape(-1) for loss in (costs, *values, text)])
 
     @torch.no_grad()
@@ -134,7 +147,55 @@ class Objective:
         theta = torch.eye(2, 3, dtype=coord.dtype, device=coord.device)[None]
         size = size or self._crop.shape[-1]
         step = self._fused_step(self._crop, coord, color, self._amounts, theta=theta, gain=theta.new_ones(1), size=size)
-        return step.views.clamp(0, 1)
+        views = step.views
+        if self._layer is not None:
+            views = views + self._layer.show(coord, theta, theta.new_ones(1), size)
+        return views.clamp(0, 1)
+
+
+class _RetouchLayer:
+    """What a face's retouch adds to the crop before it is moved, as a function of its amounts.
+
+    Args:
+        retouch: its amounts are the parameter.
+        task: of the photo.
+        face: where.
+    """
+
+    def __init__(self, retouch: Retouch, task: Task, face: FaceTask) -> None:
+        free = [row for row, part in enumerate(retouch.parts) if part not in task.said]
+        self._free = torch.tensor(free, dtype=torch.long, device=face.pixels.device)
+        self.retouch, side, device = retouch, face.pixels.shape[-1], face.pixels.device
+        bound = retouch.bind(face.start.crop, partial(extract, task.photo))
+        x, y = pixel_centers(side).reshape(-1, 2).T
+        pixels = face.pixels[0].flatten(1).cpu()
+        weight = face.weight[0].flatten(1).cpu()
+        carriers = [(weight * up, weight * down) for up, down in bound.carriers(pixels, x, y)]
+        self._carriers = [(up.to(device), down.to(device)) for up, down in carriers]
+        self._side = side
+
+    def price(self, _: FitState) -> Tensor:
+        """Return the summed length of the amounts that no words say, rounded off near 0."""
+        return part_colors(self.retouch.amounts[self._free])
+
+    def hold(self) -> None:
+        """Let no step move the amounts that words say."""
+        amounts = self.retouch.amounts
+        if amounts.grad is not None:
+            free = torch.zeros_like(amounts).index_fill(0, self._free, 1.0)
+            amounts.grad = amounts.grad * free
+
+    def cover(self, size: int) -> Tensor:
+        """Return where a pigment scales the light: (1, size, size) in [0, 1]."""
+        down = torch.stack([part[1] for part in self._carriers]).abs().amax((0, 1, 2)).reshape(1, 1, self._side, -1)
+        cover = (F.interpolate(down, (size, size), mode="area")[0] / 0.1).clamp(max=1)
+        return cover
+
+    def show(self, coord: Tensor, theta: Tensor, gain: Tensor, size: int) -> Tensor:
+        """Return what views show of the layer, moved with the photo: (k, 3, size, size)."""
+        layer = combine(self.retouch.gains(), self._carriers).reshape(1, 3, self._side, self._side)
+        still = coord.new_zeros(1, 3, *coord.shape[-2:])
+        return render_views(layer + 0.5, coord, still, theta, gain, size) - 0.5
 
 
 def lighten(color: Tensor) -> Tensor:

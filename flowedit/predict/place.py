@@ -12,6 +12,7 @@ from flowedit.config import Config
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.predict.network import Prediction
+from flowedit.task.finish import to_cpu
 from flowedit.task.prepare import FaceTask, Task
 from flowedit.transform.transforms import FieldTransform
 
@@ -41,10 +42,13 @@ def is_learned(config: Config) -> bool:
 def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> FieldTransform:
     """Return a face's transform with the parameters in one row of a prediction, on the CPU.
 
-    The tint takes a share of the light, as its bound does, and changes hues and parts as the task allows. Where the
-    task's lattices are of other sizes than the network's, they are fitted to the predicted field's values.
+    Nothing is predicted where the task's words say all of it. The tint takes a share of the light, as its bound does,
+    and changes hues and parts as the task allows. Where the task's lattices are of other sizes than the network's, they
+    are fitted to the predicted field's values.
     """
     start, field = face.start, face.start.field
+    if task.told:
+        return to_cpu(copy.deepcopy(start))
     assert isinstance(field, RasterField) and start.part_tint is not None  # check_predictable
     coord, color = prediction.coord[row].cpu(), prediction.color[row].cpu()
     bounds = field.max_shift, field.max_tint, field.diffeomorphic
@@ -56,7 +60,8 @@ def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> Field
         values = [predicted.at_points(pixel_centers(n).reshape(-1, 2)) for n in sizes]
         n, m = sizes
         predicted = RasterField.from_offsets(values[0][0].T.reshape(2, n, n), values[1][1].T.reshape(3, m, m), *bounds)
+    retouch = None if start.retouch is None else copy.deepcopy(start.retouch).cpu()
     part_tint = copy.deepcopy(start.part_tint).cpu()
     if task.paints:
         part_tint.amounts.copy_(prediction.amounts[row])
-    return replace(start, field=predicted, part_tint=part_tint)
+    return replace(start, field=predicted, part_tint=part_tint, retouch=retouch)

@@ -25,6 +25,7 @@ from flowedit.face.landmarks import (
 from flowedit.kernels import Interpolation, sample
 
 LEAST_PERCENT = 0.5  # of the outer-canthal distance: less is not told
+LEAST_DETAIL = 0.05  # of the fine structure's own contrast: less is not told
 LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
 AXES = (("lighter", "darker"), ("redder", "greener"), ("yellower", "bluer"))  # L, a and b of CIELAB
 POINTS: dict[str, tuple[int, ...]] = {
@@ -94,6 +95,19 @@ def describe_colors(changes: Mapping[str, Sequence[float]]) -> list[str]:
         words = [f"{up if v > 0 else down} by {abs(v):.1f}" for v, (up, down) in ways if abs(v) >= size / 3]
         told.append((size, f"{name} {' and '.join(words)}"))
     return [text for _, text in sorted(told, key=lambda pair: -pair[0])]
+
+
+def describe_details(gains: Mapping[str, float]) -> list[str]:
+    """Tell by how much the fine structure of parts is scaled, the largest change first.
+
+    Args:
+        gains: part -> what is added to its fine structure, in shares of it.
+
+    Returns:
+        Sentences: "lines on the forehead 40 % deeper".
+    """
+    told = sorted(((abs(gain), name, gain) for name, gain in gains.items() if abs(gain) >= LEAST_DETAIL), reverse=True)
+    return [f"{name} {100 * size:.0f} % {'deeper' if gain > 0 else 'smoother'}" for size, name, gain in told]
 
 
 def _follow(moved: Tensor, points: Tensor, side_px: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from flowedit.face.landmarks import BOTH_EYES
 from flowedit.face.measures import rgb_to_lab
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import REGIONS, face_distance, region_mask
+from flowedit.face.retouch import RETOUCHED, Retouch
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import count_folds, warp
-from flowedit.report.describe import describe_colors, describe_points
+from flowedit.report.describe import describe_colors, describe_details, describe_points
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import Composition, FieldTransform, Transform, crop_key, leaves
 
@@ -92,7 +93,8 @@ class FaceReport:
 
     Attributes:
         points: what moved, in words: "mouth corners up 4.2 px (3.1 % of the distance between the outer eye corners)".
-        colors: what was colored, in words, with a photo: "lips redder by 12.0 and darker by 5.1" (CIELAB).
+        colors: what was colored, in words, with a photo: "lips redder by 12.0 and darker by 5.1" (CIELAB); and what was
+            done to fine structure: "lines on the forehead 40 % deeper".
         crop_side_px: photo pixels along the crop.
         eye_distance_px: the outer-canthal distance, photo pixels; None without landmarks.
         movement: largest and mean.
@@ -159,7 +161,12 @@ def sample_crop(edited: EditedPhoto, crop: Crop) -> CropSample:
         place = crop.to_photo(pixel_centers(LATTICE))
         inside = ((place > 0) & (place < extent)).all(-1).float()
         pixels = edited.unedited(crop, LATTICE)
-        moved = warp(pixels, offsets._replace(color=torch.zeros_like(offsets.color)))
+        still = torch.zeros_like(offsets.color)
+        moved = warp(pixels, offsets._replace(color=still))
+        retouched = edited.retouched(crop, LATTICE)
+        if retouched is not pixels:  # what is added to the photo before it moves is seen as a tint where it goes
+            added = warp(retouched, offsets._replace(color=still)) - moved
+            offsets = offsets._replace(color=offsets.color + added)
         lab = (rgb_to_lab((moved + offsets.color).clamp(0, 1)) - rgb_to_lab(moved))[0]
     # output(p) = image(p + coord(p)): what is seen at p has come from there, so it moved by minus coord.
     return CropSample(offsets, offsets.coord[0] * (-crop.side_px / 2), inside, pixels, lab)
@@ -179,7 +186,7 @@ def report_face(edited: EditedPhoto, crop: Crop, sample: CropSample) -> FaceRepo
     folds = count_folds(sample.offsets.coord)
     return FaceReport(
         points=[] if crop.landmarks is None else describe_points(sample.moved, crop),
-        colors=_colors(sample, crop),
+        colors=_colors(edited, sample, crop) + describe_details(_details(edited.transforms, crop, edited.strength)),
         crop_side_px=round(side, 2),
         eye_distance_px=None if eyes is None else round(eyes, 2),
         movement=Movement(**movement),  # type: ignore[arg-type]
@@ -253,13 +260,43 @@ def _part_colors(transforms: Sequence[Transform], crop: Crop) -> Tensor:
     return total
 
 
-def _colors(sample: CropSample, crop: Crop) -> list[str]:
+def _colors(edited: EditedPhoto, sample: CropSample, crop: Crop) -> list[str]:
     if sample.pixels is None or sample.lab is None or crop.landmarks is None:
         return []
-    masks = part_masks(sample.pixels, crop.landmarks).float()[None]
-    weights = F.interpolate(masks, (LATTICE, LATTICE), mode="bilinear")[0] * sample.inside
-    parts = zip(PARTS, weights, strict=True)
-    return describe_colors({name: [_mean(axis, weight) for axis in sample.lab] for name, weight in parts})
+    masks = dict(zip(PARTS, part_masks(sample.pixels, crop.landmarks).float(), strict=True))
+    for retouch in _retouches(edited.transforms, crop):
+        pigments = [part for part in retouch.parts if not RETOUCHED[part].detail and part not in masks]
+        masks |= {RETOUCHED[part].noun: retouch.mask_on_crop(part, LATTICE) for part in pigments}
+    changes = {}
+    for name, mask in masks.items():
+        weight = F.interpolate(mask[None, None], (LATTICE, LATTICE), mode="bilinear")[0, 0] * sample.inside
+        changes[name] = [_mean(axis, weight) for axis in sample.lab]
+    return describe_colors(changes)
+
+
+def _retouches(transforms: Sequence[Transform], crop: Crop) -> Iterator[Retouch]:
+    for leaf in leaves(transforms):
+        if leaf.retouch is not None and crop_key(leaf.crop) == crop_key(crop):
+            yield leaf.retouch
+
+
+def _details(transforms: Sequence[Transform], crop: Crop, strength: float) -> dict[str, float]:
+    """Add up by how much the fine structure of parts is scaled, by their nouns; what is undone counts against."""
+    total: dict[str, float] = {}
+    for transform in transforms:
+        share = strength * transform.strength
+        if isinstance(transform, FieldTransform):
+            if transform.retouch is None or crop_key(transform.crop) != crop_key(crop):
+                continue
+            gains = zip(transform.retouch.parts, transform.retouch.gains().detach()[:, 0].tolist(), strict=True)
+            inner = {RETOUCHED[part].noun: share * gain for part, gain in gains if RETOUCHED[part].detail}
+        elif isinstance(transform, Composition):
+            inner = _details([one for stage in transform.stages for one in stage], crop, share)
+        else:
+            inner = _details(transform.transforms, crop, -share)
+        for noun, gain in inner.items():
+            total[noun] = total.get(noun, 0.0) + gain
+    return total
 
 
 def _regions(sample: CropSample, crop: Crop) -> dict[str, RegionReport]:

@@ -89,6 +89,15 @@ def finish(
     return replace(edit, stopped="interrupted") if interrupted else edit
 
 
+def to_cpu(transform: FieldTransform) -> FieldTransform:
+    """Return a transform as it is kept: its modules are moved to the CPU, and a field may run on any backend."""
+    part_tint = None if transform.part_tint is None else transform.part_tint.cpu()
+    retouch = None if transform.retouch is None else transform.retouch.cpu()
+    field = transform.field.cpu()
+    field.backend = "auto"  # one that was named may not run here
+    return replace(transform, field=field, part_tint=part_tint, retouch=retouch)
+
+
 def bound_effect(guide: Encoder, prompts: Mapping[str, float], edited: EditedPhoto, limit: float) -> Bound:
     """Bound how much of the prompts' change the guide sees in the first face."""
     crop, side = edited.crops()[0], crop_side(guide)

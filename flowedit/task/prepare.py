@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,12 +27,16 @@ from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
 from flowedit.guide.doubt import doubt
 from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.part_looks import said_looks, says_all
+from flowedit.guide.part_words import named_parts
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.retouch import find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
+from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transforms import FieldTransform, crop_key
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
@@ -71,6 +76,8 @@ class Task:
         files: see `Provenance`.
         predicted: whether the steps start from a prediction.
         upscaler: that enlarged a face at least; None where no face was enlarged.
+        said: parts of the faces' retouches whose amounts the prompts' words say: no step moves them.
+        told: whether that is all the prompts ask for: nothing else is moved.
     """
 
     photo: Photo
@@ -85,6 +92,8 @@ class Task:
     files: Sequence[list[str]] = ()
     predicted: bool = False
     upscaler: Upscaler | None = None
+    said: tuple[str, ...] = ()
+    told: bool = False
 
     @property
     def most_steps(self) -> int:
@@ -131,7 +140,8 @@ def prepare(
         files.append([settings.corpus.name, settings.corpus.sha256])
     if upscaler is not None:
         files.append([upscaler.name, upscaler.sha256])
-    return Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files, upscaler=upscaler)
+    task = Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files, upscaler=upscaler)
+    return _retouch(task)
 
 
 def check_config(config: Config | None) -> Config:
@@ -161,7 +171,29 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
     hues, paints = _color(task.guide, prompts, config, task.faces)
-    return replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
+    task = replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
+    if any(face.start.retouch is not None for face in task.faces):  # what the other prompt named
+        bare = tuple(replace(face, start=replace(face.start, retouch=None)) for face in task.faces)
+        task = replace(task, faces=bare, said=(), told=False)
+    return _retouch(task)
+
+
+def _retouch(task: Task) -> Task:
+    """Return a task whose faces may be retouched where its prompts name it; the same task where they name nothing."""
+    looks = said_looks(task.prompts)
+    parts = tuple(sorted({*named_parts(task.prompts), *looks}))
+    if not parts or any(face.start.crop.landmarks is None for face in task.faces):
+        return task
+    faces, found = [], []
+    for face in task.faces:
+        said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
+        colored = (task.hues or said) and not is_gray(face.pixels)
+        retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
+        found.append(retouch)
+        faces.append(replace(face, start=replace(face.start, retouch=retouch)))
+    warn_of_missing_hair(found)
+    told = bool(looks) and says_all(task.prompts)
+    return replace(task, faces=tuple(faces), said=tuple(looks), told=told)
 
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:
@@ -240,8 +272,9 @@ def prepare_face(
         transform = warm_start(transform, start)
     weight = transform_weight(transform, side).to(device)
     part_tint = None if transform.part_tint is None else transform.part_tint.to(device)
+    retouch = None if transform.retouch is None else copy.deepcopy(transform.retouch).to(device)
     return FaceTask(
-        replace(transform, field=transform.field.to(device), part_tint=part_tint),
+        replace(transform, field=transform.field.to(device), part_tint=part_tint, retouch=retouch),
         pixels.to(device),
         weight,
         begun=start is not None,
@@ -267,11 +300,13 @@ def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
             transform.field.load_state_dict(leaf.field.state_dict())
             if transform.part_tint is not None and leaf.part_tint is not None:
                 transform.part_tint.amounts.copy_(leaf.part_tint.amounts)
-            return transform
+            return replace(transform, retouch=leaf.retouch)
     raster = isinstance(transform.field, RasterField) and not transform.field.diffeomorphic
     require(raster, "start must be an edit with the same kind of field and settings, or field='raster'; got another")
     assert isinstance(transform.field, RasterField)  # for the type checker
     field = transform.field
+    if is_retouched(start.transforms):
+        warn("what start retouches is not taken over: its field is of another kind, or it was changed since")
 
     def offsets(size: int) -> Offsets:
         # The window will weigh the field again.

@@ -17,6 +17,7 @@ from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.photo.raster import Rows
+from flowedit.transform.retouching import Layer, add_layer, bind_retouch, is_retouched, reached
 from flowedit.transform.transforms import (
     Box,
     Evaluator,
@@ -107,7 +108,21 @@ class EditedPhoto:
 
         The crop's own pixels are warped, so it differs from `saved_crop` by one more interpolation.
         """
-        return warp_by_torch(self.unedited(crop, size), self.offsets(crop, size)).clamp(0, 1)
+        return warp_by_torch(self.retouched(crop, size), self.offsets(crop, size)).clamp(0, 1)
+
+    def retouched(self, crop: Crop, size: int) -> Tensor:
+        """Return `unedited` with what retouches add, before anything moves: (1, 3, size, size), not clamped."""
+        plain, color = self.unedited(crop, size), self.color * self.strength
+        if not color or not is_retouched(self.transforms):
+            return plain
+        amounts = [tuple(leaf.retouch.amounts.flatten().tolist()) for leaf in leaves(self.transforms) if leaf.retouch]
+        key = ("retouched", *amounts, *crop_key(crop), size)  # amounts move while an edit is being found
+        if key not in self._unedited:
+            layer = bind_retouch(self.transforms, self.original)
+            assert layer is not None  # something is retouched
+            x, y = crop.to_photo(pixel_centers(size, dtype=torch.float64)).reshape(-1, 2).T
+            self._unedited[key] = layer(plain[0].flatten(1), x, y).reshape(plain.shape)
+        return plain + color * self._unedited[key]
 
     def saved_crop(self, crop: Crop, size: int, dtype: type | np.dtype = np.uint8) -> Tensor:
         """Return `extract` of the result as it is saved, without rendering all of it: (1, 3, size, size).
@@ -152,7 +167,8 @@ class EditedPhoto:
         size = (bottom - top, right - left, 3 if photo.alpha is None else 4)
         tile = max(_STRIP, min(TILE_PX, _BAND_BYTES // (size[1] * size[2] * dtype.itemsize)))
         tiles = _touched_tiles(photo, self.transforms, shape, color, area, tile)
-        return Rows(size, dtype, _draw_bands(photo, area, dtype, tiles))
+        layer = bind_retouch(self.transforms, photo) if color and tiles else None
+        return Rows(size, dtype, _draw_bands(photo, area, dtype, tiles, layer, color))
 
 
 @torch.no_grad()
@@ -191,11 +207,12 @@ def render(
     """
     area = _area(photo, box)
     tiles = _touched_tiles(photo, transforms, shape, color, area, tile)
+    layer = bind_retouch(transforms, photo) if color and tiles else None
     result = photo.tensor(area)
     for part, touching in tiles:
         rows = slice(part[0] - area[0], part[2] - area[0])
         columns = slice(part[1] - area[1], part[3] - area[1])
-        _edit_tile(result[0, :, rows, columns], part, photo, touching)
+        _edit_tile(result[0, :, rows, columns], part, photo, touching, layer, color)
     return result
 
 
@@ -223,6 +240,9 @@ def _touched_tiles(
             fits = hard.shape == (height, width)
             require(fits, f"hard_mask must have the photo's shape ({height}, {width}); got {hard.shape}")
     placed = [(evaluator, bounding_box(crops, height, width)) for evaluator, crops in bind(transforms, shape, color)]
+    if color:
+        squares = [reached(leaf) for leaf in leaves(transforms) if leaf.retouch is not None]
+        placed += [(_no_offsets, bounding_box([square], height, width)) for square in squares]
     boxes = [_intersection(area, box) for _, box in placed if _overlap(area, box)]
     if not boxes:
         return []
@@ -232,9 +252,19 @@ def _touched_tiles(
     return [(part, touching) for part, touching in touched if touching]
 
 
+def _no_offsets(px: Tensor, py: Tensor) -> Tensor:
+    """Return the offsets of what only retouches: none."""
+    return torch.zeros(5, *torch.broadcast_shapes(px.shape, py.shape))
+
+
 @torch.no_grad()
 def _draw_bands(
-    photo: Photo, area: Box, dtype: np.dtype, tiles: Sequence[tuple[Box, list[tuple[Evaluator, Box]]]]
+    photo: Photo,
+    area: Box,
+    dtype: np.dtype,
+    tiles: Sequence[tuple[Box, list[tuple[Evaluator, Box]]]],
+    layer: Layer | None,
+    color: float,
 ) -> Iterator[np.ndarray]:
     """Yield an area's rows from top to bottom: a row of tiles at a time, and what lies between in strips."""
     top, left, bottom, right = area
@@ -254,13 +284,18 @@ def _draw_bands(
             if part[0] == first:
                 opacity = photo.opacity(part)
                 tile = photo.tensor(part)[0] if opacity is None else torch.cat([photo.tensor(part)[0], opacity])
-                _edit_tile(tile, part, photo, transforms)
+                _edit_tile(tile, part, photo, transforms, layer, color)
                 out[:, part[1] - left : part[3] - left, : len(tile)] = quantize(tile, dtype)
         yield out
 
 
-def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[Evaluator, Box]]) -> None:
-    """Write the edited pixels of one tile into `out` (3, h, w), or (4, h, w) with alpha, which holds the originals."""
+def _edit_tile(
+    out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[Evaluator, Box]], layer: Layer | None, color: float
+) -> None:
+    """Write the edited pixels of one tile into `out` (3, h, w), or (4, h, w) with alpha, which holds the originals.
+
+    Where the photo is retouched, `color` times the layer is added to its own pixels before any of them is read.
+    """
     top, left, bottom, right = part
     offsets = torch.zeros(5, bottom - top, right - left)
     for evaluator, box in transforms:
@@ -275,6 +310,9 @@ def _edit_tile(out: Tensor, part: Box, photo: Photo, transforms: Sequence[tuple[
     row, column = max(top - y_reach, 0), max(left - x_reach, 0)
     around = (row, column, min(bottom + y_reach, photo.height), min(right + x_reach, photo.width))
     source, opacity = photo.tensor(around)[0], photo.opacity(around)
+    if layer is not None:
+        source = add_layer(layer, source, row, column, color)
+        out[:3] = source[:, top - row : bottom - row, left - column : right - column]
     if opacity is not None:  # colors count by how much is seen of them, so that nothing hidden is moved into view
         source = torch.cat([source.mul_(opacity), opacity])
     for y0, _, y1, _ in _bands(part):

@@ -16,6 +16,7 @@ from flowedit.face.crop import Crop
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import PARTS
 from flowedit.face.regions import REGIONS, mask_regions
+from flowedit.face.retouch import RETOUCHED, Retouch
 from flowedit.field.make import FIELDS, make_field
 from flowedit.photo.codec import MAX_PIXELS
 from flowedit.transform.transforms import (
@@ -35,6 +36,8 @@ MOST_SIDE_PX = 1 << 18  # of a crop, and how far its middle may lie from the pho
 MOST_VALUE = 1e6  # of a parameter
 OLD_NAMES = {"palette": "part_tint.amounts", "parts": "part_tint.masks", "paints": "part_tint.paints"}  # formats 1, 2
 PART_TINT = ("amounts", "masks", "paints")
+MOST_MASK_PX = 2048  # along a side of a retouch's masks
+RETOUCH = ("amounts", "masks", "lifts")
 
 Shapes = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 
@@ -59,6 +62,8 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
         values = dict(transform.field.state_dict())
         if transform.part_tint is not None:
             values |= {f"part_tint.{name}": value for name, value in transform.part_tint.state_dict().items()}
+        if transform.retouch is not None:
+            values |= {f"retouch.{name}": value for name, value in transform.retouch.state_dict().items()}
         shared = masks.setdefault(id(hard), number) if hard is not None else number
         if hard is not None and shared == number:
             packed = zlib.compress(np.round(hard * 255).astype(np.uint8).tobytes(), 9)
@@ -76,6 +81,8 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
             "region": transform.region,
             "protect": list(transform.protect),
             "light": transform.light,
+            "retouch": None if transform.retouch is None else list(transform.retouch.parts),
+            "retouch_colored": transform.retouch is not None and transform.retouch.colored,
         }
 
     states = [one(transform) for transform in transforms]
@@ -165,6 +172,7 @@ class _Checker:
                 dtype = torch.uint8 if name == "masks" else torch.float32
                 require(tint[name] == (dtype, shape) and side > 0,
                         f"part_tint.{name} must be {dtype} of shape {shape}; got {tint[name]}")  # fmt: skip
+        _check_retouch(state, {name: kinds.pop(f"retouch.{name}", None) for name in RETOUCH}, landmarks)
         others = [name for name, (dtype, _) in kinds.items() if dtype != torch.float32]
         require(not others, f"a field's tensors must be float32; got {min(others, default='')} of another dtype")
         settings = _field_settings(state)
@@ -222,6 +230,11 @@ class _Builder:
         if tint:
             part_tint = PartTint(tint["masks"], tint["paints"], _part_tint_limit(state))
             part_tint.load_state_dict(tint)
+        scaled = {name: tensors.pop(f"retouch.{name}") for name in RETOUCH if f"retouch.{name}" in tensors}
+        retouch = None
+        if scaled:
+            retouch = Retouch(state["retouch"], scaled["masks"], scaled["lifts"], state["retouch_colored"])
+            retouch.load_state_dict(scaled)
         field = make_field(settings)
         wanted = {name: tuple(value.shape) for name, value in field.state_dict().items()}
         stored = {name: tuple(value.shape) for name, value in tensors.items()}
@@ -229,7 +242,7 @@ class _Builder:
         field.load_state_dict(tensors)
         crop, region, protect = Crop.from_state(state["crop"]), state.get("region"), tuple(state.get("protect", ()))
         mask = mask_regions(region, protect, crop.landmarks)
-        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint, _light(state))
+        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint, _light(state), retouch)
 
     def _tensors(self, number: int) -> Iterator[tuple[str, Tensor]]:
         for name in self.shapes:
@@ -266,6 +279,27 @@ def _number(table: Mapping[str, Any], name: str, most: float) -> float:
 def _light(state: Mapping[str, Any]) -> float:
     """Return the light that a leaf was found in; older files state none."""
     return float(_number(state, "light", 1)) if "light" in state else 1.0
+
+
+def _check_retouch(
+    state: Mapping[str, Any], tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]] | None], landmarks: bool
+) -> None:
+    """Validate which parts a leaf retouches, and that it has their tensors; older files retouch none."""
+    parts = state.get("retouch")
+    if parts is None:
+        require(not any(tensors.values()), "a retouch must name its parts; got none")
+        return
+    good = isinstance(parts, list) and 0 < len(parts) <= len(RETOUCHED) and all(isinstance(one, str) for one in parts)
+    good = good and len(set(parts)) == len(parts) and all(one in RETOUCHED for one in parts)
+    require(good, f"retouch must be of {', '.join(RETOUCHED)}, each once; got {describe(parts)}")
+    require(landmarks, "a retouch must go with landmarks; got none")
+    require(isinstance(state.get("retouch_colored"), bool), "retouch_colored must be true or false")
+    n, side = len(parts), (tensors["masks"] or (None, (0, 0)))[1][-1]
+    shapes = {"amounts": (n, 3), "masks": (n, side, side), "lifts": (n,)}
+    for name, shape in shapes.items():
+        dtype = torch.uint8 if name == "masks" else torch.float32
+        fits = tensors[name] == (dtype, shape) and 0 < side <= MOST_MASK_PX
+        require(fits, f"retouch.{name} must be {dtype} of shape {shape}; got {tensors[name]}")
 
 
 def _part_tint_limit(state: Mapping[str, Any]) -> float:

@@ -20,6 +20,7 @@ from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
+from flowedit.face.retouch import inside_photo, make_retouch
 from flowedit.field.base import Field
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField, control_points
@@ -83,8 +84,9 @@ def carry_transform(
 ) -> FieldTransform:
     """Put a transform on another photo's face.
 
-    The colors of lips, skin, cheeks, brows and irises go to those of the other face; region and protected parts are
-    drawn anew there. In less light all tints are as much weaker, and a gray photo gets no color.
+    The colors of lips, skin, cheeks, brows and irises, and all that is retouched, go to those of the other face; region
+    and protected parts are drawn anew there. In less light all tints are as much weaker, and a gray photo gets no
+    color.
 
     Args:
         leaf: on its own photo.
@@ -110,10 +112,19 @@ def carry_transform(
         with torch.no_grad():
             scaled.amounts.copy_(part_tint.amounts)
         part_tint = scaled
+    retouch = leaf.retouch
+    if retouch is not None:
+        require(there is not None, "a retouch must be carried to a face; got a whole picture")
+        inside = inside_photo(crop, photo.height, photo.width)
+        found = make_retouch(retouch.parts, crop, partial(extract, photo), inside, retouch.colored and not gray)
+        with torch.no_grad():
+            found.amounts.copy_(retouch.amounts)
+        retouch = found
     return replace(
         leaf,
         field=field,
         part_tint=part_tint,
+        retouch=retouch,
         crop=crop,
         mask=mask_regions(leaf.region, leaf.protect, there),
         hard_mask=_carry_mask(leaf, crop, photo),

@@ -20,6 +20,7 @@ from flowedit.kernels import Interpolation, sample
 if TYPE_CHECKING:
     from flowedit.face.crop import Crop
     from flowedit.face.part_tint import PartTint
+    from flowedit.face.retouch import Retouch
 
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right in photo pixels; bottom and right exclusive
@@ -45,6 +46,7 @@ class FieldTransform:
         region: name of the only part of the face that may change, or None; `mask` is drawn from it.
         protect: names of the parts that keep their bits, likewise.
         light: how much of the full light the crop is in, up to 1 (`measure_light`); the tint was found within it.
+        retouch: how the photo's own light and detail is scaled before anything moves (`transform.retouching`); or None.
 
     Raises:
         ValueError: a mask has another shape or range, or the light is not in (0, 1].
@@ -59,6 +61,7 @@ class FieldTransform:
     protect: tuple[str, ...] = ()
     part_tint: PartTint | None = None
     light: float = 1.0
+    retouch: Retouch | None = None
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)

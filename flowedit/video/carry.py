@@ -9,17 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowedit.checks import require
+from flowedit.checks import require, warn
 from flowedit.face.crop import Crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample, upsample
 from flowedit.transform.render import EditedPhoto
+from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS, border_points, plate, plate_slope, plate_system
 from flowedit.transform.transforms import Transform, leaves
 from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
 
+NOT_CARRIED = "a video carries movement and tint alone: hair, beard area, lids and lines stay as they are"
 NODES = 128  # along a side of the crop, of the lattice that an edit's offsets are kept on
 COARSE = 32  # of the lattice that the landmark warp is computed on
 LEAST_TINT = 0.5 / 255  # that is seen
@@ -71,6 +73,8 @@ class CarriedEdit:
         require(crop.landmarks is not None, "an edit of a video must be of an aligned face; got a whole picture")
         assert crop.landmarks is not None  # for the type checker
         check_landmarks(crop.landmarks)
+        if is_retouched(transforms):
+            warn(NOT_CARRIED)
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
         self.offsets = torch.cat([offsets.coord, offsets.color], 1)[0]
         self.landmarks = crop.landmarks.double()

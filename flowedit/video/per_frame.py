@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from flowedit.checks import warn
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.photo.photo import Photo
@@ -16,7 +17,8 @@ from flowedit.predict.weights import resolve_predictor
 from flowedit.task.prepare import prepare, prepare_face
 from flowedit.task.views import crop_side
 from flowedit.transform.render import EditedPhoto
-from flowedit.video.carry import COARSE, NODES, Bent
+from flowedit.transform.retouching import is_retouched
+from flowedit.video.carry import COARSE, NODES, NOT_CARRIED, Bent
 from flowedit.video.one_euro import OneEuro
 from flowedit.video.track import TrackedFace
 
@@ -41,6 +43,8 @@ class PredictedEdit:
         prompts, config, self.strength = (wish, None, 1.0) if isinstance(wish, str) else _parts(wish)
         network = ready(None, config)
         self.task = prepare(Photo(frame), prompts, config, crops=[face.crop])
+        if is_retouched([face.start for face in self.task.faces]):
+            warn(NOT_CARRIED)
         self.trained = resolve_predictor(network, self.task.guide)
         self.smooth = OneEuro(SMOOTH_HZ, 0.0)
 

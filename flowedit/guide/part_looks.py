@@ -1,0 +1,209 @@
+"""What a prompt's words say of the parts that can be retouched: a color, or how much more or less, from a table."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from flowedit.guide.part_words import SKIN
+
+TABLE = Path(__file__).with_name("part_looks.txt")
+GAP = r"(?: (?!(?:and|or|but|with|without|not|no|in)\b)[\w']+){0,3}"  # what ".." stands for
+BEFORE = 3  # words before a phrase that its degree is read from
+DEGREES = {
+    **dict.fromkeys(("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch"), 0.5),
+    **dict.fromkeys(
+        ("very", "heavy", "strong", "deep", "extremely", "much", "really", "lots", "many", "intense"), 1.35
+    ),
+}
+NEGATIONS = ("no", "not", "without", "less", "fewer", "never", "remove", "hide", "reduce", "fade", "isn't", "aren't")
+FILLERS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "and",
+        "with",
+        "of",
+        "to",
+        "in",
+        "on",
+        "her",
+        "his",
+        "their",
+        "its",
+        "my",
+        "this",
+        "that",
+        "who",
+        "has",
+        "have",
+        "having",
+        "is",
+        "are",
+        "be",
+        "been",
+        "looking",
+        "look",
+        "looks",
+        "face",
+        "faces",
+        "person",
+        "man",
+        "woman",
+        "boy",
+        "girl",
+        "child",
+        "lady",
+        "guy",
+        "people",
+        "portrait",
+        "someone",
+        "somebody",
+        "she",
+        "he",
+        "they",
+        "it",
+        "hair",
+        "haired",
+        "eyes",
+        "eye",
+        "skin",
+        "lids",
+        "lid",
+        "make",
+        "makes",
+        "give",
+        "gives",
+        "add",
+        "please",
+        "could",
+        "you",
+        "would",
+        "can",
+        "some",
+        "more",
+        "wearing",
+        "wear",
+        "dyed",
+        "turned",
+        "colored",
+        "color",
+        "dye",
+        "turn",
+        "long",
+        "short",
+        "curly",
+        "straight",
+        "wavy",
+    ]
+)
+
+
+class Look(NamedTuple):
+    """What words say of a part.
+
+    Attributes:
+        color: (3,) red, green and blue that it is to have, image units in full light; None where gains are said.
+        least: whether the part may be lighter than that.
+        most: whether it may be darker.
+        gains: (3,) what is added, in shares of the photo's own light or detail; 0 where a color is said.
+        share: of the way to a color.
+    """
+
+    color: tuple[float, float, float] | None = None
+    least: bool = False
+    most: bool = False
+    gains: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    share: float = 1.0
+
+
+class _Entry(NamedTuple):
+    phrase: re.Pattern[str]
+    words: str
+    looks: tuple[tuple[str, Look, bool], ...]  # part, what is said of it, whether that is all the words ask for
+
+
+def said_looks(prompts: Mapping[str, float]) -> dict[str, Look]:
+    """Return what prompts say of parts, by part.
+
+    Degrees ("slightly", "very") and the prompts' weights scale it. Where it is negated, what would be added is taken
+    away, and a color is not said. Of several colors for a part the last counts, gains add.
+
+    Args:
+        prompts: text -> weight.
+    """
+    looks: dict[str, Look] = {}
+    for prompt, weight in prompts.items():
+        for entry, degree in _read(prompt)[0]:
+            for part, look, _ in entry.looks:
+                factor = max(-1.5, min(1.5, degree * weight))
+                if look.color is None:
+                    before = looks.get(part, Look())
+                    gains = tuple(b + factor * g for b, g in zip(before.gains, look.gains, strict=True))
+                    looks[part] = before._replace(gains=gains)  # type: ignore[arg-type]
+                elif factor > 0:
+                    looks[part] = look._replace(share=min(1.0, look.share * factor))
+    return looks
+
+
+def says_all(prompts: Mapping[str, float]) -> bool:
+    """Return whether `said_looks` has all that prompts ask for: no word is left that may ask for something else."""
+    for prompt in prompts:
+        found, rest = _read(prompt)
+        whole = all(alone for entry, _ in found for _, _, alone in entry.looks)
+        if not found or not whole or not set(re.findall(r"[\w']+", rest)) <= FILLERS:
+            return False
+    return True
+
+
+def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
+    """Return the phrases of a prompt, each with its degree (below 0 where it is negated), and what is left of it."""
+    text = re.sub(r"[\s\-]+", " ", prompt.lower().replace("’", "'").replace("grey", "gray").replace("colour", "color"))
+    rest, found = text.strip(), list[tuple[_Entry, float]]()
+    for entry in read_table():
+        match = entry.phrase.search(rest)
+        if match is None:
+            continue
+        clause = re.split(r"[,.;]|\b(?:and|but|with)\b", rest[: match.start()])[-1].split()[-BEFORE:]
+        degree = 1.0
+        used = [word for word in clause if word in DEGREES or word in NEGATIONS or word in ("a", "bit", "of")]
+        for word in clause:
+            degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
+        start = match.start()
+        while used and rest[:start].rstrip().endswith(" " + used[-1]) | (rest[:start].strip() == used[-1]):
+            start = rest[:start].rstrip().rfind(used.pop())
+        rest = f"{rest[:start]} | {rest[match.end() :]}"
+        found.append((entry, degree))
+    return found, rest
+
+
+@functools.cache
+def read_table(path: Path = TABLE) -> tuple[_Entry, ...]:
+    """Return the table's phrases, the longest first, and what each says of which parts."""
+    said: dict[str, list[tuple[str, Look, bool]]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        left, _, right = line.partition(":")
+        match = re.fullmatch(r"(~ )?([a-z \-]+) ([=<>+]) (.+)", left)
+        if match is None:
+            raise ValueError(f"a line of {path.name} must be 'part = numbers: phrases'; got {line!r:.80}")
+        more, name, sign, numbers = match.groups()
+        first, second, third, *share = map(float, numbers.split())
+        values = (first, second, third)
+        look = Look(gains=values) if sign == "+" else Look(values, sign == ">", sign == "<", share=(*share, 1.0)[0])
+        for phrase in right.split(","):
+            for part in SKIN if name == "skin" else (name,):
+                said.setdefault(phrase.strip().replace("-", " "), []).append((part, look, more is None))
+    longest = sorted(said, key=lambda phrase: (-len(phrase.replace(" .", "").replace("..", "")), phrase))
+    return tuple(_Entry(_pattern(phrase), phrase, tuple(said[phrase])) for phrase in longest)
+
+
+def _pattern(phrase: str) -> re.Pattern[str]:
+    special = {"..": GAP, ".": r"(?=\s*(?:$|[,.;|]|and\b|but\b|with\b))"}
+    pieces = [special.get(word, " " + re.escape(word)) for word in phrase.split()]
+    return re.compile(rf"(?<![\w']){''.join(pieces).lstrip()}(?![\w'])")

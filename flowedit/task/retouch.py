@@ -1,0 +1,80 @@
+"""What a task's prompts name of a face beside its five parts, found there, and given the amounts that they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.checks import warn
+from flowedit.face.crop import extract
+from flowedit.face.hair import HAIR_PX, hair_color
+from flowedit.face.light import measure_light
+from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
+from flowedit.guide.part_looks import Look
+from flowedit.photo.photo import Photo
+from flowedit.transform.transforms import FieldTransform
+
+
+@torch.no_grad()
+def find_retouch(
+    photo: Photo, start: FieldTransform, parts: tuple[str, ...], looks: Mapping[str, Look], colored: bool
+) -> Retouch:
+    """Find parts on a face, beside those that its start already retouches, and do to them what words say.
+
+    Args:
+        photo: with the face.
+        start: its transform; the crop has landmarks.
+        parts: names of `RETOUCHED`.
+        looks: of some of the parts; the others start where they are.
+        colored: see `Retouch`.
+    """
+    before, read = start.retouch, partial(extract, photo)
+    names = tuple(dict.fromkeys((*(() if before is None else before.parts), *parts)))
+    made = make_retouch(names, start.crop, read, inside_photo(start.crop, photo.height, photo.width), colored)
+    if before is not None:
+        for name, value in before.state_dict().items():
+            getattr(made, name)[: len(before.parts)] = value.cpu()
+    for part, look in looks.items():
+        gains = torch.tensor(look.gains)
+        if look.color is not None:  # of hair
+            mask = F.interpolate(_mask(made, part), (HAIR_PX, HAIR_PX), mode="area")[0, 0]
+            has = hair_color(read(widened(start.crop, HAIR_REACH), HAIR_PX), mask)
+            light = measure_light(read(start.crop, RETOUCH_PX))
+            gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]))
+        made.set_gains(part, gains)
+    return made
+
+
+def gains_toward(has: Tensor, look: Look, light: float, lift: float) -> Tensor:
+    """Return the gains (3,) that give what has one color the one of a look.
+
+    Args:
+        has: (3,) image units.
+        look: with a color; scaled to be as light as `has`, where that is allowed.
+        light: of the face.
+        lift: see `Retouch`.
+    """
+    color = has.new_tensor(look.color) * light
+    brightness, wanted = float(has.mean()), float(color.mean())
+    if (look.least and brightness > wanted) or (look.most and brightness < wanted):
+        color = (color * brightness / max(wanted, 1e-3)).clamp(max=1)
+    away = look.share * (color - has)
+    gains = torch.where(away < 0, away / has.clamp_min(1e-3), away / ((brightness + lift) * (1 - has)).clamp_min(1e-3))
+    least, most = (NEAR * getattr(RETOUCHED["hair"], end) for end in ("least", "most"))
+    # What is out of reach is gone toward: its hue stays.
+    return gains / float(torch.maximum(gains / most, gains / least).max().clamp_min(1))
+
+
+def warn_of_missing_hair(found: list[Retouch]) -> None:
+    """Warn where hair is named and no face shows any."""
+    asked = [_mask(each, "hair") for each in found if "hair" in each.parts]
+    if asked and not any(bool(mask.any()) for mask in asked):
+        warn("no hair is found about the face (bald, covered, or like what is behind it): it takes no color")
+
+
+def _mask(retouch: Retouch, part: str) -> Tensor:
+    return retouch.masks[retouch.parts.index(part)][None, None].float().cpu() / 255

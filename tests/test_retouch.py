@@ -1,0 +1,352 @@
+"""What scales a photo's own light and detail: hair, make-up, beard area and lines, as a layer that moves with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_transfer import HERE
+
+from flowedit.face.crop import Crop, extract
+from flowedit.face.guided import blur, fit_guided, fit_smooth
+from flowedit.face.hair import HAIR_PX, Skinlike, hair_mask
+from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
+from flowedit.face.retouch_masks import ON_SKIN, PLACES, draw_places
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.guide.part_looks import Look, said_looks, says_all
+from flowedit.guide.part_looks import read_table as read_looks
+from flowedit.guide.part_words import named_parts, read_table
+from flowedit.photo.photo import Photo
+from flowedit.report.describe import describe_details
+from flowedit.task.retouch import gains_toward
+from flowedit.transform.file import read_edit, write_edit
+from flowedit.transform.render import EditedPhoto, render
+from flowedit.transform.transforms import Composition, FieldTransform, Inverse
+
+SIDE = 96
+
+
+def noise(seed=0, gray=False):
+    generator = torch.Generator().manual_seed(seed)
+    picture = 0.3 + 0.4 * torch.rand(1 if gray else 3, SIDE, SIDE, generator=generator)
+    return Photo((picture.expand(3, -1, -1).permute(1, 2, 0) * 255).byte().numpy().copy())
+
+
+def crop(side=SIDE):
+    return Crop(torch.tensor([[side / 2, 0, side / 2], [0, side / 2, side / 2]], dtype=torch.float64), HERE)
+
+
+def retouch(parts=("lids", "forehead"), amounts=0.5, colored=True):
+    masks = torch.stack([(draw_places([part], HERE)[part] * 255).round().to(torch.uint8) for part in parts])
+    made = Retouch(parts, masks, torch.full((len(parts),), 0.05), colored)
+    with torch.no_grad():
+        made.amounts[:, 0] = amounts
+    return made
+
+
+def leaf(strength=1.0, **rest):
+    return FieldTransform(RasterField(4, 4), crop(), strength=strength, retouch=retouch(**rest))
+
+
+def pixels(photo, *transforms, strength=1.0):
+    return render(photo, transforms, shape=strength, color=strength)
+
+
+def test_nothing_is_retouched_by_nothing():
+    photo = noise()
+    assert torch.equal(pixels(photo, leaf(), strength=0.0), photo.tensor())
+    assert torch.equal(pixels(photo, leaf(amounts=0.0)), photo.tensor())
+
+
+def test_a_layer_is_linear_in_strength_and_adds():
+    photo = noise()
+    whole, half = (pixels(photo, leaf(), strength=s) - photo.tensor() for s in (0.5, 0.25))
+    assert whole.abs().max() > 0.02 and torch.allclose(whole, 2 * half, atol=1e-6)
+    twice = pixels(photo, leaf(0.25), leaf(0.25)) - photo.tensor()
+    assert torch.allclose(twice, whole, atol=1e-6)
+    assert torch.equal(pixels(photo, leaf(), leaf(-1.0)), photo.tensor())
+
+
+def test_what_is_taken_is_a_share_of_the_light():
+    image = torch.rand(3, 50)
+    bound = retouch(("lids",)).bind(crop(), lambda _, size: torch.rand(1, 3, size, size))
+    place = draw_places(["lids"], HERE)["lids"]
+    row, column = divmod(int(place.argmax()), place.shape[1])
+    x, y = (torch.full((50,), 2 * (at + 0.5) / len(place) - 1) for at in (column, row))
+    ((up, down),) = bound.carriers(image, x, y)
+    weight = down[0, 0] / image[0]
+    assert weight.min() > 0.5 and torch.allclose(weight, weight[:1].expand(50), atol=1e-5)
+    assert torch.allclose(down.sum(0), weight * image)
+    assert torch.allclose(up.sum(0), weight * (image.mean(0) + 0.05) * (1 - image))
+
+
+def test_detail_is_nothing_where_a_photo_is_even():
+    photo = Photo(np.full((SIDE, SIDE, 3), 140, np.uint8))
+    flat = pixels(photo, leaf(parts=ON_SKIN, amounts=1.0))
+    assert torch.allclose(flat, photo.tensor(), atol=2e-6)
+
+
+@pytest.mark.parametrize("amount", [-2.0, 2.0])
+def test_detail_is_smoothed_or_deepened_where_asked_alone(amount):
+    photo = noise()
+    made = pixels(photo, leaf(parts=("cheek skin",), amounts=amount))
+    changed = (made - photo.tensor()).abs().amax(1)[0]
+    inside = torch.nn.functional.interpolate(draw_places(["cheek skin"], HERE)["cheek skin"][None, None], (SIDE, SIDE))[
+        0, 0
+    ]
+    before, after = (blur(x[0], 1.0).sub(x[0]).square().mean(0)[inside > 0.9].mean() for x in (photo.tensor(), made))
+    assert (after > 1.5 * before) if amount > 0 else (after < 0.6 * before)
+    assert (changed[inside == 0] < 0.01).all()
+
+
+def test_a_gray_photo_stays_gray():
+    made = pixels(noise(gray=True), leaf(parts=("lids", "forehead", "cheek skin"), amounts=0.8, colored=False))
+    assert (made.amax(1) - made.amin(1)).max() < 1e-6
+
+
+def test_gains_stay_within_their_bounds():
+    made = retouch(tuple(PLACES), 0.0)
+    for sign, end in ((-1, "least"), (1, "most")):
+        with torch.no_grad():
+            made.amounts.copy_(100.0 * sign * torch.eye(3)[[0] * len(made.parts)])
+        limits = torch.tensor([[kind.least, kind.most] for kind in map(RETOUCHED.get, made.parts)])
+        assert (made.gains() >= limits[:, :1] - 1e-6).all() and (made.gains() <= limits[:, 1:] + 1e-6).all(), end
+
+
+def test_tiles_do_not_matter():
+    photo = noise()
+    assert torch.equal(render(photo, (leaf(),), tile=17), render(photo, (leaf(),)))
+
+
+def test_a_layer_moves_with_the_photo():
+    photo, field = noise(), RasterField(4, 4)
+    with torch.no_grad():
+        field.coord[0] += 0.4
+    moved = FieldTransform(field, crop())
+    shift = pixels(photo, moved)
+    together = pixels(photo, moved, leaf())
+    layered = Photo((pixels(photo, leaf())[0].permute(1, 2, 0)).numpy().copy())
+    assert torch.allclose(together, pixels(layered, moved), atol=2e-3) and not torch.allclose(
+        together, shift, atol=1e-2
+    )
+
+
+def test_an_inverse_gives_the_light_back():
+    photo = noise()
+    made = Photo(pixels(photo, leaf())[0].permute(1, 2, 0).numpy().copy())
+    back = pixels(made, Inverse((leaf(),)))
+    before, after = ((x - photo.tensor()).abs().mean() for x in (made.tensor(), back))
+    assert after < 0.2 * before
+
+
+def test_stages_of_a_composition_add():
+    photo, both = noise(), (leaf(0.5), leaf(0.25, parts=("rings",)))
+    chain = Composition(tuple((each,) for each in both))
+    assert torch.allclose(pixels(photo, chain), pixels(photo, *both), atol=1e-6)
+
+
+def test_a_file_keeps_a_retouch(tmp_path):
+    path, made = tmp_path / "a.flowedit", leaf(colored=False)
+    write_edit(path, {}, [made])
+    (read,) = read_edit(path, lambda head, transforms: transforms)
+    assert read.retouch.parts == made.retouch.parts and not read.retouch.colored
+    assert torch.equal(pixels(noise(), read), pixels(noise(), made))
+
+
+def test_a_file_of_an_unknown_part_is_refused(tmp_path):
+    made = leaf()
+    made.retouch.parts = ("lids", "elbow")
+    with pytest.raises(ValueError, match="retouch must be of"):
+        write_edit(tmp_path / "a.flowedit", {}, [made])
+
+
+def test_parts_of_the_skin_share_it():
+    drawn = draw_places(ON_SKIN, HERE)
+    total = torch.stack(list(drawn.values())).sum(0)
+    assert total.max() <= 1 + 1e-5 and total.max() > 0.99
+
+
+def test_a_guided_fit_finds_the_edge_of_the_guide():
+    guide = torch.zeros(3, 32, 32)
+    guide[:, :, 13:] = 0.8
+    rough = torch.zeros(32, 32)
+    rough[:, 16:] = 1.0
+    fitted = fit_guided(guide, rough, 3.0, 0.02)
+    value = (fitted[:3] * guide).sum(0) + fitted[3]
+    assert value[16, 14] - value[16, 11] > 0.4
+
+
+def test_a_smooth_fit_keeps_edges_and_loses_lines():
+    image = torch.full((1, 32, 64), 0.2)
+    image[..., 32:] = 0.9
+    image[..., 10] = 0.17
+    slope, offset = fit_smooth(image, 3.0, 0.1)
+    smooth = slope * image + offset
+    assert abs(float(smooth[0, 16, 10]) - 0.2) < 0.02 and float(smooth[0, 16, 33] - smooth[0, 16, 30]) > 0.6
+
+
+def scene(hair, background, skin=(0.75, 0.55, 0.45)):
+    """A head with hair of a color: the square that `hair_mask` looks at, and where the cap of hair is."""
+    grid = 2 * pixel_centers(HAIR_PX)
+    eyes = HERE[36:48].mean(0)
+    unit = float((HERE[42:48].mean(0) - HERE[36:42].mean(0)).norm())
+    to = (grid - eyes) / unit
+    head = ((to[..., 0] / 1.25).square() + ((to[..., 1] - 0.3) / 1.75).square()) < 1
+    cap = ((to[..., 0] / 1.45).square() + ((to[..., 1] - 0.1) / 1.9).square() < 1) & (to[..., 1] < -0.75)
+    image = torch.tensor(background)[:, None, None].repeat(1, HAIR_PX, HAIR_PX)
+    for area, color in ((head, skin), (cap, hair)):
+        image[:, area] = torch.tensor(color)[:, None]
+    generator = torch.Generator().manual_seed(0)
+    return (image + 0.02 * torch.randn(image.shape, generator=generator)).clamp(0, 1)[None], cap.float()
+
+
+@pytest.mark.parametrize("hair", [(0.1, 0.08, 0.07), (0.35, 0.22, 0.12), (0.75, 0.62, 0.35)])
+def test_hair_is_found_by_its_color(hair):
+    image, cap = scene(hair, (0.6, 0.7, 0.8))
+    mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
+    assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
+
+
+def test_there_is_no_hair_on_a_bald_head():
+    image, _ = scene((0.75, 0.55, 0.45), (0.6, 0.7, 0.8))
+    assert not hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0).any()
+
+
+def test_hair_reaches_beyond_the_crop():
+    big = Photo((255 * scene((0.1, 0.08, 0.07), (0.6, 0.7, 0.8))[0][0].permute(1, 2, 0)).byte().numpy())
+    frame = Crop(
+        torch.tensor([[HAIR_PX / 4, 0, HAIR_PX / 2], [0, HAIR_PX / 4, HAIR_PX / 2]], dtype=torch.float64), HERE
+    )
+    found = make_retouch(("hair",), frame, lambda c, n: extract(big, c, n), torch.ones(HAIR_PX, HAIR_PX))
+    with torch.no_grad():
+        found.amounts[0, 0] = -1.0
+    edited = EditedPhoto(big, (FieldTransform(RasterField(4, 4), frame, retouch=found),))
+    changed = (edited.tensor() - big.tensor()).abs().amax(1)[0] > 0.05
+    assert changed.any() and torch.equal(edited.at(0.0).tensor(), big.tensor())
+    held = EditedPhoto(big, (replace(edited.transforms[0], hard_mask=np.zeros((HAIR_PX, HAIR_PX), np.float32)),))
+    assert torch.equal(held.tensor(), big.tensor())
+
+
+@pytest.mark.parametrize(
+    "prompt, parts",
+    [
+        ("blonde hair", ("hair",)),
+        ("a man with Stubble", ("beard",)),
+        ("facial hair", ("beard",)),
+        ("eye shadow", ("lids",)),
+        ("smooth skin", tuple(sorted(ON_SKIN))),
+        ("a smiling face", ()),
+        ("a chair", ()),
+        ("red lipstick", ()),
+    ],
+)
+def test_words_name_parts(prompt, parts):
+    assert named_parts([prompt]) == parts
+
+
+def test_the_table_names_only_what_can_be_retouched():
+    assert {part for _, parts in read_table() for part in parts} <= set(RETOUCHED)
+
+
+def test_details_are_told_with_sign_and_amount():
+    told = describe_details(
+        {"lines on the forehead": 0.4, "fine structure of the cheeks": -0.6, "lines at the eyes' corners": 0.01}
+    )
+    assert told == ["fine structure of the cheeks 60 % smoother", "lines on the forehead 40 % deeper"]
+
+
+@pytest.mark.parametrize("colored", [True, False])
+def test_gains_that_are_set_are_had(colored):
+    made = retouch(("lids", "forehead"), 0.0, colored)
+    wanted = torch.tensor([[-0.4, -0.3, 0.1], [0.8, 0.3, 0.2]])
+    for part, gains in zip(made.parts, wanted, strict=True):
+        made.set_gains(part, gains)
+    if not colored:  # light alone, and no color of lines
+        wanted = torch.tensor([[-0.20] * 3, [0.8, 0.3, 0.0]])
+    assert torch.allclose(made.gains(), wanted, atol=0.02)
+    made.set_gains("lids", torch.tensor([-9.0, -9.0, -9.0]))
+    if colored:
+        assert torch.allclose(made.gains()[0], torch.full((3,), NEAR * RETOUCHED["lids"].least), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [Look((0.10, 0.09, 0.09), most=True), Look((0.38, 0.19, 0.12)), Look((0.30, 0.25, 0.2), least=True, share=0.5)],
+)
+def test_hair_takes_the_color_that_is_said(look):
+    has = torch.tensor([0.2, 0.15, 0.12])
+    gains = gains_toward(has, look, 1.0, 0.2)
+    up, down = torch.diag((has.mean() + 0.2) * (1 - has))[..., None], torch.diag(has)[..., None]
+    made = has + combine(gains[None], [(up, down)])[:, 0]
+    assert torch.allclose(made, has.lerp(torch.tensor(look.color), look.share), atol=1e-5)
+
+
+def test_hair_that_is_lighter_than_blonde_stays_as_light():
+    has = torch.tensor([0.8, 0.78, 0.74])
+    blonde, black = Look((0.6, 0.5, 0.4), least=True), Look((0.3, 0.3, 0.3), most=True)
+    for look, color in ((blonde, has), (black, has / 8)):
+        gains = gains_toward(color, look, 1.0, 0.0)
+        up, down = torch.diag(color.mean() * (1 - color))[..., None], torch.diag(color)[..., None]
+        assert torch.isclose(combine(gains[None], [(up, down)]).mean(), torch.tensor(0.0), atol=1e-5)
+
+
+def test_a_color_out_of_reach_keeps_its_hue():
+    has = torch.tensor([0.05, 0.05, 0.05])
+    gains = gains_toward(has, Look((0.9, 0.7, 0.4), least=True), 1.0, 0.27)
+    assert gains.max() <= RETOUCHED["hair"].most and torch.isclose(gains[0] / gains[2], torch.tensor(0.85 / 0.35))
+
+
+@pytest.mark.parametrize(
+    "prompt, said, whole",
+    [
+        ("blonde hair", {"hair"}, True),
+        ("a man with long, black hair", {"hair"}, True),
+        ("make her hair gray", {"hair"}, True),
+        ("grey-haired", {"hair"}, True),
+        ("a smiling woman with red hair", {"hair"}, False),
+        ("black eyebrows and brown hair", {"hair"}, False),
+        ("her hair in a black dress", set(), False),
+        ("curly hair", set(), False),
+        ("a beard shadow and black hair", {"beard", "hair"}, True),
+        ("an old woman", {*ON_SKIN, "hair", "rings"}, False),
+        ("not blonde", set(), True),
+        ("red lipstick", set(), False),
+        ("a smiling face", set(), False),
+    ],
+)
+def test_words_say_how_a_part_looks(prompt, said, whole):
+    assert set(said_looks({prompt: 1.0})) == said and says_all({prompt: 1.0}) == whole
+
+
+def test_degrees_weights_and_negations_scale_what_is_said():
+    def gain(prompt, weight=1.0, part="beard"):
+        return said_looks({prompt: weight})[part].gains[0]
+
+    plain = gain("stubble")
+    assert plain < 0 and gain("a bit of stubble") == plain / 2 and gain("stubble", 0.5) == plain / 2
+    assert gain("heavy stubble") < plain and gain("no stubble") == -plain
+    assert gain("fewer wrinkles", part="forehead") == -gain("wrinkles", part="forehead") < 0
+    assert said_looks({"slightly blonde hair": 1.0})["hair"].share == 0.5
+
+
+def test_what_is_said_is_of_what_can_be_retouched():
+    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= set(RETOUCHED)
+
+
+def test_skin_beside_the_hair_is_told_by_its_color():
+    hair, skin = torch.tensor([0.2, 0.15, 0.1]), torch.tensor([0.7, 0.5, 0.4])
+    seen = Skinlike(hair, skin, 1.0)(torch.stack([hair, hair.lerp(skin, 0.5), skin, 1.1 * skin], 1))
+    assert seen[0] == 0 and 0 < seen[1] < 1 and (seen[2:] == 1).all()
+    assert not Skinlike(hair, 1.2 * hair, 1.0)(skin[:, None]).any()
+
+
+def test_a_fringe_is_hair_and_no_skin():
+    image, cap = scene((0.1, 0.08, 0.07), (0.6, 0.7, 0.8))
+    grid = 2 * pixel_centers(HAIR_PX)
+    fringe = (grid[..., 0].abs() < 0.25) & (grid[..., 1] < HERE[19:25, 1].mean()) & (grid[..., 1] > -1) & (cap == 0)
+    image[0][:, fringe] = torch.tensor([0.1, 0.08, 0.07])[:, None]
+    mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
+    assert (mask * fringe).sum() > 0.6 * fringe.sum()
