@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowedit.edit import Edit, load
     from flowedit.field.offsets import Offsets
     from flowedit.field.warp import warp
+    from flowedit.fit.imagine import imagine
     from flowedit.fit.loop import optimize
     from flowedit.fit.variants import variants
     from flowedit.fit.video import edit_video
@@ -30,6 +31,7 @@ __all__ = [
     "VideoEditor",
     "__version__",
     "edit_video",
+    "imagine",
     "load",
     "load_predictor",
     "optimize",
@@ -45,6 +47,7 @@ _HOMES = {
     "Offsets": "field.offsets",
     "VideoEditor": "video.editor",
     "edit_video": "fit.video",
+    "imagine": "fit.imagine",
     "load": "edit",
     "load_predictor": "predict.weights",
     "optimize": "fit.loop",

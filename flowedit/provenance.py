@@ -81,6 +81,7 @@ class Provenance(Mapping[str, Any]):
         files: [name, SHA-256] of the pictures and other files that the config names, in the order mask, protected,
             corpus, upscaler; without folders. Of a picture it is that of its pixels (`Photo.sha256`), of a corpus of
             its prompts.
+        imagined: of `imagine`: the `description`, the name of the `average` face, the `number` of the face, the `seed`.
         others: anything else, for a reader of later versions' files.
     """
 
@@ -110,6 +111,7 @@ class Provenance(Mapping[str, Any]):
     made_of: list | None = None
     in_place: bool = False
     files: list | None = None
+    imagined: dict | None = None
     others: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

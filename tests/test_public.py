@@ -126,6 +126,7 @@ def test_all_is_the_whole_promise():
             "VideoEditor",
             "__version__",
             "edit_video",
+            "imagine",
             "load",
             "load_predictor",
             "optimize",

@@ -26,6 +26,7 @@ from flowedit.app.console import complain, complain_of, log_in_one_line, say, wa
 from flowedit.app.doctor import DoctorCommand
 from flowedit.app.folder import BatchCommand
 from flowedit.app.gallery import GalleryCommand
+from flowedit.app.imagine import ImagineCommand
 from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
 from flowedit.app.video import VideoCommand
@@ -39,6 +40,7 @@ Command = (
     | Annotated[BatchCommand, subcommand("batch", prefix_name=False)]
     | Annotated[commands.ApplyCommand, subcommand("apply", prefix_name=False)]
     | Annotated[VideoCommand, subcommand("video", prefix_name=False)]
+    | Annotated[ImagineCommand, subcommand("imagine", prefix_name=False)]
     | Annotated[RemakeCommand, subcommand("remake", prefix_name=False)]
     | Annotated[commands.ExplainCommand, subcommand("explain", prefix_name=False)]
     | Annotated[GalleryCommand, subcommand("gallery", prefix_name=False)]

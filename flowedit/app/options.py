@@ -102,7 +102,7 @@ class Output(Pictures, Out):
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How the edits of `edit`, `sweep` and `vary` are found."""
+    """How the edits of `edit`, `sweep`, `vary` and `imagine` are found."""
 
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT[=WEIGHT]")] = ()
     """One more prompt, as --also "big eyes=0.5"; weight 1 if not given, negative to avoid it."""
@@ -113,7 +113,7 @@ class Search:
     config: Annotated[Config, arg(name="")] = field(default_factory=lambda: base_config.get() or Config())
 
     def arguments(self, bar: bool | None) -> dict[str, Any]:
-        """Return the arguments that `optimize` and `variants` share; for `bar` see `show_progress`."""
+        """Return the arguments that `optimize`, `variants` and `imagine` share; for `bar` see `show_progress`."""
         return {"config": self.config, "encoder": self.encoder, "progress": bar}
 
     def inputs(self, judge: str | None = None) -> list[Path]:
