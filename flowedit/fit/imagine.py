@@ -12,7 +12,7 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.averages import draw_face, load_average
 from flowedit.fit.loop import optimize
-from flowedit.fit.person import Person, guess_person, read_person
+from flowedit.fit.person import Person, guess_person, read_person, split_clauses
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
@@ -22,6 +22,7 @@ from flowedit.task.threads import steady
 
 MOST = 16
 MOST_SEED = 2**62
+MOST_TIMES = 2.0  # that the target is farther for several attributes, which share a direction of one's length
 
 
 @isolated()
@@ -65,12 +66,13 @@ def imagine(
     guide = resolve_encoder(encoder, config)
     person, prompts = describe_person(asked, guide)
     names = person.averages()
+    intensity = config.intensity * min(MOST_TIMES, len(prompts) ** 0.5)
     generator = torch.Generator().manual_seed(seed)
     found: list[Edit] = []
     for k in range(n):
         name = names[(seed + k) % len(names)]
         photo = images.load(draw_face(load_average(name), seed + k, generator))
-        settings = replace(config, identity=None, seed=seed + k)
+        settings = replace(config, identity=None, seed=seed + k, intensity=intensity)
         try:
             edit = optimize(photo, prompts, config=settings, encoder=guide, progress=progress)
         except KeyboardInterrupt:
@@ -86,7 +88,7 @@ def imagine(
 
 
 def describe_person(prompts: Mapping[str, float], guide: Encoder) -> tuple[Person, dict[str, float]]:
-    """Return who prompts describe, and the prompts without what an average already is.
+    """Return who prompts describe, and what an average is not already, clause by clause.
 
     Args:
         prompts: text -> weight; one that is to be avoided tells nothing of the person.
@@ -96,7 +98,8 @@ def describe_person(prompts: Mapping[str, float], guide: Encoder) -> tuple[Perso
     for text, weight in prompts.items():
         read = read_person(text) if weight > 0 else Person(None, None, text)
         person = replace(person, band=person.band or read.band, sex=person.sex or read.sex)
-        rest[read.rest] = rest.get(read.rest, 0.0) + weight
+        for clause in split_clauses(read.rest):
+            rest[clause] = rest.get(clause, 0.0) + weight
     for text, weight in prompts.items():
         if weight > 0:
             person = guess_person(guide, text, person)
