@@ -1,4 +1,4 @@
-"""Imagine ten descriptions, measure whether each attribute went the right way from the average, and how faces differ."""
+"""Imagine ten descriptions; measure whether each attribute goes the right way, and how faces differ."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def make(data: Path, name: str) -> tuple[list[Tensor], Tensor, Tensor, list[list
     pictures = even_light(pictures, skin, EVEN.get(name, EVEN_ELSE))
     groups = group(pictures, GROUPS, LEAST)
     people = read_hair(data, name)
-    hair = [None] * GROUPS if people is None else [bend(each.picture[None], each.landmarks, landmarks) for each in people]
+    hair = (
+        [None] * GROUPS if people is None else [bend(each.picture[None], each.landmarks, landmarks) for each in people]
+    )
     averages = [average(pictures[each], landmarks, one) for each, one in zip(groups, hair, strict=True)]
     return averages, landmarks, components(shapes, COMPONENTS), groups
 

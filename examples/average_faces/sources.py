@@ -18,7 +18,7 @@ from flowedit.photo.photo import load
 SIDE = 512  # pixels along the crop
 
 SOURCES = {
-    "london": "Face Research Lab London Set, DeBruine and Jones 2017, doi:10.6084/m9.figshare.5047666, CC BY 4.0; changed",
+    "london": "Face Research Lab London Set, DeBruine and Jones 2017, doi:10.6084/m9.figshare.5047666, CC BY 4.0",
     "portraits": "official portraits, US Government Publishing Office, public domain",
     "synthetic": "SFHQ-T2I, generated faces, David Beniaguev 2024, MIT",
 }
@@ -36,8 +36,8 @@ PEOPLE: dict[str, dict[str, tuple[int, ...]]] = {
         "portraits": (287, 477, 330, 334, 387, 224, 156, 302, 189, 148, 569, 383, 286, 366, 262, 149, 238, 564, 520)
     },
 }
-# Where hair differs too much to have a mean, that of generated people, for the darkest average to the lightest; mirrored
-# where the row is negative.
+# Where hair differs too much to have a mean, that of generated people, from the darkest average to the lightest;
+# mirrored where the row is negative.
 HAIR: dict[str, tuple[int, ...]] = {"child": (14, 17, 290), "old woman": (43, -43, 39)}
 
 

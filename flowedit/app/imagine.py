@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import flowedit
 from flowedit.app.console import complain, say
-from flowedit.app.options import Search, describe_strength, parse_prompts, show_progress
+from flowedit.app.options import Search, describe_strength, parse_prompts
 from flowedit.app.paths import EDIT_FILE, WrongUsage, number
 from flowedit.checks import require
 from flowedit.photo.codec import FORMATS
@@ -55,7 +55,7 @@ class ImagineCommand(Search):
 
         prompts = parse_prompts([self.prompt, *self.also])
         files = self._files()
-        edits = flowedit.imagine(prompts, self.n, seed=self.config.seed, **self.arguments(self.quiet))
+        edits = flowedit.imagine(prompts, self.n, seed=self.config.seed, **self.arguments(show_progress(self.quiet)))
         for path, edit in zip(files["--out"], edits, strict=False):
             edit.save(path)
         for path, edit in zip(files.get("--averages", ()), edits, strict=False):

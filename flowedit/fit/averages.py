@@ -81,7 +81,7 @@ def draw_face(average: AverageFace, number: int, generator: torch.Generator) -> 
 
     Args:
         average: of `load_average`.
-        number: faces of successive numbers have the hair of different averages.
+        number: faces of successive numbers have the hair of different averages, and then all again in a mirror.
         generator: of the mixture and the shape.
 
     Returns:
@@ -98,6 +98,8 @@ def draw_face(average: AverageFace, number: int, generator: torch.Generator) -> 
     joined = join(pictures[lead : lead + 1], face, landmarks)
     shape = landmarks + torch.einsum("m,mij->ij", along, components)
     drawn = bend(joined, landmarks, shape).clamp(0, 1)[0]
+    if number // k % 2:
+        drawn = drawn.flip(-1)
     return (255 * drawn).round().byte().permute(1, 2, 0).numpy()
 
 

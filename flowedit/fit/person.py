@@ -12,9 +12,17 @@ from flowedit.guide.encoder import Encoder
 AGES = (13, 36, 58)  # years from which on one is young, middle-aged, old
 SURE_SEX, SURE_AGE = 0.5, 0.7  # cosine with an axis from which on the guide's reading counts
 BANDS = ("child", "young", "middle-aged", "old")
-_DECADES = {"twenties": 25, "thirties": 35, "forties": 45, "fifties": 55, "sixties": 65, "seventies": 75, "eighties": 85}
+_DECADES = {
+    "twenties": 25,
+    "thirties": 35,
+    "forties": 45,
+    "fifties": 55,
+    "sixties": 65,
+    "seventies": 75,
+    "eighties": 85,
+}
 _DECADES |= {"nineties": 95, **{f"{n}0s": 10 * n + 5 for n in range(2, 10)}}
-# Of what is found first in a text counts the longest; a noun becomes "face", an adjective goes.
+# The first that is found counts; a noun becomes "face", an adjective goes.
 _NOUNS = {  # -> age, sex
     r"grand(?:mother|mom|mum|ma)|granny": ("old", "woman"),
     r"grand(?:father|dad|pa)|grampa": ("old", "man"),
