@@ -29,6 +29,7 @@ from flowedit.app.gallery import GalleryCommand
 from flowedit.app.imagine import ImagineCommand
 from flowedit.app.paths import WrongUsage
 from flowedit.app.remake import RemakeCommand
+from flowedit.app.serve import AppCommand
 from flowedit.app.video import VideoCommand
 from flowedit.config import Config
 from flowedit.photo.interrupts import interrupts_in_finalizers_unsaid, sigterm_as_ctrl_c
@@ -44,6 +45,7 @@ Command = (
     | Annotated[RemakeCommand, subcommand("remake", prefix_name=False)]
     | Annotated[commands.ExplainCommand, subcommand("explain", prefix_name=False)]
     | Annotated[GalleryCommand, subcommand("gallery", prefix_name=False)]
+    | Annotated[AppCommand, subcommand("app", prefix_name=False)]
     | Annotated[commands.InfoCommand, subcommand("info", prefix_name=False)]
     | Annotated[DoctorCommand, subcommand("doctor", prefix_name=False)]
     | Annotated[CompletionCommand, subcommand("completion", prefix_name=False)]

@@ -40,6 +40,7 @@ from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transforms import FieldTransform, crop_key
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
+PREDICTED_STEPS = 10  # of the loop, from a prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Task:
     @property
     def most_steps(self) -> int:
         """`Config.steps`, or its default for the field and for what the steps start from."""
-        return self.config.steps or (10 if self.predicted else 60 if self.config.field == "raster" else 100)
+        default = PREDICTED_STEPS if self.predicted else 60 if self.config.field == "raster" else 100
+        return self.config.steps or default
 
     def changes_hues(self, face: FaceTask) -> bool:
         """Return whether a tint of a face may change its hues: `hues` allow it, and it is not gray."""

@@ -1,0 +1,163 @@
+"""The command `app`: a page on this machine, for its own browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from flowedit.app.console import say
+from flowedit.app.options import base_config
+from flowedit.checks import require
+from flowedit.config import Config
+
+PORT = 7860
+MOST_MB = 500
+LOCAL = ("localhost", "127.0.0.1", "::1")
+STYLE = Path(__file__).with_name("web.css")
+
+
+@dataclass(frozen=True)
+class AppCommand:
+    """Open a page in the browser to edit portraits on: flowedit app"""
+
+    port: int = PORT
+    """Of the page, http://127.0.0.1:PORT; 0 takes any free one."""
+    no_browser: Annotated[bool, FlagCreatePairsOff] = False
+    """Print the address and open no browser."""
+    share: Annotated[bool, FlagCreatePairsOff] = False
+    """Ask gradio for a public link: photos of whoever opens it then pass through gradio's servers."""
+    most_mb: Annotated[int, arg(metavar="INT")] = MOST_MB
+    """Megabytes that a file may have that is dropped on the page."""
+    encoder: Annotated[str | None, arg(metavar="NAME")] = None
+    """As for `flowedit edit`."""
+    predictor: Annotated[str | None, arg(metavar="PATH")] = None
+    """As for `flowedit edit`: it must go with the encoder."""
+    settings: Annotated[Path | None, arg(name="config", metavar="FILE")] = None
+    """TOML file of settings that differ from the defaults."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.port < 65_536, f"port must be from 0 to 65535; got {self.port}")
+        require(1 <= self.most_mb <= 100_000, f"most_mb must be from 1 to 100000; got {self.most_mb}")
+
+    def run(self) -> int:
+        """Serve the page until Ctrl-C."""
+        check_gradio()
+        with Server(self, base_config.get() or Config()) as server:
+            say(f"flowedit: {server.address} (Ctrl-C ends it)")
+            if self.share:
+                say(f"flowedit: public link {server.public}")
+            try:
+                while True:
+                    time.sleep(3600)
+            except KeyboardInterrupt:
+                return 0
+
+
+def check_gradio() -> None:
+    """Say what to install where gradio is missing.
+
+    Raises:
+        RuntimeError: it is.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise RuntimeError("the app needs gradio: pip install 'flowedit[app]', or pip install '.[app]' in a clone")
+
+
+@dataclass
+class Server:
+    """The page, served within a `with` block; its folder goes at the end.
+
+    Attributes:
+        command: its options.
+        config: as for `optimize`.
+        address: of the page.
+        public: of its public link; None without one.
+        root: the folder of all its files.
+    """
+
+    command: AppCommand
+    config: Config
+    address: str = ""
+    public: str | None = None
+    root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="flowedit-app-")))
+    _blocks: Any = None
+
+    def __enter__(self) -> Server:
+        prepare_environment(self.root)
+        from starlette.middleware import Middleware
+
+        from flowedit.app.guard import Guard
+        from flowedit.app.session import Settings
+        from flowedit.app.sessions import Sessions
+        from flowedit.app.web import Page, theme
+
+        command = self.command
+        settings = Settings(self.config, command.encoder, command.predictor)
+        self.sessions = Sessions(self.root / "sessions", settings)
+        self._blocks = Page(self.sessions).blocks
+        self._blocks.queue(max_size=64, api_open=False)
+        hosts = () if command.share else LOCAL
+        try:
+            _, self.address, self.public = self._blocks.launch(
+                server_name="127.0.0.1",
+                server_port=command.port or _free_port(),
+                inbrowser=not command.no_browser,
+                share=command.share,
+                quiet=True,
+                prevent_thread_lock=True,
+                max_file_size=command.most_mb * 1_000_000,
+                footer_links=[],
+                ssr_mode=False,
+                enable_monitoring=False,
+                mcp_server=False,
+                run_history=False,
+                pwa=False,
+                allowed_paths=[],
+                app_kwargs={"middleware": [Middleware(Guard, hosts=hosts)], "docs_url": None, "redoc_url": None,
+                            "openapi_url": None},
+                theme=theme(),
+                css_paths=STYLE,
+            )  # fmt: skip
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._blocks is not None:
+            self._blocks.close(verbose=False)
+        self.sessions.close_all()
+        _remove(self.root)
+
+
+def prepare_environment(root: Path) -> None:
+    """Tell gradio, before it is imported, to keep to a folder and to call nobody."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    os.environ["GRADIO_EXAMPLES_CACHE"] = str(root / "examples")
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    for name in ("GRADIO_SHARE", "GRADIO_ALLOWED_PATHS", "GRADIO_ROOT_PATH", "GRADIO_SERVER_NAME"):
+        os.environ.pop(name, None)
+    for name in ("NO_PROXY", "no_proxy"):  # gradio asks its own server whether it is up
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1"]))
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
