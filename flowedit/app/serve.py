@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import shutil
+import socket
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, arg
 
 from flowedit.app.console import say
 from flowedit.app.options import base_config
-from flowedit.checks import require
+from flowedit.checks import as_device, require
 from flowedit.config import Config
+
+if TYPE_CHECKING:
+    from flowedit.app.session import Settings
 
 PORT = 7860
 MOST_MB = 500
@@ -128,13 +135,29 @@ class Server:
         except BaseException:
             self.__exit__()
             raise
+        threading.Thread(target=warm_up, args=(settings,), daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._blocks is not None:
             self._blocks.close(verbose=False)
         self.sessions.close_all()
-        _remove(self.root)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def warm_up(settings: Settings) -> None:
+    """Load what the first edit needs, so that it need not wait; what is wrong is said by that edit."""
+    import numpy as np
+
+    import flowedit
+    from flowedit.face.detect import find_faces
+    from flowedit.guide.encoder import load_encoder
+    from flowedit.photo.photo import Photo
+
+    with contextlib.suppress(Exception):
+        find_faces(Photo(np.zeros((64, 64, 3), np.uint8)))
+        load_encoder(settings.encoder, as_device(settings.config.device))
+        flowedit.load_predictor(settings.predictor)
 
 
 def prepare_environment(root: Path) -> None:
@@ -150,14 +173,6 @@ def prepare_environment(root: Path) -> None:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 import flowedit
 from flowedit.app.face_map import draw_map, find_part
@@ -35,6 +36,7 @@ MOST_LETTERS = 300  # of a prompt
 KEPT_PICTURES = 4  # of the page's own, which a slow browser may still ask for
 MOST_WEIGHT = 2.0
 DRAWS = 4
+NEAR = 0.7  # of the crop, that shows the face without its surroundings
 
 
 @dataclass(frozen=True)
@@ -339,7 +341,9 @@ class Session:
         draws = self.predict(self._photo(), text, DRAWS)
         with self._lock:
             self.draws = draws
-        faces = [edit.edited.saved_crop(edit.edited.crops()[0], 256) for edit in draws]
+        crop = draws[0].edited.crops()[0]
+        near = replace(crop, matrix=crop.matrix * torch.tensor([NEAR, NEAR, 1.0]), landmarks=None)
+        faces = [edit.edited.saved_crop(near, 256) for edit in draws]
         return [images.quantize(face, np.uint8) for face in faces]
 
     def take(self, index: int) -> int:

@@ -27,12 +27,10 @@ Update = dict[Any, Any]
 
 def theme() -> gr.themes.Base:
     """Return the page's colors and fonts, which are the machine's own."""
-    return gr.themes.Soft(
-        primary_hue="indigo",
-        neutral_hue="slate",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    )
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    plain = {"block_shadow": "none", "block_border_width": "1px", "button_secondary_background_fill": "transparent"}
+    edges = {"button_secondary_border_color": "*border_color_primary", "button_border_width": "1px"}
+    return gr.themes.Base(primary_hue="indigo", neutral_hue="gray", radius_size="md", **fonts).set(**plain, **edges)
 
 
 class Page:
@@ -59,18 +57,20 @@ class Page:
         kinds = sorted(readable_suffixes())
         self.drop = gr.File(label="Drop a portrait here", file_types=kinds, height=440, elem_id="drop")
         self.compare = gr.ImageSlider(
-            label="Before and after: drag the line",
+            label="Drag the line to see the photo before",
             format="png",
             visible=False,
             elem_id="compare",
-            max_height=680,
+            max_height=640,
+            slider_position=8,
             buttons=["fullscreen"],
             interactive=False,
         )
         with gr.Row(visible=False, elem_id="undoing") as self.undoing:
-            self.undo = gr.Button("↶ Undo", elem_id="undo", size="sm")
-            self.redo = gr.Button("↷ Redo", elem_id="redo", size="sm")
-            self.other = gr.Button("Another photo", elem_id="other", size="sm")
+            self.undo = gr.Button("↶ Undo", elem_id="undo", min_width=80)
+            self.redo = gr.Button("↷ Redo", elem_id="redo", min_width=80)
+            self.other = gr.Button("New photo", elem_id="other", min_width=80)
+            self.download = gr.Button("⤓ Download", variant="primary", elem_id="download", min_width=120, scale=2)
         self.face = gr.Radio(label="Whose face", choices=[], visible=False, elem_id="face")
         self.draws = gr.Gallery(
             label="Variants: click one to add it",
@@ -98,9 +98,9 @@ class Page:
             self.add = gr.Button("Edit", variant="primary", elem_id="add")
             self.vary = gr.Button("Four variants", elem_id="vary")
         self.status = gr.HTML(elem_id="status")
-        self.working = gr.HTML(elem_id="working")
+        self.working = gr.HTML(elem_id="working", visible=False)
         self.stop = gr.Button("Stop refining", size="sm", visible=False, elem_id="stop")
-        with gr.Group(visible=False, elem_id="list") as self.list:
+        with gr.Column(visible=False, elem_id="list") as self.list:
             self.rows = [self._build_row(row) for row in range(MOST_ENTRIES)]
             self.in_turn = gr.Checkbox(label="One after another, from the top", visible=False, elem_id="in_turn")
         with gr.Group(visible=False, elem_id="sliders") as self.sliders:
@@ -122,25 +122,21 @@ class Page:
                 name: gr.Slider(0, MOST_SCALE, 1, step=0.01, label=name.capitalize(), elem_id=f"part_{name}")
                 for name in REGIONS
             }
-        with gr.Group(visible=False, elem_id="saving") as self.saving:
+        with gr.Accordion("Files", open=False, visible=False, elem_id="saving") as self.saving:
+            self.ending = gr.Dropdown(list(words.ENDINGS), value="PNG", label="Download as", elem_id="ending")
+            self.strip = gr.Checkbox(
+                label="Leave out where the photo was taken, and the camera's serial numbers", elem_id="strip"
+            )
             with gr.Row():
-                self.ending = gr.Dropdown(
-                    list(words.ENDINGS), value="PNG", label="Format", elem_id="ending", min_width=90
-                )
-                self.strip = gr.Checkbox(label="Leave out where it was taken, and serial numbers", elem_id="strip")
-            with gr.Row():
-                self.download = gr.Button("Download picture", variant="primary", elem_id="download")
-                self.download_edit = gr.Button("Download edit", elem_id="download_edit")
-        self.open = gr.UploadButton(
-            "Open an edit file", file_types=[EDIT_FILE], visible=False, size="sm", elem_id="open"
-        )
+                self.download_edit = gr.Button("Download the edit alone", size="sm", elem_id="download_edit")
+                self.open = gr.UploadButton("Open an edit file", file_types=[EDIT_FILE], size="sm", elem_id="open")
 
     def _build_row(self, row: int) -> dict[str, Any]:
         with gr.Row(visible=False, elem_classes=["entry"], elem_id=f"row_{row}") as line:
-            weight = gr.Slider(0, MOST_WEIGHT, 1, step=0.01, label="", scale=8, elem_id=f"weight_{row}")
-            up = gr.Button("↑", min_width=32, scale=1, size="sm", elem_id=f"up_{row}")
-            down = gr.Button("↓", min_width=32, scale=1, size="sm", elem_id=f"down_{row}")
-            remove = gr.Button("✕", min_width=32, scale=1, size="sm", elem_id=f"remove_{row}")
+            weight = gr.Slider(0, MOST_WEIGHT, 1, step=0.01, label="", scale=9, min_width=160, elem_id=f"weight_{row}")
+            up = gr.Button("↑", min_width=36, scale=0, elem_id=f"up_{row}")
+            down = gr.Button("↓", min_width=36, scale=0, elem_id=f"down_{row}")
+            remove = gr.Button("✕", min_width=36, scale=0, elem_id=f"remove_{row}")
         return {"line": line, "weight": weight, "up": up, "down": down, "remove": remove}
 
     # What it shows
@@ -159,7 +155,7 @@ class Page:
         update: Update = {
             self.drop: gr.File(value=None, visible=not there),
             self.status: words.status(said),
-            self.list: gr.Group(visible=bool(lines)),
+            self.list: gr.Column(visible=bool(lines)),
             self.in_turn: gr.Checkbox(value=recipe.in_turn, visible=len(lines) > 1),
             self.strength: gr.Slider(value=recipe.strength),
             self.shape: gr.Slider(value=recipe.shape),
@@ -170,7 +166,7 @@ class Page:
             label, weight = lines[row] if row < len(lines) else ("", 1.0)
             update[widgets["line"]] = gr.Row(visible=row < len(lines))
             update[widgets["weight"]] = gr.Slider(value=weight, label=label)
-        for block in (self.undoing, self.sliders, self.accordion, self.saving, self.open):
+        for block in (self.undoing, self.sliders, self.accordion, self.saving):
             update[block] = type(block)(visible=there)
         if there:
             update |= self.picture(session) | self.marks(session)
@@ -192,5 +188,5 @@ class Page:
         return [
             *(self.drop, self.compare, self.undoing, self.face, self.draws, self.prompt, self.status, self.working),
             *(self.stop, self.list, self.in_turn, self.sliders, self.strength, self.shape, self.color),
-            *(self.accordion, self.map, self.kept, *self.parts.values(), self.saving, self.open, *rows),
+            *(self.accordion, self.map, self.kept, *self.parts.values(), self.saving, *rows),
         ]

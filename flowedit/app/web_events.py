@@ -22,6 +22,7 @@ from flowedit.photo.png import quick_png
 
 if TYPE_CHECKING:
     from flowedit.app.web import Page
+    from flowedit.edit import Edit
 
 Update = dict[Any, Any]
 PREVIEW_PX = 192  # side of the face that is shown while it is searched on
@@ -102,7 +103,7 @@ class Binder:
         for event in (page.add.click, page.prompt.submit):
             self._then_refine(on(event, self._add, page.prompt, shown, HEAVY))
         for button in page.examples:
-            button.click(None, None, page.prompt, js=f"() => {button.value!r}", show_progress="hidden")
+            self._then_refine(on(button.click, self._add, None, shown, HEAVY, button.value))
         on(page.vary.click, self._vary, page.prompt, shown, HEAVY)
         self._then_refine(self.on_place(page.draws.select, self._take, None, shown))
         on(page.stop.click, self._stop, None, shown, QUICK)
@@ -163,8 +164,7 @@ class Binder:
     def _told(self, session: Session, key: int) -> Update:
         """Show all, with what is to be said of a new edit."""
         edit = session.edits[key]
-        said = f"“{' + '.join(edit.prompts)}”: strength {edit.strength:.2f} ({edit.strength_reason})"
-        return self.page.everything(session, ". ".join([said, *edit.messages]))
+        return self.page.everything(session, told(edit))
 
     def _refine(self, request: gr.Request) -> Iterator[Update]:
         """Search on from the newest edits, with the face as it is now, until done or stopped."""
@@ -178,14 +178,13 @@ class Binder:
             while isinstance(step := steps.get(), tuple):
                 number, face = step
                 said = "Refining. The picture can be used meanwhile."
-                yield {page.working: words.progress(number, session.steps(key), face, said)}
-            done: Update = {page.working: "", page.stop: gr.Button(visible=False)}
+                shown = words.progress(number, session.steps(key), face, said)
+                yield {page.working: gr.HTML(value=shown, visible=True)}
+            done: Update = {page.working: gr.HTML(value="", visible=False), page.stop: gr.Button(visible=False)}
             if isinstance(step, BaseException):
                 yield done | self.failed(step)
             elif step is True:
-                edit = session.edits[key]
-                said = f"Refined: strength {edit.strength:.2f} ({edit.strength_reason})"
-                said = ". ".join([said, *edit.messages])
+                said = f"{told(session.edits[key])}. It is refined now."
                 yield done | page.picture(session) | {page.status: words.status(said)}
             else:
                 yield done
@@ -266,6 +265,12 @@ class Binder:
 
     def _end(self, request: gr.Request) -> None:
         self.page.sessions.close(str(request.session_hash))
+
+
+def told(edit: Edit) -> str:
+    """Say what an edit is, at which strength and why, and what was warned of."""
+    name = " + ".join(edit.prompts) or "this edit"
+    return ". ".join([f"“{name}” at {100 * edit.strength:.0f} % ({edit.strength_reason})", *edit.messages])
 
 
 def _search(session: Session, key: int, steps: queue.Queue[Any]) -> None:

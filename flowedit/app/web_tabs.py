@@ -30,7 +30,14 @@ class Tabs:
         pictures = sorted(readable_suffixes())
         with gr.Tab("Why", id="why") as self.why:
             self.facts = gr.HTML(elem_id="facts")
-            self.plot = gr.Image(show_label=False, interactive=False, format="png", visible=False, elem_id="plot")
+            self.plot = gr.Image(
+                show_label=False,
+                interactive=False,
+                format="png",
+                visible=False,
+                buttons=["download", "fullscreen"],  # and none that shares
+                elem_id="plot",
+            )
         with gr.Tab("Another photo", id="transfer"):
             gr.HTML("<p>Puts what was done on the face of another photo, at the strength that is right there.</p>")
             self.transfer_file = gr.File(label="Drop another portrait here", file_types=pictures, elem_id="transfer")
