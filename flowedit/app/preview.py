@@ -142,8 +142,8 @@ class Preview:
                 name: self._kept((crop_key(crop), name), partial(draw_region, name, crop, layer.box))
                 for name in recipe.shares
             }
-            parts = weigh_parts(recipe.shares, regions)
-            mask = parts if mask is None else mask * parts
+            weights, most = weigh_parts(recipe.shares, regions)
+            mask = most * weights if mask is None else most * weights * mask
         return mask
 
     def _kept(self, key: object, make: Callable[[], Tensor]) -> Tensor:

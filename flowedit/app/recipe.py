@@ -96,10 +96,10 @@ def combine(recipe: Recipe, edits: Mapping[int, Edit]) -> Edit | None:
         key = crop_key(leaf.crop), None if leaf.hard_mask is None else id(leaf.hard_mask)
         if key not in drawn:
             top, left, bottom, right = box = leaf.crop.box(photo.height, photo.width)
-            weights = weigh_parts(recipe.shares, {name: draw_region(name, leaf.crop, box) for name in recipe.shares})
-            most = max(1.0, float(weights.max())) if weights.numel() else 1.0
+            regions = {name: draw_region(name, leaf.crop, box) for name in recipe.shares}
+            weights, most = weigh_parts(recipe.shares, regions)
             over = np.ones((photo.height, photo.width), np.float32) if leaf.hard_mask is None else leaf.hard_mask.copy()
-            over[top:bottom, left:right] *= (weights / most).numpy()
+            over[top:bottom, left:right] *= weights.numpy()
             drawn[key] = (np.rint(over * 255) / 255).astype(np.float32), most  # as an edit file keeps it
         hard, most = drawn[key]
         return replace(leaf, hard_mask=hard, strength=most * leaf.strength)
@@ -129,12 +129,22 @@ def unrestricted(edit: Edit) -> Edit:
     return replace(edit, transforms=transforms)
 
 
-def weigh_parts(shares: Mapping[str, float], regions: Mapping[str, Tensor]) -> Tensor:
-    """Return how much of an edit each place takes, at least 0, from its regions (h, w) in [0, 1]."""
+def weigh_parts(shares: Mapping[str, float], regions: Mapping[str, Tensor]) -> tuple[Tensor, float]:
+    """Weigh the places of a face by its parts, as an edit file keeps it.
+
+    Args:
+        shares: region -> how much of the edit it takes, at least 0; at least one.
+        regions: their masks, (h, w) in [0, 1].
+
+    Returns:
+        (h, w) in [0, 1], in steps of 1/255, and what they are to be multiplied by.
+    """
     for name, share in shares.items():
         require(name in REGIONS and share >= 0, f"a part must be of {', '.join(REGIONS)}, at least 0; got {name}")
     weights = (1 + (share - 1) * regions[name] for name, share in shares.items())
-    return functools.reduce(operator.mul, weights)
+    total = functools.reduce(operator.mul, weights)
+    most = max(1.0, float(total.max())) if total.numel() else 1.0
+    return (total * (255 / most)).round() / 255, most
 
 
 def draw_region(name: str, crop: Crop, box: Box) -> Tensor:
