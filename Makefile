@@ -7,10 +7,19 @@ DOCS_READY := $(VENV)/.installed-docs
 
 unexport PYTHONPATH PYTHONHOME # only what is in .venv counts
 
-.PHONY: demo test lint examples docs dist-check clean
+.PHONY: demo app test lint examples docs dist-check clean
 
 demo: $(READY)
 	@$(BIN)/python examples/quickstart.py
+
+# The page, in the browser; `make app PORT=8000`. gradio takes no pillow from 13 on: .venv then has an earlier one.
+PORT ?= 7860
+app: $(VENV)/.app
+	@$(BIN)/python -m flowedit app --port $(PORT)
+
+$(VENV)/.app: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[app]'
+	@touch $@
 
 # pytest comes last, so that its closing line is the last one printed.
 test: lint examples

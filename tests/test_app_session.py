@@ -174,7 +174,7 @@ def test_a_prompt_is_predicted_under_the_parts_that_are_kept(work, edits, monkey
         (lambda work: work.add("a" * 10_000), f"a prompt must have at most {MOST_LETTERS} letters; got 10000"),
         (lambda work: work.add(" "), 'type what to change, such as "a smiling face"'),
         (lambda work: work.weigh(7, 1.0), "this prompt is not in the list any more"),
-        (lambda work: work.weigh(0, float("nan")), "a weight must be from 0 to 2; got nan"),
+        (lambda work: work.weigh(0, float("nan")), "weight must be from 0 to 2; got nan"),
         (lambda work: work.choose_face(3), "there is no face 3"),
         (lambda work: work.take(0), "there is no such variant any more: ask for them again"),
         (lambda work: outputs.save_picture(work, ".svg"), "a picture must be one of"),
@@ -313,7 +313,9 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch, capsys):
     from flowedit.app.cli import main
 
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gradio" else find(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "gradio" else find(name, *rest)
+    )
     assert main(["app", "--no-browser"]) == 1
     assert capsys.readouterr().err == (
         "flowedit: the app needs gradio: pip install 'flowedit[app]', or pip install '.[app]' in a clone\n"

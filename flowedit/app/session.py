@@ -20,9 +20,10 @@ from flowedit.app.history import History
 from flowedit.app.names import safe_name
 from flowedit.app.preview import Preview
 from flowedit.app.recipe import Entry, Recipe, combine, unrestricted
-from flowedit.checks import require
+from flowedit.checks import as_number, require
 from flowedit.config import Config
 from flowedit.face.crop import Crop, face_crop
+from flowedit.face.regions import REGIONS
 from flowedit.photo import photo as images
 from flowedit.task.prepare import PREDICTED_STEPS
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 8  # lines of the list
 MOST_LETTERS = 300  # of a prompt
 KEPT_PICTURES = 4  # of the page's own, which a slow browser may still ask for
-MOST_WEIGHT = 2.0
+MOST_SHARE = 2.0  # of strength, movement, color, a weight, a part
 DRAWS = 4
 NEAR = 0.7  # of the crop, that shows the face without its surroundings
 
@@ -231,20 +232,25 @@ class Session:
             control: what was moved, see `History.change`.
             values: attributes of `Recipe`.
         """
+        for name in ("strength", "shape", "color"):
+            if name in values:
+                values[name] = _share(name, values[name])
         with self._lock:
             self._set(replace(self.recipe, **values), control)
 
     def set_part(self, name: str, share: float) -> None:
         """Say how much of the edit a part of the face takes."""
+        require(name in REGIONS, f"a part must be one of {', '.join(REGIONS)}; got {name!r:.20}")
+        share = _share(name, share)
         with self._lock:
-            self._set(replace(self.recipe, parts={**self.recipe.parts, name: float(share)}), f"part {name}")
+            self._set(replace(self.recipe, parts={**self.recipe.parts, name: share}), f"part {name}")
 
     def weigh(self, row: int, weight: float) -> None:
         """Give a line of the list a weight, from 0 to 2."""
-        require(0 <= weight <= MOST_WEIGHT, f"a weight must be from 0 to {MOST_WEIGHT:g}; got {weight:g}")
+        weight = _share("weight", weight)
         with self._lock:
             entries = list(self._rows(row))
-            entries[row] = replace(entries[row], weight=float(weight))
+            entries[row] = replace(entries[row], weight=weight)
             self._set(replace(self.recipe, entries=tuple(entries)), f"weight {entries[row].key}")
 
     def move(self, row: int, by: int) -> None:
@@ -415,3 +421,12 @@ class Session:
         for path in self.folder.glob("*.png"):
             path.unlink(missing_ok=True)
         self._shown, self._before = [], None
+
+
+def _share(name: str, value: object) -> float:
+    """Return a number that a slider may have; ValueError for anything else."""
+    share = as_number(value)
+    good = share is not None and 0 <= share <= MOST_SHARE
+    require(good, f"{name} must be from 0 to {MOST_SHARE:g}; got {value!r:.20}")
+    assert share is not None  # for the type checker
+    return float(share)

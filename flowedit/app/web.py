@@ -8,7 +8,7 @@ import gradio as gr
 
 from flowedit.app import words
 from flowedit.app.paths import EDIT_FILE
-from flowedit.app.session import MOST_ENTRIES, MOST_LETTERS, MOST_WEIGHT, Session
+from flowedit.app.session import MOST_ENTRIES, MOST_LETTERS, MOST_SHARE, Session
 from flowedit.app.sessions import Sessions
 from flowedit.app.web_events import bind
 from flowedit.app.web_tabs import Tabs
@@ -18,7 +18,7 @@ from flowedit.photo.metadata import Metadata
 from flowedit.photo.png import quick_png
 
 EXAMPLES = ("a smiling face", "a surprised face", "big eyes", "a slim jaw", "red lipstick")
-MOST_STRENGTH, MOST_SCALE = 1.5, 2.0
+MOST_STRENGTH = 1.5
 TITLE = """<div class="title"><h1>flowedit</h1>
 <p>Edit a portrait by a sentence. Nothing leaves this computer, and nothing is kept when the page is closed.</p>
 </div>"""
@@ -105,8 +105,8 @@ class Page:
             self.in_turn = gr.Checkbox(label="One after another, from the top", visible=False, elem_id="in_turn")
         with gr.Group(visible=False, elem_id="sliders") as self.sliders:
             self.strength = gr.Slider(0, MOST_STRENGTH, 1, step=0.01, label="Strength", elem_id="strength")
-            self.shape = gr.Slider(0, MOST_SCALE, 1, step=0.01, label="Movement", elem_id="shape")
-            self.color = gr.Slider(0, MOST_SCALE, 1, step=0.01, label="Color", elem_id="color")
+            self.shape = gr.Slider(0, MOST_SHARE, 1, step=0.01, label="Movement", elem_id="shape")
+            self.color = gr.Slider(0, MOST_SHARE, 1, step=0.01, label="Color", elem_id="color")
         with gr.Accordion("Parts of the face", open=False, visible=False, elem_id="parts") as self.accordion:
             self.clicking = gr.Radio(
                 label="A click on a part",
@@ -119,7 +119,7 @@ class Page:
             )
             self.kept = gr.HTML(elem_id="kept")
             self.parts = {
-                name: gr.Slider(0, MOST_SCALE, 1, step=0.01, label=name.capitalize(), elem_id=f"part_{name}")
+                name: gr.Slider(0, MOST_SHARE, 1, step=0.01, label=name.capitalize(), elem_id=f"part_{name}")
                 for name in REGIONS
             }
         with gr.Accordion("Files", open=False, visible=False, elem_id="saving") as self.saving:
@@ -133,7 +133,7 @@ class Page:
 
     def _build_row(self, row: int) -> dict[str, Any]:
         with gr.Row(visible=False, elem_classes=["entry"], elem_id=f"row_{row}") as line:
-            weight = gr.Slider(0, MOST_WEIGHT, 1, step=0.01, label="", scale=9, min_width=160, elem_id=f"weight_{row}")
+            weight = gr.Slider(0, MOST_SHARE, 1, step=0.01, label="", scale=9, min_width=160, elem_id=f"weight_{row}")
             up = gr.Button("↑", min_width=36, scale=0, elem_id=f"up_{row}")
             down = gr.Button("↓", min_width=36, scale=0, elem_id=f"down_{row}")
             remove = gr.Button("✕", min_width=36, scale=0, elem_id=f"remove_{row}")

@@ -16,6 +16,7 @@ from flowedit.app.face_map import SIDE_PX
 from flowedit.app.names import plain
 from flowedit.app.session import Session
 from flowedit.app.web_tabs import bind_tabs, remove
+from flowedit.checks import as_number
 from flowedit.photo.metadata import Metadata
 from flowedit.photo.photo import quantize
 from flowedit.photo.png import quick_png
@@ -224,8 +225,9 @@ class Binder:
         finally:
             remove(path)
 
-    def _click(self, session: Session, place: tuple[int, int], kind: str) -> Update:
-        name = session.part_at(place[0] / SIDE_PX, place[1] / SIDE_PX)
+    def _click(self, session: Session, place: object, kind: str) -> Update:
+        x, y = (as_number(each) for each in place) if isinstance(place, list) and len(place) == 2 else (None, None)
+        name = None if x is None or y is None else session.part_at(x / SIDE_PX, y / SIDE_PX)
         if name is None:
             return {self.page.status: words.status("There is no part of the face at this place.")}
         session.click(name, kind == "region")
