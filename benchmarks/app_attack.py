@@ -1,7 +1,7 @@
 """Attack the app over HTTP, as a user or a page elsewhere could: python -m benchmarks.app_attack [photos paths ...]
 
-Each line is an attack, what came back, and whether the app held: nothing leaks, nothing crashes, each gets an answer. The
-attacks are photos, paths, edit_files, values, elsewhere and crowd; all of them without a name.
+Each line is an attack, what came back, and whether the app held: nothing leaks, nothing crashes, each gets an answer.
+Without a name it runs them all: photos, paths, edit_files, values, elsewhere and crowd.
 """
 
 from __future__ import annotations

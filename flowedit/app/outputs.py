@@ -32,20 +32,20 @@ def save_picture(session: Session, ending: str = ".png", strip_location: bool = 
     """
     require(ending in FORMATS, f"a picture must be one of {', '.join(FORMATS)}; got {ending!r:.20}")
     edit, recipe = session.whole(), session.recipe
-    path = session.new_file(f"{Path(session.name).stem}_edited{ending}")
+    path = session.files.new(f"{Path(session.name).stem}_edited{ending}")
     return edit.save(path, shape=recipe.shape, color=recipe.color, strip_location=strip_location)
 
 
 def save_edit(session: Session) -> Path:
     """Write the edit, without the photo, with all that the sliders do; return the file."""
     edit = baked(session)
-    return edit.save_edit(session.new_file(f"{Path(session.name).stem}{EDIT_FILE}"))
+    return edit.save_edit(session.files.new(f"{Path(session.name).stem}{EDIT_FILE}"))
 
 
 def explain(session: Session) -> tuple[dict[str, Any], Path]:
     """Measure what is done, and draw it: the facts of `Edit.explain`, and a picture's file."""
     edit = baked(session)
-    return edit.explain(), edit.plot(session.new_file("why.png"))
+    return edit.explain(), edit.plot(session.files.new("why.png"))
 
 
 def transfer(
@@ -62,9 +62,9 @@ def transfer(
     shown = Preview(photo)
     after = shrink(replace(photo, pixels=carried.edited.pixels(dtype=photo.pixels.dtype)), SHOWN_PX)
     saved = carried.save(
-        session.new_file(f"{Path(safe_name(name)).stem}_edited{ending}"), strip_location=strip_location
+        session.files.new(f"{Path(safe_name(name)).stem}_edited{ending}"), strip_location=strip_location
     )
-    pictures = [session.new_file("before.png"), session.new_file("after.png")]
+    pictures = [session.files.new("before.png"), session.files.new("after.png")]
     for picture, content in zip(pictures, (shown.png(), shown.png(after.pixels)), strict=True):
         picture.write_bytes(content)
     return [*pictures, saved]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import require
+from flowedit.checks import as_number, require
 from flowedit.face.crop import Crop
 from flowedit.face.regions import MASK_PX, REGIONS, mask_regions, region_mask
 from flowedit.field.base import Field
@@ -22,6 +22,8 @@ from flowedit.transform.transforms import Box, FieldTransform, Transform, crop_k
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
+
+MOST_SHARE = 2.0  # of strength, movement, color, a weight, a part
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class Recipe:
     def shares(self) -> dict[str, float]:
         """The parts that do not take the whole edit as it is."""
         return {name: share for name, share in self.parts.items() if share != 1}
+
+
+def check_share(name: str, value: object) -> float:
+    """Return a number that a slider may have; ValueError for anything else."""
+    share = as_number(value)
+    good = share is not None and 0 <= share <= MOST_SHARE
+    require(good, f"{name} must be from 0 to {MOST_SHARE:g}; got {value!r:.20}")
+    assert share is not None  # for the type checker
+    return float(share)
 
 
 def combine(recipe: Recipe, edits: Mapping[int, Edit]) -> Edit | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,13 +17,17 @@ from flowedit.app.face_map import draw_map, find_part
 from flowedit.app.history import History
 from flowedit.app.names import safe_name
 from flowedit.app.preview import Preview
-from flowedit.app.recipe import Entry, Recipe, combine, unrestricted
-from flowedit.checks import as_number, require
+from flowedit.app.recipe import Entry, Recipe, check_share, combine, unrestricted
+from flowedit.app.session_files import SessionFiles
+from flowedit.checks import require
 from flowedit.config import Config
 from flowedit.face.crop import Crop, face_crop
 from flowedit.face.regions import REGIONS
 from flowedit.photo import photo as images
+from flowedit.photo.metadata import Metadata
+from flowedit.photo.png import quick_png
 from flowedit.task.prepare import PREDICTED_STEPS
+from flowedit.transform.transforms import crop_key
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 8  # lines of the list
 MOST_LETTERS = 300  # of a prompt
-KEPT_PICTURES = 4  # of the page's own, which a slow browser may still ask for
-MOST_SHARE = 2.0  # of strength, movement, color, a weight, a part
 DRAWS = 4
 NEAR = 0.7  # of the crop, that shows the face without its surroundings
 
@@ -66,7 +66,7 @@ class Session:
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
-        self.folder, self.settings = folder, settings or Settings()
+        self.files, self.settings = SessionFiles(folder), settings or Settings()
         self.photo: Photo | None = None
         self.name = "photo"
         self.crops: list[Crop] = []  # over the faces, from left to right
@@ -77,14 +77,12 @@ class Session:
         self.waiting: list[int] = []  # numbers of edits that are to be refined
         self.folder_stop = threading.Event()  # ends the work on a folder of photos
         self.used = time.monotonic()
-        self.closed = False
         self.preview: Preview | None = None
         self._searches: set[threading.Event] = set()  # which end when they are set
         self._lock = threading.RLock()
         self._last_key = 0
-        self._shown: list[Path] = []
         self._before: Path | None = None
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._map: tuple[object, Path] | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -132,7 +130,8 @@ class Session:
             self.stop()
             self.photo, self.preview, self.crops, self.waiting = None, None, [], []
             self.face, self.history, self.edits, self.draws = "largest", History(), {}, []
-            self._remove_pictures()
+            self.files.clear()
+            self._before, self._map = None, None
 
     def choose_face(self, face: int | str) -> None:
         """Say who is edited from now on: "largest", "all", or an index from the left."""
@@ -143,9 +142,14 @@ class Session:
         """Return the part at a place of `face_picture`, from 0 to 1 across and down; None beside the face."""
         return find_part(self._crop(), x, y)
 
-    def face_picture(self) -> np.ndarray:
-        """Draw the chosen face with the parts that are kept, and the one worked on, in color: (n, n, 3) uint8."""
-        return draw_map(self._photo(), self._crop(), self.recipe.region, self.recipe.protect)
+    def face_picture(self) -> Path:
+        """Draw the chosen face with the parts that are kept, and the one worked on, in color."""
+        photo, crop, recipe = self._photo(), self._crop(), self.recipe
+        drawn = (crop_key(crop), recipe.region, recipe.protect)
+        if self._map is None or self._map[0] != drawn or not self._map[1].exists():
+            pixels = draw_map(photo, crop, recipe.region, recipe.protect)
+            self._map = drawn, self.files.write("map.png", quick_png(pixels, Metadata()))
+        return self._map[1]
 
     # The list
 
@@ -234,20 +238,20 @@ class Session:
         """
         for name in ("strength", "shape", "color"):
             if name in values:
-                values[name] = _share(name, values[name])
+                values[name] = check_share(name, values[name])
         with self._lock:
             self._set(replace(self.recipe, **values), control)
 
     def set_part(self, name: str, share: float) -> None:
         """Say how much of the edit a part of the face takes."""
         require(name in REGIONS, f"a part must be one of {', '.join(REGIONS)}; got {name!r:.20}")
-        share = _share(name, share)
+        share = check_share(name, share)
         with self._lock:
             self._set(replace(self.recipe, parts={**self.recipe.parts, name: share}), f"part {name}")
 
     def weigh(self, row: int, weight: float) -> None:
         """Give a line of the list a weight, from 0 to 2."""
-        weight = _share("weight", weight)
+        weight = check_share("weight", weight)
         with self._lock:
             entries = list(self._rows(row))
             entries[row] = replace(entries[row], weight=weight)
@@ -302,17 +306,12 @@ class Session:
             preview, recipe, edits = self.preview, self.recipe, dict(self.edits)
             assert preview is not None  # it comes with the photo
             if self._before is None or not self._before.exists():
-                self._before = self.write("before.png", preview.png())
+                self._before = self.files.write("before.png", preview.png())
             before = self._before
         pixels = preview.draw(recipe, edits)
         if pixels is preview.photo.pixels:
             return before, before
-        after = self.write("after.png", preview.png(pixels))
-        with self._lock:
-            self._shown.append(after)
-            while len(self._shown) > KEPT_PICTURES:
-                self._shown.pop(0).unlink(missing_ok=True)
-        return before, after
+        return before, self.files.write("after.png", preview.png(pixels))
 
     def whole(self) -> Edit:
         """Return the edit that the list and the sliders amount to.
@@ -358,23 +357,11 @@ class Session:
             require(0 <= index < len(self.draws), "there is no such variant any more: ask for them again")
             return self.insert(unrestricted(self.draws[index]))
 
-    def new_file(self, name: str) -> Path:
-        """Return a path in a new folder of the session's, whose name nobody can guess; the oldest such go."""
-        require(not self.closed, "this session has ended: load the page again")
-        for old in sorted(self.folder.glob("out-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_PICTURES]:
-            shutil.rmtree(old, ignore_errors=True)
-        folder = self.folder / f"out-{secrets.token_hex(8)}"
-        folder.mkdir()
-        return folder / name
-
     def close(self) -> None:
         """End all work and remove all files."""
         with self._lock:
-            self.closed = True
             self.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    # Within
+            self.files.close()
 
     def _photo(self) -> Photo:
         require(self.photo is not None, "drop a photo first")
@@ -410,23 +397,3 @@ class Session:
         self.history.change(recipe, control)
         kept = self.history.keys()
         self.edits = {key: edit for key, edit in self.edits.items() if key in kept}
-
-    def write(self, name: str, content: bytes) -> Path:
-        require(not self.closed, "this session has ended: load the page again")
-        path = self.folder / f"{secrets.token_hex(8)}-{name}"
-        path.write_bytes(content)
-        return path
-
-    def _remove_pictures(self) -> None:
-        for path in self.folder.glob("*.png"):
-            path.unlink(missing_ok=True)
-        self._shown, self._before = [], None
-
-
-def _share(name: str, value: object) -> float:
-    """Return a number that a slider may have; ValueError for anything else."""
-    share = as_number(value)
-    good = share is not None and 0 <= share <= MOST_SHARE
-    require(good, f"{name} must be from 0 to {MOST_SHARE:g}; got {value!r:.20}")
-    assert share is not None  # for the type checker
-    return float(share)

@@ -62,7 +62,7 @@ def edit_photos(
     edit, recipe, config = session.whole(), session.recipe, session.settings.config
     carried = baked(session)
     prompts = {text: weight for text, weight in edit.prompts.items() if weight}
-    out = session.new_file("edited.zip")
+    out = session.files.new("edited.zip")
     work = out.parent
     table = io.StringIO()
     rows = csv.writer(table)
@@ -101,7 +101,7 @@ def edit_clip(session: Session, path: Path, name: str, strip_location: bool = Fa
     name = safe_name(name)
     suffix = Path(name).suffix.lower()
     suffix = suffix if suffix in (*ANIMATIONS, *VIDEOS) else ".mp4"
-    out = session.new_file(f"{Path(name).stem}_edited{suffix}")
+    out = session.files.new(f"{Path(name).stem}_edited{suffix}")
     how: dict[str, Any] = {"strip_location": strip_location, "progress": False}
     return flowedit.edit_video(path, edit, out, config=session.settings.config, **how)
 

@@ -8,17 +8,17 @@ import gradio as gr
 
 from flowedit.app import words
 from flowedit.app.paths import EDIT_FILE
-from flowedit.app.session import MOST_ENTRIES, MOST_LETTERS, MOST_SHARE, Session
+from flowedit.app.recipe import MOST_SHARE
+from flowedit.app.session import MOST_ENTRIES, MOST_LETTERS, Session
 from flowedit.app.sessions import Sessions
 from flowedit.app.web_events import bind
 from flowedit.app.web_tabs import Tabs
 from flowedit.face.regions import REGIONS
 from flowedit.photo.codec import readable_suffixes
-from flowedit.photo.metadata import Metadata
-from flowedit.photo.png import quick_png
 
 EXAMPLES = ("a smiling face", "a surprised face", "big eyes", "a slim jaw", "red lipstick")
 MOST_STRENGTH = 1.5
+CLEANING = (600, 3600)  # seconds: how often, and how old files are, that no event has read
 TITLE = """<div class="title"><h1>flowedit</h1>
 <p>Edit a portrait by a sentence. Nothing leaves this computer, and nothing is kept when the page is closed.</p>
 </div>"""
@@ -38,7 +38,9 @@ class Page:
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
-        with gr.Blocks(title="flowedit", analytics_enabled=False, fill_width=True) as self.blocks:
+        with gr.Blocks(
+            title="flowedit", analytics_enabled=False, fill_width=True, delete_cache=CLEANING
+        ) as self.blocks:
             gr.HTML(TITLE, elem_id="title")
             with gr.Tabs(elem_id="tabs"):
                 with gr.Tab("Edit", id="edit"), gr.Row(elem_id="work"):
@@ -179,8 +181,7 @@ class Page:
         recipe = session.recipe
         kept = f"Kept as they are: {', '.join(recipe.protect)}. " if recipe.protect else ""
         only = f"Edited alone: {recipe.region}." if recipe.region else ""
-        path = session.write("map.png", quick_png(session.face_picture(), Metadata()))
-        return {self.map: str(path), self.kept: words.status(kept + only)}
+        return {self.map: str(session.face_picture()), self.kept: words.status(kept + only)}
 
     def shown(self) -> list[Any]:
         """Return the components that an event of the first tab may change."""

@@ -36,7 +36,7 @@ FETCH = """(path) => {
   link.click();
   link.remove();
 }"""
-HEAVY: dict[str, Any] = {"concurrency_id": "predict", "concurrency_limit": 2, "show_progress": "hidden"}
+HEAVY: dict[str, Any] = {"concurrency_id": "predict", "concurrency_limit": 2, "show_progress": "minimal"}
 LONG: dict[str, Any] = {"concurrency_id": "refine", "concurrency_limit": 2, "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
 LIVE: dict[str, Any] = {"trigger_mode": "always_last", "queue": False, "show_progress": "hidden"}
@@ -89,7 +89,10 @@ class Binder:
         def two(value: Any, other: Any, request: gr.Request) -> Any:
             return run(request, value, other)
 
-        return (none, one, two)[count]
+        def three(value: Any, other: Any, third: Any, request: gr.Request) -> Any:
+            return run(request, value, other, third)
+
+        return (none, one, two, three)[count]
 
     def failed(self, error: BaseException, values: Any = ()) -> Update:
         """Say an error in the status line, with users' files by their own names."""
@@ -100,19 +103,20 @@ class Binder:
         """Bind all."""
         page, on = self.page, self.on
         shown = page.shown()
-        on(page.drop.upload, self._photo, page.drop, shown, HEAVY)
+        heavy = {**HEAVY, "show_progress_on": [page.status]}
+        on(page.drop.upload, self._photo, page.drop, shown, heavy)
         for event in (page.add.click, page.prompt.submit):
-            self._then_refine(on(event, self._add, page.prompt, shown, HEAVY))
+            self._then_refine(on(event, self._add, page.prompt, shown, heavy))
         for button in page.examples:
-            self._then_refine(on(button.click, self._add, None, shown, HEAVY, button.value))
-        on(page.vary.click, self._vary, page.prompt, shown, HEAVY)
+            self._then_refine(on(button.click, self._add, None, shown, heavy, button.value))
+        on(page.vary.click, self._vary, page.prompt, shown, heavy)
         self._then_refine(self.on_place(page.draws.select, self._take, None, shown))
         on(page.stop.click, self._stop, None, shown, QUICK)
         on(page.undo.click, self._undo, None, shown, QUICK)
         on(page.redo.click, self._redo, None, shown, QUICK)
         on(page.other.click, self._other, None, shown, QUICK)
         on(page.face.input, self._face, page.face, shown, QUICK)
-        on(page.open.upload, self._open, page.open, shown, HEAVY)
+        on(page.open.upload, self._open, page.open, shown, heavy)
         self.on_place(page.map.select, self._click, page.clicking, shown)
         on(page.in_turn.input, self._in_turn, page.in_turn, shown, QUICK)
         seen = [page.compare, page.status]
@@ -129,7 +133,7 @@ class Binder:
             (page.download, self._save, [page.ending, page.strip]),
             (page.download_edit, self._save_edit, None),
         ):
-            fetched = on(button.click, function, inputs, [page.link, page.status], HEAVY)
+            fetched = on(button.click, function, inputs, [page.link, page.status], heavy)
             fetched.then(None, page.link, None, js=FETCH, show_progress="hidden")
         bind_tabs(page, self)
         page.blocks.unload(self._end)
@@ -192,7 +196,7 @@ class Binder:
 
     def _vary(self, session: Session, prompt: str) -> Update:
         faces = session.vary(prompt)
-        paths = [session.write("draw.png", quick_png(face, Metadata())) for face in faces]
+        paths = [session.files.write("draw.png", quick_png(face, Metadata())) for face in faces]
         shown = gr.Gallery(value=[str(path) for path in paths], visible=True, selected_index=None)
         return {self.page.draws: shown, self.page.status: words.status("Click on the variant that you like.")}
 

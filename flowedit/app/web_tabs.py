@@ -76,6 +76,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
     """Give the tabs their events."""
     tabs = page.tabs
     heavy: dict[str, Any] = {"concurrency_id": "predict", "show_progress": "minimal"}
+    how_saved = [page.ending, page.strip]
     long: dict[str, Any] = {"concurrency_id": "long", "concurrency_limit": 1, "show_progress": "hidden"}
 
     def explain(session: Session) -> Update:
@@ -85,10 +86,12 @@ def bind_tabs(page: Page, binder: Binder) -> None:
             return {tabs.facts: words.status(plain(error, {})), tabs.plot: gr.Image(value=None, visible=False)}
         return {tabs.facts: words.explanation(facts), tabs.plot: gr.Image(value=str(plot), visible=True)}
 
-    def transfer(session: Session, path: str) -> Update:
+    def transfer(session: Session, path: str, ending: str, strip: bool) -> Update:
         hidden: Update = {tabs.transfer_file: None, tabs.transferred: gr.ImageSlider(visible=False)}
         try:
-            before, after, saved = outputs.transfer(session, path, Path(path).name)
+            before, after, saved = outputs.transfer(
+                session, path, Path(path).name, words.ENDINGS.get(ending, ".png"), bool(strip)
+            )
         except Exception as error:
             said = words.status(plain(error, {path: Path(path).name}), "error")
             return hidden | {tabs.transfer_out: gr.File(visible=False), tabs.transfer_status: said}
@@ -101,14 +104,15 @@ def bind_tabs(page: Page, binder: Binder) -> None:
             tabs.transfer_status: "",
         }
 
-    def folder(paths: list[str] | None, how: str, request: gr.Request) -> Iterator[Update]:
+    def folder(paths: list[str] | None, how: str, ending: str, strip: bool, request: gr.Request) -> Iterator[Update]:
         session = page.session(request)
         stop = session.folder_stop = threading.Event()
         rows: list[tuple[str, float | None, str]] = []
         out = None
         try:
             files = [(Path(path), Path(path).name) for path in paths or []]
-            for row, archive in several.edit_photos(session, files, how == "anew", stop):
+            saved = words.ENDINGS.get(ending, ".png"), bool(strip)
+            for row, archive in several.edit_photos(session, files, how == "anew", stop, *saved):
                 out = archive
                 rows.append((row.name, row.strength, row.error))
                 yield {tabs.folder_table: words.table(rows, len(files))}
@@ -126,10 +130,10 @@ def bind_tabs(page: Page, binder: Binder) -> None:
     def begin(session: Session) -> Update:
         return {tabs.video_status: words.status("The clip is being edited.", "busy")}
 
-    def clip(session: Session, path: str) -> Update:
+    def clip(session: Session, path: str, strip: bool) -> Update:
         name = Path(path).name
         try:
-            result = several.edit_clip(session, Path(path), name)
+            result = several.edit_clip(session, Path(path), name, bool(strip))
         except Exception as error:
             said = words.status(plain(error, {path: name}), "error")
             return {tabs.video_file: None, tabs.video_out: gr.File(visible=False), tabs.video_status: said}
@@ -144,18 +148,18 @@ def bind_tabs(page: Page, binder: Binder) -> None:
 
     binder.on(tabs.why.select, explain, None, [tabs.facts, tabs.plot], heavy)
     shown = [tabs.transfer_file, tabs.transferred, tabs.transfer_out, tabs.transfer_status]
-    binder.on(tabs.transfer_file.upload, transfer, tabs.transfer_file, shown, heavy)
+    binder.on(tabs.transfer_file.upload, transfer, [tabs.transfer_file, *how_saved], shown, heavy)
     tabs.folder_start.click(
         folder,
-        [tabs.folder_files, tabs.folder_how],
+        [tabs.folder_files, tabs.folder_how, *how_saved],
         [tabs.folder_files, tabs.folder_table, tabs.folder_out],
         api_visibility="private",
         **long,
     )
     binder.on(tabs.folder_stop.click, stop_folder, None, None, {"queue": False, "show_progress": "hidden"})
+    started = binder.on(tabs.video_file.upload, begin, None, tabs.video_status, {"show_progress": "hidden"})
     shown = [tabs.video_file, tabs.video_out, tabs.video_status]
-    started = binder.on(tabs.video_file.upload, begin, None, shown, {"show_progress": "hidden"})
-    binder.on(started.then, clip, tabs.video_file, shown, long)
+    binder.on(started.then, clip, [tabs.video_file, page.strip], shown, long)
 
 
 def remove(path: str) -> None:
