@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHOWN_PX = 1024  # longest side of a picture on the page
 MOST_MASKS = 24  # drawn, which are kept
+MOST_LAYERS = 8  # of one edit, which take up to 20 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,9 @@ class Preview:
 
     def _make(self, edit: Edit) -> list[_Layer] | None:
         photo = edit.edited.original
-        layers = []
+        layers: list[_Layer] = []
+        if len(edit.transforms) > MOST_LAYERS:
+            return None
         for leaf in resize(edit.transforms, [photo.width, photo.height], self.photo):
             if not isinstance(leaf, FieldTransform) or leaf.field.diffeomorphic:
                 return None

@@ -94,7 +94,7 @@ class Server:
     address: str = ""
     public: str | None = None
     root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="flowedit-app-")))
-    _blocks: Any = None
+    _blocks: Any = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Server:
         prepare_environment(self.root)

@@ -27,7 +27,7 @@ from flowedit.photo import photo as images
 from flowedit.photo.metadata import Metadata
 from flowedit.photo.png import quick_png
 from flowedit.task.prepare import PREDICTED_STEPS
-from flowedit.transform.transforms import crop_key
+from flowedit.transform.transforms import cost, crop_key
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 8  # lines of the list
 MOST_LETTERS = 300  # of a prompt
+MOST_COST = 100  # evaluations of fields at a pixel, of an edit that is opened
 DRAWS = 4
 NEAR = 0.7  # of the crop, that shows the face without its surroundings
 
@@ -88,8 +89,6 @@ class Session:
     def recipe(self) -> Recipe:
         """What is done to the photo."""
         return self.history.recipe
-
-    # The photo
 
     def open_photo(self, path: str | Path, name: str | None = None) -> None:
         """Read a photo and find its faces; all earlier work is let go.
@@ -150,8 +149,6 @@ class Session:
             pixels = draw_map(photo, crop, recipe.region, recipe.protect)
             self._map = drawn, self.files.write("map.png", quick_png(pixels, Metadata()))
         return self._map[1]
-
-    # The list
 
     def add(self, prompt: str) -> int:
         """Predict an edit for a prompt, in one pass, and put it at the list's end; return its number.
@@ -297,8 +294,6 @@ class Session:
         with self._lock:
             return [(" + ".join(self.edits[each.key].prompts) or "edit", each.weight) for each in self.recipe.entries]
 
-    # Pictures and edits
-
     def pictures(self) -> tuple[Path, Path]:
         """Draw the photo and what is done to it, as the page shows them; at strength 0 both are one file."""
         with self._lock:
@@ -333,6 +328,8 @@ class Session:
             OSError, ValueError: it cannot be read, or not be put on this face.
         """
         edit = flowedit.load(path)
+        require(not edit.facts.in_place, "this file undoes an edit, on the edited picture: use flowedit apply --undo")
+        require(cost(edit.transforms) <= MOST_COST, "this edit is of too many others for a page: use flowedit apply")
         with self._lock:
             photo, config = self._photo(), self._config()
         same = edit.origin == photo.sha256
