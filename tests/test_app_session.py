@@ -212,7 +212,7 @@ def test_names_and_texts_of_users_are_neither_paths_nor_markup():
     assert "<img" not in said and "\u202e" not in said
 
 
-def test_an_edit_file_opens_on_its_own_photo_and_on_another(work, tmp_path):
+def test_an_edit_file_opens_on_its_own_photo_and_on_another(work, edits, tmp_path):
     file = outputs.save_edit(work)
     before = shown(work)[1]
     while work.undo():
@@ -224,6 +224,8 @@ def test_an_edit_file_opens_on_its_own_photo_and_on_another(work, tmp_path):
     work.open_photo(other)
     work.open_edit(file)
     assert (shown(work)[1] != PORTRAIT[:, ::-1]).any()
+    with pytest.raises(ValueError, match="undoes an edit"):
+        work.open_edit((~edits[0]).save_edit(tmp_path / "undo.flowedit"))
     bad = tmp_path / "bad.flowedit"
     bad.write_bytes(b"\xff" * 100)
     with pytest.raises(ValueError, match="must be a file made by save_edit"):

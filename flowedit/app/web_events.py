@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 
 from flowedit.app import outputs, words
+from flowedit.app.console import complain_of
 from flowedit.app.face_map import SIDE_PX
 from flowedit.app.names import plain
 from flowedit.app.session import Session
@@ -96,6 +97,8 @@ class Binder:
 
     def failed(self, error: BaseException, values: Any = ()) -> Update:
         """Say an error in the status line, with users' files by their own names."""
+        if not isinstance(error, (ValueError, TypeError, OSError, RuntimeError)):  # ours to mend
+            complain_of(error, "page: ")
         paths = [value for value in values if isinstance(value, str) and Path(value).is_absolute()]
         return {self.page.status: words.status(plain(error, {path: Path(path).name for path in paths}), "error")}
 
@@ -262,11 +265,18 @@ class Binder:
         return self.page.everything(session)
 
     def _save(self, session: Session, ending: str, strip: bool) -> Update:
-        path = outputs.save_picture(session, words.ENDINGS.get(ending, ".png"), bool(strip))
-        return {self.page.link: str(path), self.page.status: words.status(f"Saved: {path.name}")}
+        ending = words.ENDINGS.get(ending, ".png")
+        return self._fetch(lambda: outputs.save_picture(session, ending, bool(strip)))
 
     def _save_edit(self, session: Session) -> Update:
-        path = outputs.save_edit(session)
+        return self._fetch(lambda: outputs.save_edit(session))
+
+    def _fetch(self, save: Callable[[], Path]) -> Update:
+        """Save a file for the browser to fetch; the link is empty where that fails."""
+        try:
+            path = save()
+        except Exception as error:
+            return {self.page.link: "", **self.failed(error)}
         return {self.page.link: str(path), self.page.status: words.status(f"Saved: {path.name}")}
 
     def _end(self, request: gr.Request) -> None:

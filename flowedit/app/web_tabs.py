@@ -82,7 +82,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
     def explain(session: Session) -> Update:
         try:
             facts, plot = outputs.explain(session)
-        except ValueError as error:
+        except Exception as error:
             return {tabs.facts: words.status(plain(error, {})), tabs.plot: gr.Image(value=None, visible=False)}
         return {tabs.facts: words.explanation(facts), tabs.plot: gr.Image(value=str(plot), visible=True)}
 
