@@ -10,6 +10,7 @@ import io
 import os
 import resource
 import secrets
+import socket
 import struct
 import sys
 import time
@@ -18,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -131,7 +133,7 @@ def paths(server: Server, face: bytes) -> Iterator[Found]:
         held = inside and not Path("/tmp/flowedit-evil.png").exists()
         yield f"path: an upload by the name {own_name!r}", str(sent if isinstance(sent, str) else "kept inside"), held
     other = Page(server.address)
-    for path in ("/etc/passwd", __file__, "http://127.0.0.1:1/x", "../../../etc/passwd", str(server.root)):
+    for path in ("/etc/passwd", __file__, "https://example.org/x.png", "../../../etc/passwd", str(server.root)):
         payload = {"path": path, "meta": {"_type": "gradio.FileData"}}
         for element in ("drop", "open", "transfer"):
             said = other.status(other.call(element, "upload", payload))
@@ -241,10 +243,26 @@ def elsewhere(server: Server, face: bytes) -> Iterator[Found]:
 ATTACKS: tuple[Callable[[Server, bytes], Iterator[Found]], ...] = (photos, paths, edit_files, values, elsewhere, crowd)
 
 
+def listen_to_lookups() -> set[str]:
+    """Return a set that gets the name of every host that this process looks up from now on, but its own."""
+    asked: set[str] = set()
+    look_up = socket.getaddrinfo
+
+    def listen(host: Any, *rest: Any, **how: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else str(host)
+        if name not in ("127.0.0.1", "localhost", "::1", "None", socket.gethostname()):
+            asked.add(name)
+        return look_up(host, *rest, **how)
+
+    socket.getaddrinfo = listen  # type: ignore[assignment]
+    return asked
+
+
 def main() -> int:
     """Run all; return 1 if the app did not hold."""
     chosen = [attack for attack in ATTACKS if attack.__name__ in sys.argv[1:]] or ATTACKS
     failed, face = 0, portrait()
+    asked = listen_to_lookups()
     with Server(AppCommand(port=0, no_browser=True, most_mb=200), Config(steps=2)) as server:
         time.sleep(1)
         for attack in chosen:
@@ -256,6 +274,8 @@ def main() -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"alive: {alive}; {len(server.sessions)} sessions; {len(left)} files; peak {peak:.0f} MiB")
         root = server.root
+    failed += bool(asked)
+    print(f"other hosts looked up: {sorted(asked) or 'none'}")
     print(f"folder removed: {not root.exists()}; {failed} broken")
     return int(failed > 0 or not alive or root.exists())
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
+import tempfile
 import threading
 import time
 import zipfile
@@ -15,7 +17,7 @@ import skimage.data
 from PIL import Image
 
 import flowedit
-from flowedit.app import outputs, several, words
+from flowedit.app import outputs, serve, several, words
 from flowedit.app.names import plain, safe_name
 from flowedit.app.recipe import Recipe, bake
 from flowedit.app.session import MOST_ENTRIES, MOST_LETTERS, Session, Settings
@@ -307,8 +309,27 @@ def test_sessions_that_are_left_alone_are_closed(tmp_path, monkeypatch):
     now[0] = 116
     sessions.get("c")
     assert a.files.closed
+    for folder in ("up", "all/x"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "f.png").touch()
+    (tmp_path / "up" / "link.png").symlink_to(tmp_path / "up" / "f.png")
+    assert sessions.uploaded(str(tmp_path / "up" / "f.png")).exists()
+    for path in ("up", "all/x/f.png", "up/link.png", "up/none.png", "all/../all/x/f.png"):
+        with pytest.raises(ValueError, match="drop it again"):
+            sessions.uploaded(f"{tmp_path}/{path}")
     sessions.close_all()
     assert not (tmp_path / "all").exists() and len(sessions) == 0
+
+
+def test_the_folder_of_a_killed_server_is_removed_and_that_of_a_running_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("killed", "running", "other"):
+        (tmp_path / f"{serve.PREFIX}{name}").mkdir()
+        (tmp_path / f"{serve.PREFIX}{name}" / ("x" if name == "other" else serve.LOCK)).touch()
+    with open(tmp_path / f"{serve.PREFIX}running" / serve.LOCK) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        serve.remove_stale_folders()
+    assert {path.name for path in tmp_path.iterdir()} == {f"{serve.PREFIX}{name}" for name in ("running", "other")}
 
 
 def test_without_gradio_one_line_says_what_to_install(monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -12,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from tyro.conf import FlagCreatePairsOff, arg
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 PORT = 7860
 MOST_MB = 500
+FETCHING = ("ssrf_protected_download", "async_ssrf_protected_download", "save_url_to_cache")  # of gradio
+PREFIX, LOCK = "flowedit-app-", "lock"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STYLE = Path(__file__).with_name("web.css")
 
@@ -86,18 +89,24 @@ class Server:
         config: as for `optimize`.
         address: of the page.
         public: of its public link; None without one.
-        root: the folder of all its files.
+        root: the folder of all its files, from `with` on.
     """
 
     command: AppCommand
     config: Config
     address: str = ""
     public: str | None = None
-    root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="flowedit-app-")))
+    root: Path = field(init=False)
+    _lock: Any = field(default=None, init=False, repr=False)
     _blocks: Any = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Server:
+        remove_stale_folders()
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        self._lock = open(self.root / LOCK, "w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         prepare_environment(self.root)
+        from gradio import processing_utils
         from starlette.middleware import Middleware
 
         from flowedit.app.guard import Guard
@@ -105,6 +114,10 @@ class Server:
         from flowedit.app.sessions import Sessions
         from flowedit.app.web import Page, theme
 
+        # An event may be sent an address in place of an upload, which gradio would fetch.
+        for name in FETCHING:
+            require(hasattr(processing_utils, name), f"gradio must have {name}; got another version", RuntimeError)
+            setattr(processing_utils, name, refuse_to_fetch)
         command = self.command
         settings = Settings(self.config, command.encoder, command.predictor)
         self.sessions = Sessions(self.root / "sessions", settings)
@@ -143,6 +156,20 @@ class Server:
             self._blocks.close(verbose=False)
         self.sessions.close_all()
         shutil.rmtree(self.root, ignore_errors=True)
+        self._lock.close()
+
+
+def refuse_to_fetch(address: str, *_: object, **__: object) -> NoReturn:
+    """Stand in for what would download a file; ValueError, always."""
+    raise ValueError("a file must be dropped on the page; got an address")
+
+
+def remove_stale_folders() -> None:
+    """Remove the folders of servers that were killed; what is locked, or not ours to remove, stays."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), open(folder / LOCK, "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def warm_up(settings: Settings) -> None:

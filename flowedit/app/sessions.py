@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from flowedit.app.session import Session, Settings
+from flowedit.checks import require
 
 MOST = 32  # at once: the one that has not been used for longest is closed for the next
 IDLE_S = 3600.0
@@ -18,7 +19,7 @@ class Sessions:
     """Sessions by the names that the page gives them; any thread.
 
     Args:
-        root: a folder for their files, which is removed at the end.
+        root: a folder for their files, which is removed at the end; uploads lie beside it.
         settings: of the app.
         most: sessions at once.
         idle_s: seconds without use after which one is closed.
@@ -47,6 +48,16 @@ class Sessions:
         for each in closing:
             each.close()
         return session
+
+    def uploaded(self, path: str) -> Path:
+        """Return an upload's path; ValueError for any other path that an event names.
+
+        Uploads lie beside the sessions' folder, each in a folder of its own.
+        """
+        upload = Path(path)
+        good = upload.parent.parent == self.root.parent and upload.parent != self.root and upload.is_file()
+        require(good and not upload.is_symlink(), "this file is not there any more: drop it again")
+        return upload
 
     def close(self, name: str) -> None:
         """End a session and remove its files; one that is not known is let be."""

@@ -149,13 +149,13 @@ class Binder:
     # Each returns what is shown.
 
     def _photo(self, session: Session, path: str) -> Update:
-        page, name = self.page, Path(path).name
+        page, name = self.page, self.page.sessions.uploaded(path).name
         try:
             session.open_photo(path, name)
         except Exception as error:
             return {page.drop: None, **self.failed(error, [path])}
         finally:
-            remove(path)
+            remove(page, path)
         count = len(session.crops)
         faces: list[tuple[str, int | str]] = [("the largest", "largest")]
         faces += [(f"{index + 1} from the left", index) for index in range(count)] + [("all", "all")]
@@ -227,10 +227,11 @@ class Binder:
         return self.page.marks(session)
 
     def _open(self, session: Session, path: str) -> Update:
+        self.page.sessions.uploaded(path)
         try:
             return self._told(session, session.open_edit(path))
         finally:
-            remove(path)
+            remove(self.page, path)
 
     def _click(self, session: Session, place: object, kind: str) -> Update:
         x, y = (as_number(each) for each in place) if isinstance(place, list) and len(place) == 2 else (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
     def transfer(session: Session, path: str, ending: str, strip: bool) -> Update:
         hidden: Update = {tabs.transfer_file: None, tabs.transferred: gr.ImageSlider(visible=False)}
         try:
+            page.sessions.uploaded(path)
             before, after, saved = outputs.transfer(
                 session, path, Path(path).name, words.ENDINGS.get(ending, ".png"), bool(strip)
             )
@@ -96,7 +98,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
             said = words.status(plain(error, {path: Path(path).name}), "error")
             return hidden | {tabs.transfer_out: gr.File(visible=False), tabs.transfer_status: said}
         finally:
-            remove(path)
+            remove(page, path)
         return {
             tabs.transfer_file: None,
             tabs.transferred: gr.ImageSlider(value=(str(before), str(after)), visible=True),
@@ -110,7 +112,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
         rows: list[tuple[str, float | None, str]] = []
         out = None
         try:
-            files = [(Path(path), Path(path).name) for path in paths or []]
+            files = [(page.sessions.uploaded(path), Path(path).name) for path in paths or []]
             saved = words.ENDINGS.get(ending, ".png"), bool(strip)
             for row, archive in several.edit_photos(session, files, how == "anew", stop, *saved):
                 out = archive
@@ -120,7 +122,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
             yield {tabs.folder_table: words.status(plain(error, {}), "error")}
         finally:
             for path in paths or []:
-                remove(path)
+                remove(page, path)
         shown = gr.File(visible=False) if out is None else gr.File(value=str(out), visible=True)
         yield {tabs.folder_files: None, tabs.folder_out: shown}
 
@@ -133,12 +135,13 @@ def bind_tabs(page: Page, binder: Binder) -> None:
     def clip(session: Session, path: str, strip: bool) -> Update:
         name = Path(path).name
         try:
+            page.sessions.uploaded(path)
             result = several.edit_clip(session, Path(path), name, bool(strip))
         except Exception as error:
             said = words.status(plain(error, {path: name}), "error")
             return {tabs.video_file: None, tabs.video_out: gr.File(visible=False), tabs.video_status: said}
         finally:
-            remove(path)
+            remove(page, path)
         said = words.status(f"{result.edited} of {result.frames} frames edited, {result.seconds:.0f} s")
         return {
             tabs.video_file: None,
@@ -162,6 +165,7 @@ def bind_tabs(page: Page, binder: Binder) -> None:
     binder.on(started.then, clip, [tabs.video_file, page.strip], shown, long)
 
 
-def remove(path: str) -> None:
-    """Remove an upload, which has been read."""
-    Path(path).unlink(missing_ok=True)
+def remove(page: Page, path: str) -> None:
+    """Remove an upload, which has been read; any other path is let be."""
+    with contextlib.suppress(ValueError):
+        page.sessions.uploaded(path).unlink(missing_ok=True)
