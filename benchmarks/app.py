@@ -122,9 +122,10 @@ def measure_memory(server: Server, photo: bytes, edits: int = 100) -> dict[int, 
         for value in (0.3, 0.8, 1.2):
             page.call("strength", "input", value)
         page.call("remove_0", "click")
-        if count in (10, 50, edits):
+        if count in (10, 25, 50, edits):
             gc.collect()
             after[count] = resident_mib()
+            print(f"{after[count]:.0f} MiB after {count} edits", flush=True)
     page.close()
     return after
 
@@ -162,7 +163,6 @@ def main() -> None:
         for name, row in report["ms"].items():
             print(f"{name:55} {row['median']:8.0f} ms  ({row['low']:.0f} to {row['high']:.0f}, {row['n']})", flush=True)
         report["mib"] = measure_memory(server, photo, arguments.edits)
-        print("memory:", ", ".join(f"{mib:.0f} MiB after {count} edits" for count, mib in report["mib"].items()))
     print(f"load at the start {report['environment']['machine']['load_at_start']}, at the end {os.getloadavg()[0]:.1f}")
     if arguments.json is not None:
         write_report(arguments.json, report)

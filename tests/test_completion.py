@@ -73,7 +73,7 @@ def test_options_are_read_as_the_parser_takes_them():
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("flowedit ap", ["apply"]),
+        ("flowedit ap", ["apply", "app"]),
         ("flowedit --v", ["--version"]),
         ("flowedit edit face.jpg --reg", ["--region"]),
         ("flowedit edit --region m", ["mouth"]),
