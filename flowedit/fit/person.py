@@ -89,20 +89,20 @@ def read_person(text: str) -> Person:
         if found is not None:
             band = band or age
             rest = rest[: found.start()] + rest[found.end() :]
-    for pattern, (age, kind) in _NOUNS.items():
+    for pattern, (noun_age, kind) in _NOUNS.items():
         found = _find(pattern, rest)
         if found is None:
             continue
         # "a young girl" is one; "a young child" too.
-        band = age if age == "child" else band or age
+        band = noun_age if noun_age == "child" else band or noun_age
         sex = sex or kind
-        if age != "child" or kind is None:  # the average child is of neither sex: a boy is asked for still
+        if noun_age != "child" or kind is None:  # the average child is of neither sex: a boy is asked for still
             again = re.search(r"\bface\b", rest, re.I) is not None
             rest = rest[: found.start()] + ("person" if again else "face") + rest[found.end() :]
         break
-    for kind, pattern in _PRONOUNS.items():
+    for pronouns_sex, pattern in _PRONOUNS.items():
         if sex is None and _find(pattern, rest) is not None:
-            sex = kind
+            sex = pronouns_sex
     rest = _tidy(rest)
     return Person(band, sex, text if _BARE.fullmatch(rest) else rest)
 
