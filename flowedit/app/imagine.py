@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import flowedit
 from flowedit.app.console import complain, say
-from flowedit.app.options import Search, describe_strength, parse_prompts
+from flowedit.app.options import Search, describe_strength, parse_prompts, show_progress
 from flowedit.app.paths import EDIT_FILE, WrongUsage, number
 from flowedit.checks import require
 from flowedit.photo.codec import FORMATS
