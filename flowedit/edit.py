@@ -320,8 +320,9 @@ class Edit:
             `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`,
             `strength_reason`, `stopped`;
             `similarity`: prompt -> {"before", "after"} cosines, which may fall where the target is a direction; `gain`:
-            share of the change from "a face" to the prompts that the guide sees; `identity_distance`: these three where
-            they were measured on the edit's own photo, else empty or None;
+            share of the change from "a face" to the prompts that the guide sees; `reached`: that and what is measured
+            on the face, in a sentence; `identity_distance`: these four where they were measured on the edit's own
+            photo, else empty or None;
             `judge` if one was asked: its name, its similarity, what it and the guide gained, as shares of the prompt's
             change, and whether the guide was fooled;
             `faces`: name -> the attributes of `report.explain.FaceReport`.
@@ -340,6 +341,7 @@ class Edit:
             "stopped": str(self.stopped),
             "similarity": {text: {"before": pair[0], "after": pair[1]} for text, pair in similarity.items()},
             "gain": facts.get("gain"),
+            "reached": facts.get("reached"),
             "identity_distance": facts.get("identity_distance"),
             **({} if facts.judge is None else {"judge": facts.judge}),
             "faces": {f"face {i}": report.to_dict() for i, report in enumerate(analyze(self.edited), 1)},

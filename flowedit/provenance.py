@@ -68,6 +68,7 @@ class Provenance(Mapping[str, Any]):
         identity_distance: of dlib's face descriptors.
         similarity: prompt -> cosine before and after.
         gain: share of the change from "a face" to the prompts that the guide sees.
+        reached: the same, and what is measured on the face, in one sentence.
         predictor: name of the network that found the edit, or the start of its loop.
         predictor_sha256: digest of that network.
         upscaler: name of the file of the network that enlarged a small face for the guide.
@@ -100,6 +101,7 @@ class Provenance(Mapping[str, Any]):
     identity_distance: float | None = number(None, least=0)
     similarity: dict | None = None
     gain: float | None = number(None)
+    reached: str | None = None
     predictor: str | None = None
     predictor_sha256: str | None = None
     upscaler: str | None = None
@@ -167,7 +169,7 @@ class Provenance(Mapping[str, Any]):
 
     def unmeasured(self) -> Provenance:
         """Return it without what was measured on another picture than the edit now makes."""
-        return replace(self, similarity=None, gain=None, identity_distance=None, judge=None, seconds=None)
+        return replace(self, similarity=None, gain=None, reached=None, identity_distance=None, judge=None, seconds=None)
 
     def summary(self, prompts: Mapping[str, float], strength: float) -> dict[str, Any]:
         """Return what one of several edits leaves in the `made_of` of what is made of them."""

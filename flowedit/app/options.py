@@ -236,5 +236,6 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
 
 
 def describe_strength(where: Path | str, edit: Edit) -> str:
-    """Return where an edit went, at which strength, and why that one."""
-    return f"{where}: strength {edit.strength:.2f} ({edit.strength_reason})"
+    """Return where an edit went, at which strength, why that one, and how much of what was asked it reached."""
+    reached = edit.facts.reached
+    return f"{where}: strength {edit.strength:.2f} ({edit.strength_reason})" + (f"; {reached}" if reached else "")

@@ -25,6 +25,7 @@ from flowedit.photo.photo import Source
 from flowedit.task.finish import bound_effect
 from flowedit.task.judge import measure_similarity
 from flowedit.task.prepare import check_config, resolve_encoder
+from flowedit.task.reach import measure_reach
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import Bound, choose_strength
 
@@ -181,5 +182,8 @@ def _hold_back(edit: Edit, bound: Bound, guide: Encoder, identity: float | None)
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     distance = None if chosen.distance is None else round(chosen.distance, 4)
     similarity, gain = measure_similarity(edit, guide)
-    facts = replace(edit.facts, identity_distance=distance, similarity=similarity, gain=round(gain.share, 4))
+    reached = str(measure_reach(edit.edited, gain.share))
+    facts = replace(
+        edit.facts, identity_distance=distance, similarity=similarity, gain=round(gain.share, 4), reached=reached
+    )
     return replace(edit, facts=facts)

@@ -17,6 +17,7 @@ from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
 from flowedit.task.judge import judge_edit, measure_similarity
 from flowedit.task.prepare import Task
+from flowedit.task.reach import measure_reach, warn_of_little
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import Bound, bound_displacement, choose_strength
 from flowedit.transform.render import EditedPhoto
@@ -76,11 +77,14 @@ def finish(
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
         scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
         similarity, gain = measure_similarity(scaled, guide)
+        reach = measure_reach(scaled.edited, gain.share)
+        warn_of_little(reach, scaled.strength)
         measured = replace(
             known,
             identity_distance=None if chosen.distance is None else round(chosen.distance, 4),
             similarity=similarity,
             gain=round(gain.share, 4),
+            reached=str(reach),
             judge=None if judge is None else judge_edit(scaled, guide, judge),
         )
         return replace(scaled, facts=measured)

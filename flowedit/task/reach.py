@@ -1,0 +1,70 @@
+"""How much of what was asked an edit reached: in the guide's eyes, and measured on the face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from flowedit.checks import warn
+from flowedit.face.landmarks import OUTER_CANTHAL
+from flowedit.transform.render import EditedPhoto
+
+SIDE_PX, CELLS = 128, 32  # of the crop, and of the cells that colors are compared in: less than an iris is not a change
+CHANGED_SHARE = 0.02  # of the cells, those that change most: about as much as one eye covers
+# What is less is not seen beside the photo.
+LEAST_MOVED = 1.2  # percent of the outer-canthal distance: a millimeter on a face
+LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
+LITTLE_GAIN = 0.08  # of the prompt's change; 0.3 is a plain edit
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What an edit came to on its first face, at its strength.
+
+    Attributes:
+        gain: share of the change from "a face" to the prompts that the guide sees.
+        moved: the longest movement, percent of the outer-canthal distance; of half the crop's side without landmarks.
+        levels: change of color where it is largest, of 255.
+    """
+
+    gain: float
+    moved: float
+    levels: float
+
+    @property
+    def visible(self) -> bool:
+        """Whether somebody who has both pictures sees a difference."""
+        return self.moved >= LEAST_MOVED or self.levels >= LEAST_LEVELS
+
+    def __str__(self) -> str:
+        share = f"{100 * self.gain:.0f} % of what is asked" if self.gain > 0 else "nothing of what is asked"
+        return (
+            f"the guide sees {share}; the face moves by up to {self.moved:.1f} % of {OUTER_CANTHAL}, "
+            f"and changes its color by up to {self.levels:.0f} of 255"
+        )
+
+
+@torch.no_grad()
+def measure_reach(edited: EditedPhoto, gain: float) -> Reach:
+    """Measure the first face of an edited photo, for which an encoder saw a gain."""
+    crop = edited.crops()[0]
+    before, after = edited.unedited(crop, SIDE_PX), edited.crop_image(crop, SIDE_PX)
+    cells = F.adaptive_avg_pool2d(after - before, CELLS).abs().amax(1).flatten()
+    most = cells.topk(max(1, round(CHANGED_SHARE * len(cells)))).values
+    longest = edited.offsets(crop, SIDE_PX).coord.norm(dim=1).max()
+    return Reach(gain, 100 * float(longest) / (crop.outer_canthal_distance or 1.0), 255 * float(most.mean()))
+
+
+def warn_of_little(reach: Reach, strength: float) -> None:
+    """Warn where an edit cannot be seen, or where the guide does not see in it what was asked."""
+    if strength == 0:
+        return  # the bound that chose it is told as the strength's reason
+    if not reach.visible:
+        warn(
+            f"next to nothing is to be seen: {reach}. The face may be like that already, a movement and a tint may "
+            "not be able to make it, or the guide may not know it; a plainer prompt or a larger intensity may do more"
+        )
+    elif reach.gain < LITTLE_GAIN:
+        warn(f"this is hardly what was asked: {reach}")

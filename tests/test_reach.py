@@ -1,0 +1,63 @@
+"""How much of what was asked an edit reached, in words and in warnings."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from stand_in import TinyEncoder, picture
+from test_conventions import constant_field
+
+import flowedit
+from flowedit.face.crop import Crop
+from flowedit.photo.photo import load
+from flowedit.task.reach import measure_reach, warn_of_little
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import FieldTransform
+
+SIDE = 96
+
+
+def edited(gain=0.3, **field):
+    """What a constant field over the middle of a picture reaches; the eyes' outer corners are half a crop apart."""
+    points = torch.zeros(68, 2)
+    points[36], points[45] = torch.tensor([-0.5, 0.0]), torch.tensor([0.5, 0.0])
+    matrix = torch.tensor([[SIDE / 2, 0, 120.0], [0, SIDE / 2, 100.0]], dtype=torch.float64)
+    photo = load(np.full((200, 240, 3), 128, np.uint8))
+    return measure_reach(EditedPhoto(photo, (FieldTransform(constant_field(**field), Crop(matrix, points)),)), gain)
+
+
+def test_movement_is_in_shares_of_the_eyes_distance_and_color_in_levels():
+    moved, tinted = edited(x=0.04), edited(tint=(0.1, 0.0, -0.05))
+    assert moved.moved == pytest.approx(4.0, rel=0.05) and moved.levels < 0.1
+    assert tinted.levels == pytest.approx(25.5, rel=0.05) and tinted.moved == 0
+    assert "30 % of what is asked" in str(moved) and "4.0 % of the distance" in str(moved)
+
+
+@pytest.mark.parametrize(
+    ("reach", "message"),
+    [
+        (edited(x=0.005), "next to nothing is to be seen"),
+        (edited(tint=(0.01, 0.01, 0.01)), "next to nothing is to be seen"),
+        (edited(gain=0.02, x=0.04), "hardly what was asked: the guide sees 2 %"),
+        (edited(gain=-0.1, x=0.04), "hardly what was asked: the guide sees nothing"),
+    ],
+)
+def test_what_is_not_seen_is_warned_of(reach, message):
+    with pytest.warns(UserWarning, match=message):
+        warn_of_little(reach, 1.0)
+
+
+def test_what_is_seen_and_what_a_bound_allows_nothing_of_are_not():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_little(edited(x=0.04), 1.0)
+        warn_of_little(edited(tint=(0.1, 0.0, 0.0)), 1.0)
+        warn_of_little(edited(gain=0.0), 0.0)
+
+
+def test_an_edit_says_what_it_reached_until_it_is_scaled():
+    config = flowedit.Config(align=False, steps=4, identity=None)
+    edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder(), progress=False)
+    assert edit.explain()["reached"] == edit.facts.reached and edit.facts.reached.startswith("the guide sees")
+    assert (0.5 * edit).facts.reached is None
