@@ -187,8 +187,8 @@ class Config:
     """direction moves the photo's embedding by the prompt's difference from "a face", absolute to the prompt's
     embedding, projected only within the subspace of a corpus of prompts (CLIP-PAE); or a kind in `TARGETS`, or, from
     Python, a function."""
-    intensity: float = number(0.8, above=0, most=100)
-    """How far the target lies along that difference; 1 is all of it, which tends to caricature."""
+    intensity: float = number(1.1, above=0, most=100)
+    """How far the target lies along that difference, in lengths of it; 2 tends to caricature."""
     corpus: str | None = None
     """Prompts whose subspace a projected target may change: emotions, hair, eyes, mouth, age, make-up, face-shape,
     several joined by commas, or a text file with one a line; None finds the prompt's own."""

@@ -317,12 +317,10 @@ class Edit:
         """Measure what the edit does at its own strength; JSON-able.
 
         Returns:
-            `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`,
-            `strength_reason`, `stopped`;
-            `similarity`: prompt -> {"before", "after"} cosines, which may fall where the target is a direction; `gain`:
-            share of the change from "a face" to the prompts that the guide sees; `reached`: that and what is measured
-            on the face, in a sentence; `identity_distance`: these four where they were measured on the edit's own
-            photo, else empty or None;
+            `prompts`, `encoder`, `region` (joined by commas where an edit is made of several), `strength`, its reason,
+            `stopped`; `similarity`: prompt -> {"before", "after"} cosines, which may fall under a direction as target;
+            `gain`: share of the change from "a face" to the prompts that the guide sees; `reached`, in a sentence;
+            `identity_distance`: these four where they were measured on the edit's own photo, else empty or None;
             `judge` if one was asked: its name, its similarity, what it and the guide gained, as shares of the prompt's
             change, and whether the guide was fooled;
             `faces`: name -> the attributes of `report.explain.FaceReport`.

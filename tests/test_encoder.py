@@ -20,9 +20,11 @@ from flowedit.guide import encoder as encoders
 from flowedit.guide.encoder import WEIGHTS, load_encoder
 from flowedit.guide.tokenizer import Tokenizer
 
-LONG = (
-    "a woman with big round eyes, raised eyebrows, thick red lips and rosy cheeks.",
-    "an old man with a slim jaw, a wide nose, small eyes and a very sad mouth.",
+LONG = (  # each of more than half of the context
+    "a woman with big round eyes, raised eyebrows, thick red lips, rosy cheeks, a narrow nose, long dark hair, a few "
+    "freckles and a smile.",
+    "an old man with a slim jaw, a wide nose, small eyes, a very sad mouth, gray hair, deep lines in the forehead, "
+    "thin brows and a pointed chin.",
 )
 
 

@@ -61,3 +61,11 @@ def test_an_edit_says_what_it_reached_until_it_is_scaled():
     edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder(), progress=False)
     assert edit.explain()["reached"] == edit.facts.reached and edit.facts.reached.startswith("the guide sees")
     assert (0.5 * edit).facts.reached is None
+
+
+def test_an_edit_that_shows_nothing_warns(monkeypatch):
+    monkeypatch.setattr("flowedit.task.finish.warn_of_little", warn_of_little)  # tests/conftest.py silences it
+    config = flowedit.Config(align=False, steps=1, identity=None)
+    with pytest.warns(UserWarning, match="next to nothing is to be seen"):
+        edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder(), progress=False)
+    assert "next to nothing" in edit.messages[0]

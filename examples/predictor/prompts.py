@@ -18,7 +18,7 @@ CHUNK = 64
 COMBINED = 0.35  # share of what is asked that is one of these
 ANOTHER_DEGREE, DEGREES = 0.35, (0.4, 1.5)  # share of what is asked more or less strongly, and how strongly
 AVOIDED = 0.07  # share of what is to be avoided
-INTENSITY = 0.8  # as of `Config`
+INTENSITY = 0.8  # the middle of what is asked for; `Config.intensity` lies within DEGREES of it
 
 
 class Prompts:

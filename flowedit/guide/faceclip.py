@@ -10,6 +10,9 @@ INPUT_PX = 128  # the whole aligned crop
 TOP_PX, LEFT_PX, VIEW_PX = 14, 8, 112  # the part the network looks at: brows to chin, ear to ear
 
 
+HIDDEN = 64  # units that see the whole face
+
+
 class Residual(nn.Module):
     """Two 3 x 3 convolutions around a skip, with activations whose gradient is smooth."""
 
@@ -40,7 +43,8 @@ class FaceTower(nn.Module):
     """Maps aligned face crops, (B, 3, 128, 128) normalized to [-2, 2], to (B, embed_dim) of any length.
 
     The features keep their 7 x 7 places up to the last linear layer, since a place in an aligned crop is always the
-    same part of the face.
+    same part of the face. A few hidden units beside that layer see all places at once: a wink, one raised brow and a
+    crooked mouth are differences of two sides without a sign, which no linear layer tells.
     """
 
     def __init__(self, embed_dim: int = 128, width: int = 24) -> None:
@@ -56,11 +60,14 @@ class FaceTower(nn.Module):
             Down(4 * width, 8 * width),
             Residual(8 * width),
         )
-        self.head = nn.Linear(8 * width * (VIEW_PX // 16) ** 2, embed_dim)
+        features = 8 * width * (VIEW_PX // 16) ** 2
+        self.head = nn.Linear(features, embed_dim)
+        self.across = nn.Sequential(nn.Linear(features, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, embed_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         view = x[:, :, TOP_PX : TOP_PX + VIEW_PX, LEFT_PX : LEFT_PX + VIEW_PX]
-        return self.head(self.trunk(view).flatten(1))
+        features = self.trunk(view).flatten(1)
+        return self.head(features) + self.across(features)
 
 
 class Block(nn.Module):
