@@ -233,7 +233,7 @@ def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> N
     tensors = {name: value.half() if value.ndim > 1 else value.clone() for name, value in model.state_dict().items()}
     path = out / WEIGHTS
     save_file(tensors, path)
-    threshold = 0.1
+    threshold = 0.15
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
