@@ -11,7 +11,6 @@ import torch
 from test_predict import NETWORK
 
 import flowedit
-from flowedit import hub
 from flowedit.guide.encoder import load_encoder
 from flowedit.hub import HubGuide, HubPredictor
 from flowedit.predict.weights import Trained, load_predictor, save_predictor
@@ -82,7 +81,7 @@ def test_a_repository_is_fetched_by_its_name(monkeypatch):
         asked.update(options, name=name)
         return "net"
 
-    monkeypatch.setattr(hub, "snapshot_download", fetch)
+    monkeypatch.setattr("flowedit.hub.folder.snapshot_download", fetch)
     monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", lambda **options: None)
     found = HubPredictor.from_pretrained("me/network", revision="abc", local_files_only=True)
     assert found.trained is load_predictor("net")
