@@ -60,17 +60,8 @@ def test_what_a_training_recipe_imports_is_asked_for(folder, extras):
 
 def test_no_extra_is_declared_for_nothing():
     used = set().union(*map(imported, ("flowedit", "examples", "tests", "benchmarks")))
-    tools = {
-        "pytest-xdist",
-        "ruff",
-        "mypy",
-        "pypng",
-        "sphinx",
-        "furo",
-        "myst-nb",
-        "jupytext",
-        "ipykernel",
-    }  # pypng: by `importorskip`
+    tools = {"pytest-xdist", "ruff", "mypy", "pypng"}  # pypng: by `importorskip`
+    tools |= {"sphinx", "furo", "myst-nb", "jupytext", "ipykernel"}
     for extra, requirements in EXTRAS.items():
         assert names(requirements) <= used | tools, extra
 

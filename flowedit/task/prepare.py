@@ -187,8 +187,8 @@ def _retouch(task: Task) -> Task:
     if not parts or any(face.start.crop.landmarks is None for face in task.faces):
         return task
     faces, found = [], []
+    said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
     for face in task.faces:
-        said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
         colored = (task.hues or said) and not is_gray(face.pixels)
         retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
         found.append(retouch)
