@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from flowedit.face.crop import Crop, extract
 from flowedit.face.retouch import widened
 from flowedit.field.warp import window
-from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo
-from flowedit.transform.transforms import Composition, FieldTransform, Transform, bind, evaluate, leaves
+from flowedit.transform.transforms import (
+    Composition,
+    FieldTransform,
+    Transform,
+    bind,
+    bind_masks,
+    evaluate,
+    leaves,
+    place_in_crop,
+)
 
 UNDO_ROUNDS = 6  # of Newton's method, towards the light that was before
 STEP = 1e-3  # image units, over which the slope of what is undone is taken
@@ -70,21 +77,11 @@ def _leaf_layer(leaf: FieldTransform, photo: Photo) -> Layer:
     assert leaf.retouch is not None  # it is active
     reach, strength = leaf.retouch.reach, leaf.strength
     bound = leaf.retouch.bind(leaf.crop, lambda crop, size: extract(photo, crop, size))
-    mask = None if leaf.mask is None else leaf.mask[0].to("cpu", torch.float32)
-    hard = None if leaf.hard_mask is None else torch.from_numpy(np.ascontiguousarray(leaf.hard_mask))[None]
-    (a, b, x0), (c, d, y0) = leaf.crop.matrix.tolist()
-    scale = 1 / (a * d - b * c)
+    masked = bind_masks(leaf)
 
     def layer(pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        u, v = x - x0, y - y0
-        at_x, at_y = ((d * u - b * v) * scale).float(), ((a * v - c * u) * scale).float()
-        weight = strength * window(torch.stack([at_x, at_y], -1) / reach)
-        if mask is not None:
-            half = mask.shape[-1] / 2
-            weight = weight * sample(mask, (at_x.clamp(-1, 1) + 1) * half - 0.5, (at_y.clamp(-1, 1) + 1) * half - 0.5,
-                                     Interpolation.LINEAR)[0]  # fmt: skip
-        if hard is not None:
-            weight = weight * sample(hard, (x - 0.5).float(), (y - 0.5).float(), Interpolation.LINEAR)[0]
+        at_x, at_y = place_in_crop(leaf.crop, x, y)
+        weight = masked(strength * window(torch.stack([at_x, at_y], -1) / reach), at_x, at_y, x, y)
         total = torch.zeros_like(pixels)
         places = (weight != 0).nonzero()[:, 0]
         if len(places):

@@ -196,6 +196,37 @@ def bounding_box(crops: Sequence[Crop], height: int, width: int) -> Box:
     return min(tops), min(lefts), max(bottoms), max(rights)
 
 
+def place_in_crop(crop: Crop, px: Tensor, py: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the crop coordinates, float32, of places in the photo, float64."""
+    # Written out, not as a matrix product: every place's bits depend on that place alone.
+    (a, b, x0), (c, d, y0) = crop.matrix.tolist()
+    u, v = px - x0, py - y0
+    scale = 1 / (a * d - b * c)
+    return ((d * u - b * v) * scale).float(), ((a * v - c * u) * scale).float()
+
+
+def bind_masks(leaf: FieldTransform) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return what multiplies weights by a leaf's masks.
+
+    Returns:
+        A function of weights, crop coordinates x and y, and the photo pixels that they lie at, (N,) each: (N,). Beyond
+        the crop the mask's border goes on.
+    """
+    mask = None if leaf.mask is None else leaf.mask[0].to("cpu", torch.float32)
+    hard = None if leaf.hard_mask is None else torch.from_numpy(np.ascontiguousarray(leaf.hard_mask))[None]
+
+    def masked(weight: Tensor, x: Tensor, y: Tensor, px: Tensor, py: Tensor) -> Tensor:
+        if mask is not None:
+            half = mask.shape[-1] / 2
+            at_x, at_y = ((axis.clamp(-1, 1) + 1) * half - 0.5 for axis in (x, y))
+            weight = weight * sample(mask, at_x, at_y, Interpolation.LINEAR)[0]
+        if hard is not None:
+            weight = weight * sample(hard, (px - 0.5).float(), (py - 0.5).float(), Interpolation.LINEAR)[0]
+        return weight
+
+    return masked
+
+
 Evaluator = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -246,7 +277,8 @@ class _FieldEvaluator:
 
     def __init__(self, leaves: Sequence[FieldTransform], shape: float, color: float) -> None:
         self.parts = [_Part(leaf, shape * leaf.strength, color * leaf.strength) for leaf in leaves]
-        (self.a, self.b, self.x0), (self.c, self.d, self.y0) = leaves[0].crop.matrix.tolist()
+        self.crop = leaves[0].crop
+        (self.a, self.b, self.x0), (self.c, self.d, self.y0) = self.crop.matrix.tolist()
         self.coord: Tensor | None = None  # (2, n, n) the integrated shift, where the fields are velocities
         if leaves[0].field.diffeomorphic:
             x, y = pixel_centers(LATTICE).reshape(-1, 2).T
@@ -259,10 +291,7 @@ class _FieldEvaluator:
             self.coord = integrate(velocity)[0]
 
     def __call__(self, px: Tensor, py: Tensor) -> Tensor:
-        # Written out, not as a matrix product: every place's bits depend on that place alone.
-        u, v = px - self.x0, py - self.y0
-        scale = 1 / (self.a * self.d - self.b * self.c)
-        x, y = ((self.d * u - self.b * v) * scale).float(), ((self.a * v - self.c * u) * scale).float()
+        x, y = place_in_crop(self.crop, px, py)
         inside = (x.abs() < 1) & (y.abs() < 1)
         shape = inside.shape
         places = inside.flatten().nonzero()[:, 0]
@@ -300,21 +329,14 @@ class _Part:
     """One field with its weights over the crop."""
 
     def __init__(self, leaf: FieldTransform, shape: float, color: float) -> None:
-        self.field, self.part_tint, self.mask = leaf.field, leaf.part_tint, leaf.mask
-        self.hard = None if leaf.hard_mask is None else torch.from_numpy(np.ascontiguousarray(leaf.hard_mask))
+        self.field, self.part_tint = leaf.field, leaf.part_tint
+        self.masked = bind_masks(leaf)
         self.shape, self.color = shape, color
         self.device = next(leaf.field.parameters()).device
 
     def weight(self, x: Tensor, y: Tensor, px: Tensor, py: Tensor) -> Tensor:
         """Window and masks at crop coordinates, which lie at those photo pixels."""
-        weight = window(torch.stack([x, y], dim=-1))
-        if self.mask is not None:
-            half = self.mask.shape[-1] / 2
-            mask = self.mask[0].to("cpu", torch.float32)
-            weight = weight * sample(mask, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)[0]
-        if self.hard is not None:
-            weight = weight * sample(self.hard[None], (px - 0.5).float(), (py - 0.5).float(), Interpolation.LINEAR)[0]
-        return weight
+        return self.masked(window(torch.stack([x, y], dim=-1)), x, y, px, py)
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return coord (2, n) and color (3, n) of the field at crop coordinates."""
