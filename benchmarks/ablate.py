@@ -17,7 +17,7 @@ from typing import Any
 
 import flowedit
 from benchmarks import judge
-from benchmarks.common import environment, finite, write_report
+from benchmarks.common import environment, finite, usage_errors, write_report
 from benchmarks.edit import faces_of, find_asked, make_config, run, shared_options
 from benchmarks.table import COLUMNS, align, average
 from flowedit import Config
@@ -206,11 +206,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.groups = [group for group in GROUPS if options.only is None or group in options.only]
     shape = any(prompt in judge.GEOMETRY for prompt in options.prompts)
-    try:
+    with usage_errors(parser):
         require(shape, f"--prompts must name one or more of {', '.join(judge.GEOMETRY)}; got {options.prompts}")
         find_asked(options)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
     return options
 
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import flowedit
-from benchmarks.common import environment, finite, write_report
+from benchmarks.common import environment, finite, usage_errors, write_report
 from benchmarks.edit import find_asked, shared_options
 from benchmarks.judge import Change, color_changes, find_face, lab, regions
 from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
@@ -274,12 +274,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sheet", type=sheet_file, help="PNG for a sheet of the pictures")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
-    try:
+    with usage_errors(parser):
         unknown = [prompt for prompt in options.prompts if prompt not in PROMPTS]
         require(not unknown, f"--prompts must be of {', '.join(PROMPTS)}; got {', '.join(unknown)}")
         find_asked(options)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
     return options
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
@@ -100,6 +101,15 @@ def time_calls(call: Callable[[], object], *, least: int = 7, seconds: float = 1
         taken.append(timer.seconds)
     low, median, high = statistics.quantiles(taken, n=4, method="inclusive")
     return Spread(median, low, high)
+
+
+@contextmanager
+def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Turn what cannot be used of a command line into the parser's error: one line, and an end."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
 
 
 def environment() -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 
 import flowedit
 from benchmarks import judge
-from benchmarks.common import environment, finite, write_report
+from benchmarks.common import environment, finite, usage_errors, write_report
 from benchmarks.edit import Portrait, check_shapes, compare, faces_of, find_asked, look_at, shared_options, units_of
 from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Edit
@@ -254,12 +254,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for every row, the machine, versions and commit")
     options = parser.parse_args(arguments)
     options.only = options.only or [name for name in PARTS if name != "judge" or options.judge]
-    try:
+    with usage_errors(parser):
         require("judge" not in options.only or options.judge, "judge must be given an encoder by --judge; got none")
         check_shapes(options.prompts)
         find_asked(options)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
     return options
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import flowedit
 from benchmarks import judge
-from benchmarks.common import Timer, environment, find_portraits, finite, write_report
+from benchmarks.common import Timer, environment, find_portraits, finite, usage_errors, write_report
 from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import IDENTITY, format_table, mean, summarize
 from flowedit import Config, Edit
@@ -303,14 +303,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
     settings = [*options.set, *([f"field={options.field}"] if options.field else [])]
-    try:
+    with usage_errors(parser):
         find_asked(options)
         options.config = make_config(
             [*settings, *(["diffeomorphic=True"] if options.diffeomorphic else [])], options.config
         )
         options.find = find_by(options)
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
     return options
 
 

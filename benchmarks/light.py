@@ -22,7 +22,7 @@ from torch import Tensor
 
 import flowedit
 from benchmarks import judge
-from benchmarks.common import environment, finite, write_report
+from benchmarks.common import environment, finite, usage_errors, write_report
 from benchmarks.edit import Portrait, check_shapes, faces_of, find_asked, look_at, shared_options, units_of, values_of
 from benchmarks.table import RIGHT_SD, align, middle
 from flowedit import Edit
@@ -172,12 +172,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--light", nargs="+", type=float, default=list(LIGHT), help="shares of the photo's light")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
-    try:
+    with usage_errors(parser):
         check_shapes(options.prompts)
         require(all(0 < share <= 1 for share in options.light), f"--light must be in (0, 1]; got {options.light}")
         find_asked(options)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
     return options
 
 

@@ -29,7 +29,7 @@ from PIL import Image
 import flowedit
 from benchmarks import edit as edits
 from benchmarks import judge
-from benchmarks.common import Timer, environment, finite, time_calls, timed, write_report
+from benchmarks.common import Timer, environment, finite, time_calls, timed, usage_errors, write_report
 from benchmarks.table import align, average
 from flowedit import Config, Edit
 from flowedit.checks import require
@@ -204,13 +204,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
-    try:
+    with usage_errors(parser):
         require(min(options.steps) >= 0 and options.rounds >= 1, "--steps must be 0 or more, and --rounds 1 or more")
         if options.folder is not None:
             edits.find_asked(options)
         options.trained = flowedit.load_predictor(options.predictor)
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
     return options
 
 

@@ -33,7 +33,7 @@ from torch import Tensor
 import flowedit
 from benchmarks import edit as edits
 from benchmarks import judge
-from benchmarks.common import ROOT, Timer, environment, finite, write_report
+from benchmarks.common import ROOT, Timer, environment, finite, usage_errors, write_report
 from benchmarks.control import PROMPTS, Bench, check_shapes, format_rows, several
 from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import IDENTITY
@@ -272,10 +272,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         each.add_argument("--predictor", help="file or folder of a trained network; default: the shipped one")
         each.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
     options = parser.parse_args(arguments)
-    try:
+    with usage_errors(parser):
         check(options)
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
     return options
 
 
