@@ -82,6 +82,17 @@ def test_the_page_the_picture_and_the_edit_file_agree(work, change):
     assert np.abs(again - picture).max() <= 1
 
 
+def test_what_words_do_to_hair_is_shown_as_it_is_saved(work):
+    work.insert(flowedit.predict(PORTRAIT, "black hair"))
+    work.set(strength=0.8, color=0.5)
+    page, picture = shown(work)[1].astype(int), saved(work).astype(int)
+    assert np.abs(page - picture).max() <= 1
+    again = flowedit.load(outputs.save_edit(work)).apply(PORTRAIT).edited.pixels()
+    assert np.abs(again - picture).max() <= 1
+    work.remove(2)
+    assert np.abs(shown(work)[1] - page).max() > 20
+
+
 def test_protected_parts_keep_their_bits_and_a_region_changes_alone(work):
     crop = work.crops[0]
     mouth = crop.to_photo(crop.landmarks[[51, 57, 62]]).long().tolist()

@@ -20,6 +20,7 @@ from flowedit.kernels import warp_pixels
 from flowedit.photo.photo import Photo, quantize
 from flowedit.photo.png import quick_png
 from flowedit.transform.render import EditedPhoto
+from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import resize
 from flowedit.transform.transforms import Box, FieldTransform, bind, bounding_box, crop_key, evaluate
 
@@ -119,7 +120,7 @@ class Preview:
     def _make(self, edit: Edit) -> list[_Layer] | None:
         photo = edit.edited.original
         layers: list[_Layer] = []
-        if len(edit.transforms) > MOST_LAYERS:
+        if len(edit.transforms) > MOST_LAYERS or is_retouched(edit.transforms):  # whose light is the photo's own
             return None
         for leaf in resize(edit.transforms, [photo.width, photo.height], self.photo):
             if not isinstance(leaf, FieldTransform) or leaf.field.diffeomorphic:

@@ -192,7 +192,7 @@ def bake(edit: Edit, recipe: Recipe) -> Edit:
         assert isinstance(transform, FieldTransform)  # for the type checker
         for scale, emptied in ((shape, "color"), (color, "coord")):
             if scale != 0:
-                kept = transform if emptied == "coord" else replace(transform, part_tint=None)
+                kept = transform if emptied == "coord" else replace(transform, part_tint=None, retouch=None)
                 half = replace(kept, field=_without(transform, emptied), strength=scale * transform.strength)
                 transforms.append(half)
     whole = replace(edit, transforms=tuple(transforms), facts=edit.facts.unmeasured())
