@@ -1,4 +1,4 @@
-"""Edit portraits in hair, make-up, beard shadow and lines, and measure the pictures alone: what no guide says of them.
+"""Edit portraits in hair, make-up, beard shadow, lines and a few shapes, and measure the pictures alone.
 
 Everything is measured on a crop before and after, with regions drawn on the face before. Hair is where flowedit finds
 it in the photo before; what is recolored elsewhere counts as a leak.
@@ -28,6 +28,7 @@ from benchmarks.judge import Change, color_changes, find_face, lab, regions
 from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import align, middle
 from flowedit.checks import require
+from flowedit.face import measures
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.guided import blur
 from flowedit.face.hair import HAIR_PX, hair_mask
@@ -62,12 +63,28 @@ DARK: dict[str, tuple[str, int]] = {
     "blue eye shadow": ("lids", 1),
     "tired eyes with dark rings": ("rings", 1),
     "a rested face": ("rings", -1),
+    "bushy eyebrows": ("brows", 1),
+    "thin eyebrows": ("brows", -1),
 }
 # What a prompt does to the energy of the lines: sign.
-LINED_BY: dict[str, int] = {"smooth skin": -1, "deep wrinkles": 1, "a younger face": -1, "an old woman": 1}
-PROMPTS = (*HAIR, *DARK, *LINED_BY)
+LINED_BY: dict[str, int] = {
+    "smooth skin": -1,
+    "deep wrinkles": 1,
+    "a younger face": -1,
+    "an old woman": 1,
+    "a face without freckles": -1,
+}
+# What a prompt does to the face's landmarks, found afresh: measure of flowedit.face.measures -> sign.
+SHAPES: dict[str, tuple[str, int]] = {
+    "closed eyes": ("eye_area", -1),
+    "pouting lips": ("mouth_width", -1),
+    "chubby cheeks": ("jaw_width", 1),
+    "a gaunt face": ("jaw_width", -1),
+}
+PROMPTS = (*HAIR, *DARK, *LINED_BY, *SHAPES)
 LEAST_DELTA_E = 2.0  # of what is to be seen
 LEAST_LINES = 0.1  # share by which lines change that is to be seen
+LEAST_SHAPE = 0.7  # deviations of a measure from face to face that are to be seen
 MOST_LEAK = 0.1  # of the hair's change, on skin and around
 
 
@@ -149,14 +166,15 @@ def line_energy(image: Tensor, landmarks: Tensor) -> dict[str, float]:
 
 
 def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
-    """Measure how much darker than the cheeks the beard area, the upper lids and the skin under the eyes are: CIELAB L.
+    """Measure how much darker than the cheeks beard area, upper lids, skin under the eyes and brows are: CIELAB L.
 
     Args:
         image: (1, 3, S, S) a crop.
         landmarks: (68, 2) crop coordinates.
     """
     size, lightness = image.shape[-1], lab(image)[0]
-    cheeks = regions(landmarks, size).get("cheeks")
+    around = regions(landmarks, size)
+    cheeks = around.get("cheeks")
     if cheeks is None:
         return {}
 
@@ -166,15 +184,16 @@ def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
     drawn = draw_places(("beard", "lids", "liner", "rings"), landmarks)
     masks = {name: F.interpolate(mask[None, None], (size, size), mode="bilinear")[0, 0] for name, mask in drawn.items()}
     cheek = cheeks * (1 - torch.stack(list(masks.values())).amax(0))
+    masks["brows"] = around["brows"]
     return {name: mean(cheek) - mean(mask) for name, mask in masks.items()}
 
 
 @torch.no_grad()
 def measure(prompt: str, before: Tensor, after: Tensor, crop: Crop, hair: Tensor) -> dict[str, Any] | None:
-    """Measure one edit; None where the face shows no hair and hair is asked for.
+    """Measure one edit's pixels; None where the face shows no hair and hair is asked for.
 
     Args:
-        prompt: of PROMPTS.
+        prompt: of PROMPTS, but for those of SHAPES.
         before: (1, 3, S, S) the crop.
         after: of the edited photo.
         crop: with landmarks.
@@ -202,6 +221,22 @@ def measure(prompt: str, before: Tensor, after: Tensor, crop: Crop, hair: Tensor
     return {"effect": effect, "seen": effect >= LEAST_LINES}
 
 
+def shape_change(prompt: str, before: Tensor, after: Photo) -> dict[str, Any]:
+    """Measure how far a prompt of SHAPES moved a face with landmarks `before` (68, 2), photo pixels.
+
+    Returns:
+        effect: deviations of the prompt's measure, the right way above 0; -inf for a face that is lost. seen: as of
+        `measure`.
+    """
+    name, sign = SHAPES[prompt]
+    face = find_face(after, near=before)
+    if face is None:
+        return {"effect": -math.inf, "seen": False}
+    moved = measures.measure(face.landmarks)[name] - measures.measure(before)[name]
+    effect = sign * float(moved) / measures.SPREADS[name]
+    return {"effect": effect, "seen": effect >= LEAST_SHAPE}
+
+
 def run(options: argparse.Namespace, encoder: Encoder) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
     """Edit and measure: a record for every portrait and prompt, and the pictures of a sheet by its columns."""
     records: list[dict[str, Any]] = []
@@ -221,7 +256,10 @@ def run(options: argparse.Namespace, encoder: Encoder) -> tuple[list[dict[str, A
             edits = find_edits(path, options, encoder)
         for prompt, edit in zip(options.prompts, edits, strict=True):
             edited = load_photo(edit.edited.pixels())
-            measured = measure(prompt, before, extract(edited, crop, SIZE_PX), crop, hair)
+            if prompt in SHAPES:
+                measured: dict[str, Any] | None = shape_change(prompt, face.landmarks, edited)
+            else:
+                measured = measure(prompt, before, extract(edited, crop, SIZE_PX), crop, hair)
             columns[prompt].append(cell(edited, crop))
             known = {"photo": path.name, "prompt": prompt, "strength": edit.strength, "messages": list(edit.messages)}
             records.append({**known, "found": measured is not None, **(measured or {})})

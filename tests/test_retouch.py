@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from test_transfer import HERE
 
 from flowedit.face.crop import Crop, extract
@@ -350,3 +351,19 @@ def test_a_fringe_is_hair_and_no_skin():
     image[0][:, fringe] = torch.tensor([0.1, 0.08, 0.07])[:, None]
     mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
     assert (mask * fringe).sum() > 0.6 * fringe.sum()
+
+
+def test_a_lightened_hairline_is_no_lighter_than_hair_and_skin():
+    image, cap = scene((0.1, 0.08, 0.07), (0.3, 0.35, 0.4))
+    soft = F.avg_pool2d(F.pad(image, (3, 3, 3, 3), mode="replicate"), 7, 1)[0]
+    big = Photo((255 * soft.permute(1, 2, 0)).byte().numpy())
+    half = HAIR_PX / 4
+    frame = Crop(torch.tensor([[half, 0, 2 * half], [0, half, 2 * half]], dtype=torch.float64), HERE)
+    found = make_retouch(("hair",), frame, lambda c, n: extract(big, c, n), torch.ones(HAIR_PX, HAIR_PX))
+    with torch.no_grad():
+        found.set_gains("hair", torch.tensor([1.4, 1.3, 1.2]))
+    made = EditedPhoto(big, (FieldTransform(RasterField(4, 4), frame, retouch=found),)).tensor()[0].mean(0)
+    column = slice(HAIR_PX // 2 - 8, HAIR_PX // 2 + 8)  # from the cap down over the forehead
+    hair = made[cap.bool()].quantile(0.5)
+    skin, hairline = float(soft[:, 64, column].mean()), made[20:66, column].mean(1)
+    assert hair > 0.25 and float(hairline.max()) < max(float(hair), skin) + 0.03

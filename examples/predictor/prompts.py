@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from examples.faceclip.captions import MAKEABLE, describe, spell
+from flowedit.config import Config
 from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.part_looks import says_all
 
 PHRASES = 60  # of a meaning, drawn from all
 COMBINATIONS = 1500  # captions with degrees, denials, and up to five attributes
@@ -18,11 +20,11 @@ CHUNK = 64
 COMBINED = 0.35  # share of what is asked that is one of these
 ANOTHER_DEGREE, DEGREES = 0.35, (0.4, 1.5)  # share of what is asked more or less strongly, and how strongly
 AVOIDED = 0.07  # share of what is to be avoided
-INTENSITY = 0.8  # the middle of what is asked for; `Config.intensity` lies within DEGREES of it
+INTENSITY = Config().intensity  # the middle of what is asked for
 
 
 class Prompts:
-    """Changes of the guide's embedding that prompts ask for, drawn at random.
+    """Changes of the guide's embedding that prompts ask for, drawn at random; none whose words alone say the edit.
 
     Args:
         encoder: the guide.
@@ -37,9 +39,11 @@ class Prompts:
             phrases = [form.format(word) for word in concept.adjectives for form in ("a {} face", "a {} person")]
             phrases += [form.format(word) for word in concept.nouns for form in ("{}", "a face with {}")]
             phrases += [text for change in concept.changes for text in spell(change)]
+            phrases = [text for text in phrases if not says_all({text: 1.0})]  # else its words decide, not the network
             begin = len(texts)
             texts += rng.sample(phrases, min(PHRASES, len(phrases)))
-            self._bounds.append((begin, len(texts)))
+            if len(texts) > begin:
+                self._bounds.append((begin, len(texts)))
         self._alone = len(texts)
         texts += [describe(rng, MAKEABLE)[0] for _ in range(COMBINATIONS)]
         with torch.no_grad():

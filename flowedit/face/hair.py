@@ -336,5 +336,8 @@ class Skinlike:
         """Return it for pixels (3, N): (N,) in [0, 1]."""
         if not self.clear:
             return torch.zeros_like(pixels[0])
-        at = (self.way @ (pixels - self.hair[:, None])) / self.square
-        return 1 - smoothstep(at, *SKINLIKE)
+        return 1 - smoothstep(self.way_to(pixels), *SKINLIKE)
+
+    def way_to(self, pixels: Tensor) -> Tensor:
+        """Return how far pixels (3, N) are on the way, 0 at the hair's color and 1 at the skin's: (N,)."""
+        return (self.way @ (pixels - self.hair[:, None])) / self.square

@@ -106,9 +106,9 @@ class Paints(Group):
 
     lips: float = number(3.0, least=0, most=100)
     """Pigment of the lips, image units."""
-    skin: float = number(1.5, least=0, most=100)
+    skin: float = number(2.4, least=0, most=100)
     """Of the skin: weak, since a large part moves the encoder at a touch."""
-    cheeks: float = number(0.7, least=0, most=100)
+    cheeks: float = number(1.1, least=0, most=100)
     """Of the cheeks."""
     brows: float = number(4.0, least=0, most=100)
     """Of the brows."""

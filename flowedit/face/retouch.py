@@ -28,6 +28,7 @@ STUBBLE = 0.016  # interocular distances: between the hairs of a beard
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
+MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -210,35 +211,49 @@ class BoundRetouch:
         brightness, found = pixels.mean(0), []
         detail: Tensor | None = None
         for part, lift in zip(self.retouch.parts, self.retouch.lifts.tolist(), strict=True):
-            weight = self._weight(part, pixels, x, y)
             if RETOUCHED[part].detail:
                 detail = self._detail(pixels, x, y) if detail is None else detail
-                planes = detail * weight
+                planes = detail * self._weight(part, x, y)
                 found.append((planes, planes))
+                continue
+            given = (brightness + lift) * (1 - pixels)
+            if part == "hair":
+                up, down = self._hair(pixels, given, lift, x, y)
             else:
-                up = torch.diag_embed((weight * (brightness + lift) * (1 - pixels)).T).permute(1, 2, 0)
-                down = torch.diag_embed((weight * pixels).T).permute(1, 2, 0)
-                found.append((up, down))
+                weight = self._weight(part, x, y)
+                up, down = weight * given, weight * pixels
+            found.append((_by_channel(up), _by_channel(down)))
         return found
 
     def offsets(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return what is added to the photo at places, (3, N); see `carriers`."""
         return combine(self.retouch.gains().cpu(), self.carriers(pixels, x, y))
 
-    def _weight(self, part: str, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        planes, reach = self.planes[part], HAIR_REACH if part == "hair" else 1.0
-        at = _read(planes, x / reach, y / reach)
-        inside = ((x.abs() < reach) & (y.abs() < reach)).to(at)
+    def _weight(self, part: str, x: Tensor, y: Tensor) -> Tensor:
+        at = _read(self.planes[part], x, y)[0]
         if part == "beard" and self.grain:
             n = (x / self.cell).remainder(GRAIN_PX - 1), (y / (1.6 * self.cell)).remainder(GRAIN_PX - 1)
             dots = sample(_hairs(), *n, Interpolation.LINEAR)[0]
-            return at[0] * inside * (1 + self.grain * (GRAIN_BASE + GRAIN_CONTRAST * dots.square() - 1))
-        if part != "hair":
-            return at[0] * inside
+            at = at * (1 + self.grain * (GRAIN_BASE + GRAIN_CONTRAST * dots.square() - 1))
+        return at * ((x.abs() < 1) & (y.abs() < 1))
+
+    def _hair(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what gains above 0 and below 0 multiply on hair, (3, N) each, of `given` and of `pixels`.
+
+        A pixel at the hairline is part hair, part skin, and only its share of hair is given light: as much as hair of
+        the typical color. It would come out lighter than both, a rim, by its own brightness.
+        """
+        at = _read(self.planes["hair"], x / HAIR_REACH, y / HAIR_REACH)
+        inside = (x.abs() < HAIR_REACH) & (y.abs() < HAIR_REACH)
         # The border as the photo's own colors have it; far from any hair the fit is of nothing.
-        fitted = 1 - smoothstep((at[:3] * pixels).sum(0) + at[3], 0.2, 0.8)
-        skin = self.skin(pixels) * (1 - at[5])
-        return fitted * (at[4] * 8).clamp(0, 1) * (1 - skin) * inside
+        weight = (1 - smoothstep((at[:3] * pixels).sum(0) + at[3], 0.2, 0.8)) * (at[4] * 8).clamp(0, 1) * inside
+        hairline = 1 - at[5]
+        down = weight * (1 - self.skin(pixels) * hairline) * pixels
+        if not self.skin.clear:
+            return weight * given, down
+        hair, share = self.skin.hair[:, None], 1 - self.skin.way_to(pixels).clamp(0, 1)
+        typical = (hair.mean() + lift) * (1 - hair) * share * smoothstep(1 - share, *MOSTLY_SKIN)
+        return weight * given.lerp(torch.minimum(given, typical), hairline), down
 
     def _detail(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return lines, texture and the color of both, (3, 3, N)."""
@@ -248,6 +263,11 @@ class BoundRetouch:
         lines, texture = (fine - coarse).mean(0), (pixels - fine).mean(0)
         color = pixels - coarse - lines - texture
         return torch.stack([lines.expand_as(color), texture.expand_as(color), color])
+
+
+def _by_channel(planes: Tensor) -> Tensor:
+    """Return what red, green and blue add to themselves alone: (3, N) as (3, 3, N)."""
+    return torch.diag_embed(planes.T).permute(1, 2, 0)
 
 
 def _read(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:
