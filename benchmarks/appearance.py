@@ -184,8 +184,14 @@ def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
     drawn = draw_places(("beard", "lids", "liner", "rings"), landmarks)
     masks = {name: F.interpolate(mask[None, None], (size, size), mode="bilinear")[0, 0] for name, mask in drawn.items()}
     cheek = cheeks * (1 - torch.stack(list(masks.values())).amax(0))
-    masks["brows"] = around["brows"]
-    return {name: mean(cheek) - mean(mask) for name, mask in masks.items()}
+    found = {name: mean(cheek) - mean(mask) for name, mask in masks.items()}
+    if not {"brows", "eyes"} <= around.keys():
+        return found
+    # A brow is moved too: all that is dark about it, over the area of one.
+    near = (F.max_pool2d(around["brows"][None, None], 2 * (size // 24) + 1, 1, size // 24) > 0)[0, 0]
+    eyes = F.max_pool2d(around["eyes"][None, None], 2 * (size // 64) + 1, 1, size // 64)[0, 0]
+    dark = (mean(cheek) - lightness).clamp(min=0) * near * (1 - eyes)
+    return {**found, "brows": float(dark.sum() / around["brows"].sum())}
 
 
 @torch.no_grad()

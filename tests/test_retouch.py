@@ -84,6 +84,16 @@ def test_what_is_taken_is_a_share_of_the_light():
     assert torch.allclose(up.sum(0), weight * (image.mean(0) + 0.05) * (1 - image))
 
 
+def test_brows_are_thinned_and_the_skin_about_them_is_given_no_light():
+    skin = np.full((SIDE, SIDE, 3), 180, np.uint8)
+    edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("brows",), -0.5))
+    assert torch.equal(pixels(Photo(skin), edit), Photo(skin).tensor())
+    hair = skin.copy()
+    hair[: SIDE // 2 : 4] = 60
+    change = pixels(Photo(hair), edit) - Photo(hair).tensor()
+    assert change.max() > 0.04 and not change[..., 1::4, :].any()
+
+
 def test_detail_is_nothing_where_a_photo_is_even():
     photo = Photo(np.full((SIDE, SIDE, 3), 140, np.uint8))
     flat = pixels(photo, leaf(parts=ON_SKIN, amounts=1.0))
@@ -238,6 +248,7 @@ def test_hair_reaches_beyond_the_crop():
         ("a man with Stubble", ("beard",)),
         ("facial hair", ("beard",)),
         ("eye shadow", ("lids",)),
+        ("bushy eyebrows", ("brows",)),
         ("smooth skin", tuple(sorted(ON_SKIN))),
         ("a smiling face", ()),
         ("a chair", ()),

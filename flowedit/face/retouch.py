@@ -24,11 +24,13 @@ from flowedit.kernels import Interpolation, sample
 HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coordinates: it is longer than a face
 FINE, COARSE = 0.016, 0.075  # interocular distances: deviations of what is texture and what are lines
 EVEN = 0.10  # standard deviation, image units in full light, up to which a structure is a line and no edge
-STUBBLE = 0.016  # interocular distances: between the hairs of a beard
+HAIRY = ("beard", "brows")
+STUBBLE = 0.016  # interocular distances: between the hairs of HAIRY parts
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
 MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
+BROW_HAIR = 0.45  # share of the skin's brightness that a brow's hair is darker by, or more
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -59,6 +61,7 @@ RETOUCHED: dict[str, Kind] = {
     # Melanin, whose absence is blonde, pheomelanin, which is red, and the ashen blue that turns blonde into gray.
     "hair": Kind(((-1.0, -0.93, -0.80), (0.55, -0.25, -0.60), (-0.25, 0.0, 0.35)), -0.92, 1.6, "hair"),
     "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5, "beard area"),
+    "brows": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.8, 1.2, "brows"),
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
     "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3, "edges of the lids"),
     "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
@@ -182,6 +185,9 @@ class BoundRetouch:
         self.planes = {
             part: mask[None].float().cpu() / 255 for part, mask in zip(retouch.parts, retouch.masks, strict=True)
         }
+        if {"hair", "brows"} & set(retouch.parts):
+            skin = hair_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
+            self.skin_light = float(skin.mean().clamp_min(0.01))
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
@@ -189,8 +195,7 @@ class BoundRetouch:
             zone = 1 - hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)[None]
             fitted = fit_guided(guide, mask[0], sigma, HairShapes().edge * light)
             self.planes["hair"] = torch.cat([fitted, mask, zone])
-            cheeks = draw_places(["cheek skin"], crop.landmarks)["cheek skin"]
-            self.skin = Skinlike(hair_color(guide[None], mask[0]), hair_color(narrow.cpu(), cheeks), light)
+            self.skin = Skinlike(hair_color(guide[None], mask[0]), skin, light)
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
         self.grain = min(1.0, max(0.0, self.cell * crop.side_px / 2 - 1))
@@ -221,6 +226,8 @@ class BoundRetouch:
                 up, down = self._hair(pixels, given, lift, x, y)
             else:
                 weight = self._weight(part, x, y)
+                if part == "brows":  # the skin between and about its hairs is given no light
+                    given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
             found.append((_by_channel(up), _by_channel(down)))
         return found
@@ -231,7 +238,7 @@ class BoundRetouch:
 
     def _weight(self, part: str, x: Tensor, y: Tensor) -> Tensor:
         at = _read(self.planes[part], x, y)[0]
-        if part == "beard" and self.grain:
+        if part in HAIRY and self.grain:
             n = (x / self.cell).remainder(GRAIN_PX - 1), (y / (1.6 * self.cell)).remainder(GRAIN_PX - 1)
             dots = sample(_hairs(), *n, Interpolation.LINEAR)[0]
             at = at * (1 + self.grain * (GRAIN_BASE + GRAIN_CONTRAST * dots.square() - 1))

@@ -29,6 +29,8 @@ class RetouchShapes(Group):
     """Edge of the beard area on the cheeks and under the jaw."""
     beard_at_lips: tuple[float, float] = (0.01, 0.07)
     """Edge of the beard area at the lips."""
+    brows: tuple[float, float] = (0.02, 0.11)
+    """Edge of the brows about their line, with the skin that bushy ones cover."""
     lids: tuple[float, float] = (0.25, 0.95)
     """Fall of eye shadow from the lashes to the brow, in shares of the way."""
     lids_side: tuple[float, float] = (0.0, 0.14)
@@ -108,6 +110,10 @@ def _beard(c: _Canvas, s: RetouchShapes) -> Tensor:
             *reversed(cheek(ear_left, corner_left, wing_left))]  # fmt: skip
     area = smoothstep(c.away(torch.cat([jaw, torch.stack(line)])), *s.beard)
     return area * (1 - smoothstep(c.away(p[marks.OUTER_LIPS]), *s.beard_at_lips))
+
+
+def _brows(c: _Canvas, s: RetouchShapes) -> Tensor:
+    return _most(smoothstep(c.away(_curve(c.p[brow]), closed=False), *s.brows) for brow in marks.BROWS)
 
 
 def _lids(c: _Canvas, s: RetouchShapes) -> Tensor:
@@ -191,6 +197,7 @@ def _skin(c: _Canvas, s: RetouchShapes) -> Tensor:
 
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "beard": _beard,
+    "brows": _brows,
     "lids": _lids,
     "liner": _liner,
     "rings": _under_eye,
