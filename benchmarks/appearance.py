@@ -45,6 +45,7 @@ SIZE_PX = 256  # side of the crop that is measured
 SURE = 0.8  # share of a mask from which on a place is surely of a region
 LINES = (0.01, 0.05)  # interocular distances: deviations between which structure counts as lines
 LINED = ("forehead", "eye corners", "mouth lines", "under-eye skin", "cheek skin")
+NEUTRAL = 6.0  # chroma, CIELAB, of hair without a hue
 LEAST_PX = 60  # of a region that is measured
 
 # What a prompt does to the hair: axis of CIELAB -> sign, as in `judge.Tint`.
@@ -53,7 +54,7 @@ HAIR: dict[str, Mapping[str, int]] = {
     "brown hair": {"b": 1},
     "black hair": {"L": -1},
     "red hair": {"a": 1},
-    "gray hair": {"b": -1},
+    "gray hair": {"b": -1},  # where it has a hue to lose; hair without is to be lighter
 }
 # What a prompt does to the darkness of a place, against that of the cheeks: place of `darkness` -> sign.
 DARK: dict[str, tuple[str, int]] = {
@@ -94,11 +95,13 @@ class HairChange:
 
     Attributes:
         hair: the hair's change of color.
+        neutral: whether it was gray or black before, of no hue that could be lost.
         skin: mean Delta E of the skin's pixels over that of the hair's.
         around: the same of what is neither face nor hair.
     """
 
     hair: Change
+    neutral: bool
     skin: float
     around: float
 
@@ -132,15 +135,18 @@ def hair_change(before: Tensor, after: Tensor, landmarks: Tensor, hair: Tensor) 
     clear = (near < 1 - SURE).float()
     weights = {"hair": sure, "skin": drawn["skin"] * clear, "around": drawn["around"] * clear}
     weights = {name: weight for name, weight in weights.items() if float(weight.sum()) >= LEAST_PX}
-    changes = color_changes(lab(before), lab(after), weights)
+    first = lab(before)
+    chroma = float(((first[1:] * sure).sum((1, 2)) / sure.sum()).norm())
+    changes = color_changes(first, lab(after), weights)
     whole = max(changes["hair"].pixels, 1e-6)
     leaks = [changes[name].pixels / whole if name in changes else 0.0 for name in ("skin", "around")]
-    return HairChange(changes["hair"], *leaks)
+    return HairChange(changes["hair"], chroma < NEUTRAL, *leaks)
 
 
 def hair_effect(change: HairChange, prompt: str) -> float:
     """Return how far hair went the way that a prompt of `HAIR` asks for, Delta E units, or the worst axis."""
-    steps = [sign * change.hair.mean["Lab".index(axis)] for axis, sign in HAIR[prompt].items()]
+    wanted = {"L": 1} if prompt == "gray hair" and change.neutral else HAIR[prompt]
+    steps = [sign * change.hair.mean["Lab".index(axis)] for axis, sign in wanted.items()]
     return sum(step**2 for step in steps) ** 0.5 if min(steps) > 0 else min(steps)
 
 
