@@ -120,6 +120,7 @@ def test_after_ctrl_c_what_is_begun_is_finished_and_no_more_begun(tmp_path):
 
 def test_workers_that_cannot_start_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr("flowedit.app.workers.serve", os._exit)  # which takes no pipe
+    monkeypatch.setattr("flowedit.app.workers.ATTEMPTS", 1)  # each costs the start of a process
     with pytest.raises(RuntimeError, match="a worker must start; it ended with exit code 1"):
         list(run_in_processes(jobs(tmp_path, "a"), 1, 1))
 
