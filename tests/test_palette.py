@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from test_align import drawn_landmarks
 
 from flowedit.face.light import DARKEST
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import (
+    DARK_SKIN,
     PARTS,
     PARTS_PX,
     PIGMENTS,
@@ -133,7 +135,11 @@ def test_a_pigment_goes_further_than_any_other_hue_for_the_same_paint():
     dark, black = (mix_paints(plain(value * torch.ones(3)), drawn) for value in (0.45, 0.0))
     torch.testing.assert_close(dark, mixes * 0.75)  # as much as there is light
     least = torch.tensor([0.65 if part == "skin" else 0.5 for part in PARTS])[:, None, None]
-    torch.testing.assert_close(black, mixes * least * DARKEST)
+    rest = [i for i, part in enumerate(PARTS) if part != "skin"]
+    torch.testing.assert_close(black[rest], (mixes * least * DARKEST)[rest])
+    skin = PARTS.index("skin")  # has another pigment in the dark, as strong
+    torch.testing.assert_close(black[skin].norm(dim=1), (mixes * least * DARKEST)[skin].norm(dim=1))
+    torch.testing.assert_close(F.normalize(black[skin, 0], dim=0), F.normalize(torch.tensor(DARK_SKIN), dim=0))
 
 
 def test_a_dark_part_takes_less_paint_than_a_light_one():

@@ -40,6 +40,8 @@ PIGMENTS = {  # what a part's pigment takes from red, green and blue light
     "brows": (0.8, 0.9, 1.0),
     "irises": (0.3, 0.6, 1.0),
 }
+DARK_SKIN = (0.8, 0.85, 0.8)  # the same of dark skin, which by the pigment of light skin would turn ashen
+DARK, LIGHT = 0.4, 0.7  # brightness of skin, in shares of `Paints.medium`
 PARTS = tuple(PIGMENTS)
 
 
@@ -108,7 +110,7 @@ class Paints(Group):
     """Pigment of the lips, image units."""
     skin: float = number(2.4, least=0, most=100)
     """Of the skin: weak, since a large part moves the encoder at a touch."""
-    cheeks: float = number(1.1, least=0, most=100)
+    cheeks: float = number(0.9, least=0, most=100)
     """Of the cheeks."""
     brows: float = number(4.0, least=0, most=100)
     """Of the brows."""
@@ -201,7 +203,11 @@ def mix_paints(image: Tensor, masks: Tensor, paints: Paints | None = None) -> Te
     bright = (gray * weight).sum((1, 2)) / weight.sum((1, 2)) / paints.medium
     mixes = []
     for (part, pigment), share in zip(PIGMENTS.items(), bright.tolist(), strict=True):
-        along = F.normalize(torch.tensor(pigment, dtype=torch.float64, device="cpu"), dim=0)
+        taken = torch.tensor(pigment, dtype=torch.float64, device="cpu")
+        if part == "skin":
+            dark = torch.tensor(DARK_SKIN, dtype=torch.float64, device="cpu")
+            taken = dark.lerp(taken, min(1.0, max(0.0, (share - DARK) / (LIGHT - DARK))))
+        along = F.normalize(taken, dim=0)
         across = torch.linalg.svd(along[None])[2][1:]  # an orthonormal basis of the plane across
         least = paints.darkest_skin if part == "skin" else paints.darkest
         mix = torch.cat([getattr(paints, part) * along[None], paints.other * across])
