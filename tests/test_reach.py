@@ -40,6 +40,7 @@ def test_movement_is_in_shares_of_the_eyes_distance_and_color_in_levels():
         (edited(x=0.005), "next to nothing is to be seen"),
         (edited(tint=(0.01, 0.01, 0.01)), "next to nothing is to be seen"),
         (edited(gain=0.02, x=0.04), "hardly what was asked: the guide sees 2 %"),
+        (edited(gain=0.05, x=0.02), "hardly what was asked: the guide sees 5 %"),
         (edited(gain=-0.1, x=0.04), "hardly what was asked: the guide sees nothing"),
     ],
 )
@@ -53,6 +54,7 @@ def test_what_is_seen_and_what_a_bound_allows_nothing_of_are_not():
         warnings.simplefilter("error")
         warn_of_little(edited(x=0.04), 1.0)
         warn_of_little(edited(tint=(0.1, 0.0, 0.0)), 1.0)
+        warn_of_little(edited(gain=0.05, x=0.04), 1.0)
         warn_of_little(edited(gain=0.0), 0.0)
 
 

@@ -16,7 +16,10 @@ CHANGED_SHARE = 0.02  # of the cells, those that change most: about as much as o
 # What is less is not seen beside the photo.
 LEAST_MOVED = 1.2  # percent of the outer-canthal distance: a millimeter on a face
 LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
-LITTLE_GAIN = 0.08  # of the prompt's change; 0.3 is a plain edit
+# What the guide hardly sees: next to none of the prompt's change, or little where the face changes little. 0.3 is a plain
+# smile; of a tan that everybody sees it reads 0.05, since skin is a small part of what it looks at.
+NO_GAIN, LITTLE_GAIN = 0.03, 0.08
+LITTLE_MOVED, LITTLE_LEVELS = 3.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Reach:
     def visible(self) -> bool:
         """Whether somebody who has both pictures sees a difference."""
         return self.moved >= LEAST_MOVED or self.levels >= LEAST_LEVELS
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the guide sees in it what was asked."""
+        plain = self.moved >= LITTLE_MOVED or self.levels >= LITTLE_LEVELS
+        return self.gain >= (NO_GAIN if plain else LITTLE_GAIN)
 
     def __str__(self) -> str:
         share = f"{100 * self.gain:.0f} % of what is asked" if self.gain > 0 else "nothing of what is asked"
@@ -66,5 +75,5 @@ def warn_of_little(reach: Reach, strength: float) -> None:
             f"next to nothing is to be seen: {reach}. The face may be like that already, a movement and a tint may "
             "not be able to make it, or the guide may not know it; a plainer prompt or a larger intensity may do more"
         )
-    elif reach.gain < LITTLE_GAIN:
+    elif not reach.is_asked:
         warn(f"this is hardly what was asked: {reach}")
