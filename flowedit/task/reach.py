@@ -16,8 +16,8 @@ CHANGED_SHARE = 0.02  # of the cells, those that change most: about as much as o
 # What is less is not seen beside the photo.
 LEAST_MOVED = 1.2  # percent of the outer-canthal distance: a millimeter on a face
 LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
-# What the guide hardly sees: next to none of the prompt's change, or little where the face changes little. 0.3 is a plain
-# smile; of a tan that everybody sees it reads 0.05, since skin is a small part of what it looks at.
+# What the guide hardly sees: next to none of the prompt's change, or little where the face changes little. 0.3 is a
+# plain smile; of a tan that everybody sees it reads 0.05, since skin is a small part of what it looks at.
 NO_GAIN, LITTLE_GAIN = 0.03, 0.08
 LITTLE_MOVED, LITTLE_LEVELS = 3.0, 10.0
 
