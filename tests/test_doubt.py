@@ -62,7 +62,10 @@ def test_the_impossible_is_named_whatever_its_form(prompt, name):
     assert name in [each.name for each in find_impossible(prompt)]
 
 
-@pytest.mark.parametrize("prompt", ["five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान"])
+@pytest.mark.parametrize(
+    "prompt",
+    ["five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान", "a strawberry blonde tone"],
+)
 def test_like_words_about_something_else_are_possible(prompt):
     assert find_impossible(prompt) == ()
 

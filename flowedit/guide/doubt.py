@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible
 from flowedit.guide.language import unknown_language
+from flowedit.guide.part_looks import said_looks
 
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
@@ -24,4 +25,6 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     language = None if taught is None else unknown_language(prompt, taught)
     if taught is not None and language is not None:
         return f"{encoder.name} does not know the language of {prompt!r}, {language}; it knows {', '.join(taught)}"
-    return None if encoder.knows(prompt) else f"{encoder.name} does not know {prompt!r} and may do anything; {LARGER}"
+    if encoder.knows(prompt) or said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
+        return None
+    return f"{encoder.name} does not know {prompt!r} and may do anything; {LARGER}"
