@@ -250,6 +250,13 @@ def shared_options(
     return parser
 
 
+def method_options(parser: argparse.ArgumentParser) -> None:
+    """Ask how edits are made; see `find_by`."""
+    parser.add_argument("--method", choices=("optimize", "predict"), default="optimize")
+    parser.add_argument("--start", choices=("auto", "predict", "nothing"), default="auto", help="as of flowedit edit")
+    parser.add_argument("--predictor", help="file or folder of a trained network; default: the shipped one")
+
+
 def check_shapes(prompts: Sequence[str]) -> None:
     """Raise ValueError where a prompt has no measure of shape."""
     unknown = [prompt for prompt in prompts if prompt not in judge.GEOMETRY]
@@ -295,9 +302,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = shared_options("edit", __doc__, [*judge.GEOMETRY, *judge.COLORS], None)
     parser.add_argument("--field", choices=("raster", "hash"))
     parser.add_argument("--diffeomorphic", action="store_true")
-    parser.add_argument("--method", choices=("optimize", "predict"), default="optimize")
-    parser.add_argument("--start", choices=("auto", "predict", "nothing"), default="auto", help="as of flowedit edit")
-    parser.add_argument("--predictor", help="file or folder of a trained network; default: the shipped one")
+    method_options(parser)
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other fields of Config")
     parser.add_argument("--sheet", type=sheet_file, help="PNG for contact sheets, 8 faces on each")
     parser.add_argument("--json", type=Path, help="file for every number, the machine, versions and commit")
