@@ -19,7 +19,8 @@ from flowedit.config import Config
 from flowedit.face.detect import find_faces
 from flowedit.fit import imagine as home
 from flowedit.fit.averages import CARD, FOLDER, AverageFace, average_names, bend, draw_face, join, load_average
-from flowedit.fit.person import BANDS, Person, guess_person, read_person, split_clauses
+from flowedit.fit.person import BANDS, Person, guess_person, read_person
+from flowedit.guide.clauses import split_clauses
 from flowedit.photo.photo import load
 
 QUICK = Config(steps=2)

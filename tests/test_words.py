@@ -64,3 +64,5 @@ def test_prompts_about_color_are_told_from_those_about_shape():
     shapes = ("grinning", "sorrowful", "full lips", "large round eyes", "a square jaw", "a double chin", "a frown")
     assert [prompt for prompt in (*colors, *shapes) if names_color(guide, {prompt: 1.0})] == list(colors)
     assert names_color(guide, {"grinning": 1.0, "a tan": -0.5})
+    assert names_color(guide, {"raised eyebrows, big eyes and pale skin": 1.0})  # beside shapes, which are more
+    assert not names_color(guide, {"a sad face with a wide nose and thick lips": 1.0})

@@ -12,7 +12,8 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.fit.averages import draw_face, load_average
 from flowedit.fit.loop import optimize
-from flowedit.fit.person import Person, guess_person, read_person, split_clauses
+from flowedit.fit.person import Person, guess_person, read_person
+from flowedit.guide.clauses import split_clauses
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated

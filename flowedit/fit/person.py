@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 
+from flowedit.guide.clauses import BARE
 from flowedit.guide.encoder import Encoder
 
 AGES = (13, 36, 58)  # years from which on one is young, middle-aged, old
@@ -45,9 +46,6 @@ _IN_DECADE = rf"in (?:his|her|their|the)(?: (?:early|mid|late))?[- ]({'|'.join(_
 _PRONOUNS = {"woman": r"she|her|hers", "man": r"he|his|him"}
 _NEGATED = re.compile(r"(?:\b(?:not|no longer|no|never|without)|n't)(?: (?:a|an|so|too|very|yet|that))*\s+$")
 _ARTICLES = (re.compile(r"\ban(?=\s+[^aeiou\s])", re.I), "a"), (re.compile(r"\ba(?=\s+[aeiou])", re.I), "an")
-_ARTICLE = re.compile(r"\b(?:an?|the)\b", re.I)
-_BETWEEN = re.compile(r"([,;.]\s+(?:(?:and|but|with)\s+)?|\s+(?:and|but|with|who has|having)\s+)", re.I)
-_BARE = re.compile(r"(?:an?|the|very|of|picture|photo|portrait|face|person|[\s,.!;:])*", re.I)
 
 
 @dataclass(frozen=True)
@@ -104,27 +102,7 @@ def read_person(text: str) -> Person:
         if sex is None and _find(pattern, rest) is not None:
             sex = pronouns_sex
     rest = _tidy(rest)
-    return Person(band, sex, text if _BARE.fullmatch(rest) else rest)
-
-
-def split_clauses(text: str) -> list[str]:
-    """Cut a description where one attribute ends and another begins: "a smiling face", "gray hair", "green eyes".
-
-    A guide that reads all in one gives some of them next to nothing. A part of one word stays with its neighbor: "thick
-    lips and brows", "a sad and tired face".
-    """
-    clauses: list[str] = []
-    parts = _BETWEEN.split(text)  # clause, separator, clause, ...
-    for k in range(0, len(parts), 2):
-        lone = min(len(_ARTICLE.sub("", each).split()) for each in (*clauses[-1:], parts[k])) < 2
-        if clauses and _BARE.fullmatch(clauses[-1]):  # "a face with ..."
-            clauses[-1] = parts[k]
-        elif clauses and lone:
-            clauses[-1] += parts[k - 1] + parts[k]
-        else:
-            clauses.append(parts[k])
-    told = [each.strip(" ,.;") for each in clauses]
-    return [each for each in told if not _BARE.fullmatch(each)] or [text]
+    return Person(band, sex, text if BARE.fullmatch(rest) else rest)
 
 
 def guess_person(guide: Encoder, text: str, person: Person) -> Person:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.guide.clauses import split_clauses
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 
@@ -25,8 +26,9 @@ SHAPED = (
 
 
 def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
-    """Return whether any prompt is about color; see `about_color`."""
-    return bool(about_color(encoder, embed_changes(encoder, list(prompts))).any())
+    """Return whether any prompt, or any attribute that one names beside others, is about color; see `about_color`."""
+    texts = [*prompts, *(each for prompt in prompts for each in split_clauses(prompt))]
+    return bool(about_color(encoder, embed_changes(encoder, list(dict.fromkeys(texts)))).any())
 
 
 def about_color(encoder: Encoder, changes: Tensor) -> Tensor:
