@@ -108,7 +108,8 @@ def train_text(steps: int) -> dict[str, Tensor]:
     torch.manual_seed(SEED)
     heads = Directions(len(NAMES), 128)
     meanings = train_text.Meanings(heads, normalize(torch.randn(128), dim=0))
-    free = torch.randint(1, 1000, (64, 12)), normalize(torch.randn(64, 128), dim=1)
+    context = train_text.CONFIG["model_cfg"]["text_cfg"]["context_length"]
+    free = torch.randint(1, 1000, (64, context)), normalize(torch.randn(64, 128), dim=1)
     state = {"all": [None, None, FaceTower().state_dict()]}
     with tempfile.TemporaryDirectory() as name, patch.object(train_text, "read_words", lambda *_: free):
         model = train_text.new_model(state, Path(name))
