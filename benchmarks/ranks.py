@@ -72,15 +72,14 @@ def train(recipe: str, folder: Path, out: Path, steps: int) -> None:
     """Train as one of the processes; the first writes the weights."""
     from examples.faceclip import ranks, train_image
 
-    if recipe == "image":
-        with patch.object(train_image, "evaluate", lambda *_: {}):
-            train_image.train(folder / "image.npz", out, steps=steps, width=8, batch=BATCH, seed=SEED)
-        if (out / "image_tower.pt").is_file() and int(os.environ.get("RANK", "0")) == 0:
-            state = torch.load(out / "image_tower.pt", weights_only=False)["all"][0]
-            torch.save(state, out / "weights.pt")
-        return
     with ranks.joined():
-        weights = train_text(steps) if recipe == "text" else train_predictor(folder, out, steps)
+        if recipe == "image":
+            with patch.object(train_image, "evaluate", lambda *_: {}):
+                train_image.train(folder / "image.npz", out, steps=steps, width=8, batch=BATCH, seed=SEED)
+            made = out / "image_tower.pt"
+            weights = torch.load(made, weights_only=False)["all"][0] if ranks.is_first() else {}
+        else:
+            weights = train_text(steps) if recipe == "text" else train_predictor(folder, out, steps)
         if ranks.is_first():
             torch.save(weights, out / "weights.pt")
 
