@@ -93,6 +93,15 @@ def test_what_words_do_to_hair_is_shown_as_it_is_saved(work):
     assert np.abs(shown(work)[1] - page).max() > 20
 
 
+def test_what_a_clip_does_not_get_is_said(work, tmp_path):
+    work.insert(flowedit.predict(PORTRAIT, "black hair"))
+    frames = [Image.fromarray(PORTRAIT)] * 2
+    frames[0].save(tmp_path / "clip.gif", save_all=True, append_images=frames[1:], duration=100)
+    with pytest.warns(UserWarning, match="hair"):
+        result, messages = several.edit_clip(work, tmp_path / "clip.gif", "clip.gif")
+    assert result.frames >= 1 and any("hair" in message for message in messages)
+
+
 def test_protected_parts_keep_their_bits_and_a_region_changes_alone(work):
     crop = work.crops[0]
     mouth = crop.to_photo(crop.landmarks[[51, 57, 62]]).long().tolist()

@@ -15,7 +15,7 @@ import flowedit
 from flowedit.app.names import plain, safe_name
 from flowedit.app.outputs import baked
 from flowedit.app.session import Session
-from flowedit.checks import require
+from flowedit.checks import collect, require
 from flowedit.video.animations import ANIMATIONS
 from flowedit.video.encode import VIDEOS
 
@@ -91,8 +91,8 @@ def edit_photos(
         archive.writestr("edited.csv", table.getvalue())
 
 
-def edit_clip(session: Session, path: Path, name: str, strip_location: bool = False) -> ClipResult:
-    """Carry the session's edit through a clip, into a file of its own kind.
+def edit_clip(session: Session, path: Path, name: str, strip_location: bool = False) -> tuple[ClipResult, list[str]]:
+    """Carry the session's edit through a clip, into a file of its own kind; return that, and what was warned of.
 
     Raises:
         OSError, ValueError, RuntimeError: as `edit_video`.
@@ -103,7 +103,8 @@ def edit_clip(session: Session, path: Path, name: str, strip_location: bool = Fa
     suffix = suffix if suffix in (*ANIMATIONS, *VIDEOS) else ".mp4"
     out = session.files.new(f"{Path(name).stem}_edited{suffix}")
     how: dict[str, Any] = {"strip_location": strip_location, "progress": False}
-    return flowedit.edit_video(path, edit, out, config=session.settings.config, **how)
+    with collect() as messages:
+        return flowedit.edit_video(path, edit, out, config=session.settings.config, **how), messages
 
 
 def _unused(name: str, taken: set[str]) -> str:

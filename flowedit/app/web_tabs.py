@@ -40,7 +40,7 @@ class Tabs:
                 elem_id="plot",
             )
         with gr.Tab("Another photo", id="transfer"):
-            gr.HTML("<p>Puts what was done on the face of another photo, at the strength that is right there.</p>")
+            gr.HTML("<p>Puts what was done, as the sliders are now, on another face, or less.</p>")
             self.transfer_file = gr.File(label="Drop another portrait here", file_types=pictures, elem_id="transfer")
             self.transfer_status = gr.HTML(elem_id="transfer_status")
             self.transferred = gr.ImageSlider(
@@ -64,7 +64,8 @@ class Tabs:
             self.folder_out = gr.File(label="The edited photos", visible=False, interactive=False, elem_id="folder_out")
         with gr.Tab("Video", id="video"):
             gr.HTML(
-                "<p>Carries what was done through a clip. It takes about as long as the clip, or a few times so.</p>"
+                "<p>Carries what was done, as the sliders are now, through a clip, as soon as it is dropped. It takes "
+                "about as long as the clip, or a few times so. Hair, make-up and lines stay as they are in a clip.</p>"
             )
             self.video_file = gr.File(
                 label="Drop a clip here", file_types=sorted({*VIDEOS, *ANIMATIONS}), elem_id="video"
@@ -136,13 +137,14 @@ def bind_tabs(page: Page, binder: Binder) -> None:
         name = Path(path).name
         try:
             page.sessions.uploaded(path)
-            result = several.edit_clip(session, Path(path), name, bool(strip))
+            result, messages = several.edit_clip(session, Path(path), name, bool(strip))
         except Exception as error:
             said = words.status(plain(error, {path: name}), "error")
             return {tabs.video_file: None, tabs.video_out: gr.File(visible=False), tabs.video_status: said}
         finally:
             remove(page, path)
-        said = words.status(f"{result.edited} of {result.frames} frames edited, {result.seconds:.0f} s")
+        frames = f"{result.edited} of {result.frames} frames edited, {result.seconds:.0f} s"
+        said = words.status(". ".join([frames, *messages]))
         return {
             tabs.video_file: None,
             tabs.video_out: gr.File(value=str(result.path), visible=True),
