@@ -200,7 +200,8 @@ def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, fr
     words = Words(seed)
     free_rows, free_targets = read_words(model, words, meanings, free)
     text = [p for n, p in model.named_parameters() if not n.startswith("visual") and p.requires_grad]
-    optimizer = torch.optim.AdamW(text, 1e-3, weight_decay=0.02)
+    # As open_clip has it: keys' biases get no gradient but rounding, of which a smaller eps makes steps.
+    optimizer = torch.optim.AdamW(text, 1e-3, eps=1e-6, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.1)
     start = time.time()
     for step in range(steps):

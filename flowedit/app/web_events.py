@@ -245,17 +245,21 @@ class Binder:
         session.set(in_turn=bool(value))
         return self.page.picture(session)
 
+    def _redrawn(self, session: Session) -> Update:
+        """Show the picture as a slider has it; what was said of the last edit's strength is true no more."""
+        return self.page.picture(session) | {self.page.status: words.status("")}
+
     def _set(self, session: Session, name: str, value: float) -> Update:
         session.set(name, **{name: float(value)})
-        return self.page.picture(session)
+        return self._redrawn(session)
 
     def _set_part(self, session: Session, name: str, value: float) -> Update:
         session.set_part(name, value)
-        return self.page.picture(session)
+        return self._redrawn(session)
 
     def _weigh(self, session: Session, row: int, value: float) -> Update:
         session.weigh(row, value)
-        return self.page.picture(session)
+        return self._redrawn(session)
 
     def _move(self, session: Session, row: int, by: int) -> Update:
         session.move(row, by)
