@@ -24,6 +24,7 @@ from torch import Tensor
 import flowedit
 from benchmarks.common import environment, finite, usage_errors, write_report
 from benchmarks.edit import find_asked, shared_options
+from benchmarks.imagine import LEAST_DELTA_E, LEAST_SD
 from benchmarks.judge import Change, color_changes, find_face, lab, regions
 from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import align, middle
@@ -83,9 +84,7 @@ SHAPES: dict[str, tuple[str, int]] = {
     "a gaunt face": ("jaw_width", -1),
 }
 PROMPTS = (*HAIR, *DARK, *LINED_BY, *SHAPES)
-LEAST_DELTA_E = 2.0  # of what is to be seen
 LEAST_LINES = 0.1  # share by which lines change that is to be seen
-LEAST_SHAPE = 0.7  # deviations of a measure from face to face that are to be seen
 MOST_LEAK = 0.1  # of the hair's change, on skin and around
 
 
@@ -246,7 +245,7 @@ def shape_change(prompt: str, before: Tensor, after: Photo) -> dict[str, Any]:
         return {"effect": -math.inf, "seen": False}
     moved = measures.measure(face.landmarks)[name] - measures.measure(before)[name]
     effect = sign * float(moved) / measures.SPREADS[name]
-    return {"effect": effect, "seen": effect >= LEAST_SHAPE}
+    return {"effect": effect, "seen": effect >= LEAST_SD}
 
 
 def run(options: argparse.Namespace, encoder: Encoder) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
