@@ -49,6 +49,8 @@ class Weights(Group):
     """Amounts of what is scaled of the photo's own light and detail: hair, beard area, lids, lines and the like."""
     fold: float = number(10.0, least=0)
     """Areas squeezed below a fifth."""
+    smile: float = number(0.1, least=0)
+    """Movement that faces do not make when they smile, where a smile is asked for."""
     likeness: float = number(0.06, least=0)
     """Likeness to other edits of the photo, where an edit is to differ from them."""
     stray: float = number(0.1, least=0)

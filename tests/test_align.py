@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fresh import run_fresh
 from flowedit.face import detect as align
 from flowedit.face.crop import Crop, extract, face_crop, whole_crop
 from flowedit.face.detect import choose, find_faces
+from flowedit.face.recognize import Recognizer
 from flowedit.face.regions import REGIONS, region_mask
 from flowedit.photo.photo import load
 
@@ -373,3 +375,18 @@ def test_faces_are_the_same_in_any_number_of_threads():
                 pool.map(lambda photo: find_faces(photo)[0].landmarks, photos), serial, strict=True
             ):
                 assert torch.equal(landmarks, alone)
+
+
+@needs_dlib
+def test_the_recognizer_gives_dlibs_own_numbers():
+    import dlib
+
+    folder = Path(next(iter(importlib.util.find_spec("face_recognition_models").submodule_search_locations)), "models")
+    weights = folder / "dlib_face_recognition_resnet_model_v1.dat"
+    own = dlib.face_recognition_model_v1(str(weights))
+    chips = [np.ascontiguousarray(astronaut()[y : y + 150, x : x + 150]) for y, x in ((0, 150), (60, 170), (300, 40))]
+    expected = torch.tensor([list(own.compute_face_descriptor(chip)) for chip in chips])
+    found = Recognizer(weights)(torch.stack([torch.from_numpy(chip).permute(2, 0, 1) for chip in chips]))
+    assert torch.allclose(found, expected, atol=1e-5) and (expected[0] - expected[2]).norm() > 0.5
+    with pytest.raises(RuntimeError, match=r"landmarks\.dat must be dlib's face recognition"):
+        Recognizer(folder / "shape_predictor_68_face_landmarks.dat")

@@ -54,6 +54,11 @@ def faces_file(face, tmp_path_factory):
     return path
 
 
+def tensors_of(described):
+    """The masks, prices and landmarks of a face as of `Faces.draw`."""
+    return [torch.from_numpy(described[name])[None].float() for name in ("masks", "prices", "landmarks")]
+
+
 def random_fields(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     shapes = (2, 16, 16), (3, 64, 64), (5, 3)
@@ -66,7 +71,7 @@ def test_a_batch_has_the_objective_of_the_loop(face, prompt):
     encoder, config, generator = load_encoder(), Config(), torch.Generator().manual_seed(0)
     image = torch.from_numpy(row["image"]).permute(2, 0, 1)[None].float() / 255
     described = describe_face(row)
-    faces = (image, torch.from_numpy(described["masks"])[None], torch.from_numpy(described["prices"])[None].float())
+    faces = (image, *tensors_of(described))
     asked = config.intensity * (encoder.text([prompt]) - encoder.text(["a face"]))
     colored = names_color(encoder, {prompt: 1.0})
     batch = make_batch(encoder, faces, asked, torch.tensor([colored]), generator)
@@ -83,6 +88,9 @@ def test_a_batch_has_the_objective_of_the_loop(face, prompt):
         assert float(outcome.costs[0, k]) == pytest.approx(values[name], rel=0.01, abs=1e-6), name
         assert float(batch.weights[0, k]) == pytest.approx(objective.weights[name]), name
     assert float(outcome.text) == pytest.approx(values["text"], abs=2e-3)
+    smile = objective.weights.get("smile", 0.0) * values.get("smile", 0.0)
+    costs = float((batch.weights * outcome.costs).sum() + outcome.text)
+    assert float(outcome.total) == pytest.approx(costs + smile, rel=1e-3) and ("smile" in values) == ("smil" in prompt)
 
 
 def crop_of(row):
@@ -93,7 +101,7 @@ def crop_of(row):
 def test_gray_faces_are_tinted_by_light_alone(face):
     gray = torch.full((1, 3, CROP_PX, CROP_PX), 0.5)
     described = describe_face(face[2])
-    faces = (gray, torch.from_numpy(described["masks"])[None], torch.from_numpy(described["prices"])[None].float())
+    faces = (gray, *tensors_of(described))
     encoder = load_encoder()
     batch = make_batch(encoder, faces, torch.zeros(1, 128), torch.tensor([True]), torch.Generator().manual_seed(0))
     fields = bound_fields(batch, random_fields(1))[0]
@@ -205,12 +213,14 @@ def stop_at(draw, number):
     return stopped
 
 
-def test_a_half_of_the_faces_is_mirrored_with_their_masks(faces_file):
+def test_a_half_of_the_faces_is_mirrored_with_all_that_is_known_of_them(faces_file):
     faces = Faces(faces_file)
-    images, masks, prices = faces.draw(40, torch.Generator().manual_seed(0))
+    images, masks, prices, landmarks = faces.draw(40, torch.Generator().manual_seed(0))
     plain = images[0] if torch.equal(images[0], faces.draw(40, torch.Generator().manual_seed(0))[0][0]) else None
     mirrored = torch.tensor([not torch.equal(image, images[0]) for image in images])
     assert plain is not None and 8 < mirrored.sum() < 32
     assert torch.equal(images[mirrored][0], images[~mirrored][0].flip(-1))
     assert torch.equal(masks[mirrored][0], masks[~mirrored][0].flip(-1))
     assert torch.equal(prices[mirrored][0], prices[~mirrored][0].flip(-1))
+    left, right = landmarks[mirrored][0], landmarks[~mirrored][0]
+    assert torch.equal(left[[0, 36, 48, 8]], right[[16, 45, 54, 8]] * torch.tensor([-1.0, 1.0]))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from skimage.data import astronaut
 from test_transfer import HERE
 
 from flowedit.face.crop import Crop, extract
@@ -17,11 +18,12 @@ from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouc
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.guide.part_looks import Look, said_looks, says_all
+from flowedit.guide.part_looks import Look, said_looks, says_all, unsaid
 from flowedit.guide.part_looks import read_table as read_looks
 from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
+from flowedit.task.prepare import prepare
 from flowedit.task.retouch import gains_toward
 from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto, render
@@ -331,6 +333,27 @@ def test_a_color_out_of_reach_keeps_its_hue():
 )
 def test_words_say_how_a_part_looks(prompt, said, whole):
     assert set(said_looks({prompt: 1.0})) == said and says_all({prompt: 1.0}) == whole
+
+
+@pytest.mark.parametrize(
+    ("prompts", "rest"),
+    [
+        ({"auburn hair and a gentle smile": 1.0}, {"a gentle smile": 1.0}),
+        ({"a woman with black hair, big eyes and red lips": 0.5}, {"a woman, big eyes, red lips": 0.5}),
+        ({"a smile and red hair": 1.0, "a woman with gray hair": 1.0}, {"a smile": 1.0}),
+        ({"blonde hair": 1.0, "a wide nose": -1.0}, {"a wide nose": -1.0}),
+        ({"blonde hair and big eyes": 1.0, "big eyes": -1.0}, {}),
+        ({"a smiling face with thick lips": 1.0}, {"a smiling face with thick lips": 1.0}),
+    ],
+)
+def test_what_words_say_is_left_out_of_what_is_to_be_found(prompts, rest):
+    assert unsaid(prompts) == rest
+
+
+@pytest.mark.parametrize(("prompt", "paints"), [("auburn hair and a smile", False), ("auburn hair, red lips", True)])
+def test_the_color_of_hair_is_no_color_of_the_face(prompt, paints):
+    task = prepare(astronaut()[:280, 90:350], prompt)
+    assert (task.paints, task.hues, task.said, task.told) == (paints, paints, ("hair",), False)
 
 
 def test_degrees_weights_and_negations_scale_what_is_said():

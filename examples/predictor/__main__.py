@@ -1,7 +1,7 @@
 """Everything from the raw photos to the shipped weights: python -m examples.predictor --data FOLDER
 
 torchrun --standalone --nproc-per-node=2 -m examples.predictor --data FOLDER trains the same on two processes.
-pip install -e .[train] first. About an hour and three quarters on two cores. Stop it whenever you like: the training
+pip install -e .[train] first. About an hour and a quarter, on one of two cores. Stop it whenever you like: the training
 goes on from its last checkpoint.
 """
 

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from examples.faceclip.regions import MIRROR
 from examples.faceclip.sources import held_out, studio_faces
 from flowedit.config import Weights
 from flowedit.face.parts import part_masks
@@ -57,6 +58,7 @@ def describe_face(row: dict[str, Any]) -> dict[str, Any]:
     prices = [movement_price(landmarks, GRID, weights.background), tint_price(masks, landmarks, GRID, weights.covered)]
     return {
         "image": row["image"],
+        "landmarks": row["landmarks"],
         "masks": masks.numpy(),
         "prices": torch.cat(prices).half().numpy(),
         "source": row["source"],
@@ -89,23 +91,26 @@ class Faces:
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as data:
-            self._image, self._masks, self._prices = (
-                torch.from_numpy(data[name]) for name in ("image", "masks", "prices")
+            self._image, self._masks, self._prices, self._landmarks = (
+                torch.from_numpy(data[name]) for name in ("image", "masks", "prices", "landmarks")
             )
             self._chances = torch.tensor([OFTEN.get(str(source), 1.0) for source in data["source"]])
 
     def __len__(self) -> int:
         return len(self._image)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return `count` faces, a half of them mirrored: images (n, 3, 128, 128), masks (n, 5, 128, 128) uint8, prices.
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return `count` faces, a half of them mirrored: images, masks, prices, landmarks.
 
-        Prices are (n, 2, GRID, GRID).
+        (n, 3, 128, 128), (n, 5, 128, 128) uint8, (n, 2, GRID, GRID), and (n, 68, 2) crop coordinates.
         """
         chosen = torch.multinomial(self._chances, count, replacement=True, generator=generator)
         image = self._image[chosen].permute(0, 3, 1, 2).float() / 255
         mirrored = torch.rand(count, generator=generator) < 0.5
-        return tuple(
+        image, masks, prices = (
             torch.where(mirrored[:, None, None, None], x.flip(-1), x)
             for x in (image, self._masks[chosen], self._prices[chosen].float())
-        )  # type: ignore[return-value]
+        )
+        landmarks = self._landmarks[chosen]
+        other = landmarks[:, MIRROR] * torch.tensor([-1.0, 1.0])
+        return image, masks, prices, torch.where(mirrored[:, None, None], other, landmarks)

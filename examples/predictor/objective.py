@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +15,10 @@ from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.parts import mix_paints
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
+from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import evenness
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.smile_words import smiling_share
 from flowedit.kernels import REGULARIZERS, Interpolation, fused_step, render_views, upsample
 from flowedit.predict.inputs import CROP_PX, target_change
 from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, PARTS, Prediction
@@ -45,6 +48,8 @@ class Batch:
         lights: of each face; see `measure_light`.
         hues: (B,) bool, whether a tint may change hues.
         colored: (B,) bool, whether parts take paint.
+        smiling: (B,) how far each is asked to smile, in [0, 1].
+        smile: what a smile is on each face.
         even: where the faces are even, along x and along y; see `evenness`.
         views: one of each face.
     """
@@ -61,6 +66,8 @@ class Batch:
     lights: list[float]
     hues: Tensor
     colored: Tensor
+    smiling: Tensor
+    smile: RealSmile
     even: tuple[Tensor, Tensor]
     views: Views
 
@@ -86,17 +93,26 @@ class Outcome:
 
 @torch.no_grad()
 def make_batch(
-    encoder: Encoder, faces: tuple[Tensor, Tensor, Tensor], asked: Tensor, colored: Tensor, generator: torch.Generator
+    encoder: Encoder, faces: Sequence[Tensor], asked: Tensor, colored: Tensor, generator: torch.Generator
 ) -> Batch:
     """Compute all of a batch that no field changes; every second view is the whole crop, as it is.
 
     Of several processes each gets its share.
+
+    Args:
+        encoder: the guide.
+        faces: images, masks, prices and landmarks, see `Faces.draw`.
+        asked: (B, D) changes.
+        colored: (B,) which are about color.
+        generator: of the views.
     """
     count = len(faces[0])
     views = Views.draw(Augment(pool=2 * ((count + 1) // 2)), generator, faces[0].device)
     theta, gain = views.theta[:count].clone(), views.gain[:count].clone()
     theta[::2], gain[::2] = torch.eye(2, 3), 1.0
-    images, masks, prices, asked, colored, theta, gain = map(ranks.share, (*faces, asked, colored, theta, gain))
+    images, masks, prices, landmarks, asked, colored, theta, gain = map(
+        ranks.share, (*faces, asked, colored, theta, gain)
+    )
     count = len(images)
     still = images.new_zeros(1, 2, 1, 1), images.new_zeros(1, 3, 1, 1)
     unedited = [
@@ -115,7 +131,8 @@ def make_batch(
     on_grid = F.interpolate(masks.float() / 255, (GRID, GRID), mode="bilinear")
     return Batch(
         images, asked, target_change(embeddings, targets), embeddings, targets, weights, on_grid, prices,
-        torch.stack(paints), lights, colored & ~torch.tensor(grays), colored, evenness(small), Views(theta, gain),
+        torch.stack(paints), lights, colored & ~torch.tensor(grays), colored,
+        smiling_share(encoder, asked), RealSmile(landmarks), evenness(small), Views(theta, gain),
     )  # fmt: skip
 
 
@@ -151,4 +168,5 @@ def evaluate(encoder: Encoder, batch: Batch, prediction: Prediction) -> Outcome:
         costs.append(step.costs)
     embeddings, cost = encoder.image(torch.cat(views)), torch.stack(costs)
     text = 1 - (embeddings * batch.targets).sum(1)
-    return Outcome(text + (batch.weights * cost).sum(1), text, cost, embeddings, fields)
+    smile = config.weights.smile * batch.smiling * batch.smile.unlike(shift)
+    return Outcome(text + (batch.weights * cost).sum(1) + smile, text, cost, embeddings, fields)

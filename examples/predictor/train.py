@@ -45,8 +45,8 @@ class Training:
         seed: of everything.
     """
 
-    minutes: float = 100.0
-    steps: int = 6000
+    minutes: float = 60.0
+    steps: int = 2900
     taught: int = 0
     teacher_steps: int = 50
     lessons: int = 250
@@ -100,15 +100,14 @@ class Source:
         pairs = torch.arange(several // 2).repeat_interleave(2)  # of different noise
         face = torch.cat([torch.arange(alone), alone + pairs])
         prompt = torch.cat([torch.arange(alone) // shared, alone // shared + pairs])
-        _, masks, prices = (x[face] for x in faces)
+        _, masks, prices, landmarks = (x[face] for x in faces)
         augmented = self.augmentation(faces[0]).clamp(0, 1)
         gray = torch.tensor([is_gray(image) for image in faces[0].split(1)])
         augmented[gray] = augmented[gray].mean(1, keepdim=True).expand_as(augmented[gray])  # noise has colors
         noise = torch.zeros(count, NOISE_DIM)
         noise[count - several :] = torch.randn(several, NOISE_DIM, generator=self.generator)
-        batch = make_batch(
-            self.encoder, (augmented[face], masks, prices), asked[prompt], colored[prompt], self.generator
-        )
+        shown = augmented[face], masks, prices, landmarks
+        batch = make_batch(self.encoder, shown, asked[prompt], colored[prompt], self.generator)
         return batch, ranks.share(noise)
 
     def state(self) -> dict[str, Tensor]:

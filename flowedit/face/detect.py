@@ -18,7 +18,8 @@ from torch import Tensor
 from flowedit.checks import as_number, check_image, describe, require
 from flowedit.face.crop import Crop, average_cells, face_crop
 from flowedit.face.landmarks import check_landmarks
-from flowedit.photo.photo import Photo, quantize
+from flowedit.face.recognize import CHIP_PX, Recognizer
+from flowedit.photo.photo import Photo, image_to_tensor, quantize
 
 DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
 SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
@@ -26,6 +27,7 @@ _SURE = 0.6  # score of a detection that needs no look at the turned photo; fron
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
 _AROUND = 0.25  # of a box's sides, enlarged with it; with an eighth, landmarks change
+_CHIP_MARGIN = 0.25  # of an upright face's size, left free around it, as dlib does
 _BOXES = (
     (0, 0, 1),
     (3, 1, 1.03),
@@ -223,15 +225,14 @@ def descriptor(image: Tensor, landmarks: Tensor) -> Tensor:
     side = picture.shape[0]
     whole = ((landmarks.double() + 1) * (side / 2) - 0.5).round().long().tolist()
     shape = dlib.full_object_detection(dlib.rectangle(0, 0, side - 1, side - 1), [dlib.point(x, y) for x, y in whole])
-    with _DLIB:
-        numbers = list(_models().descriptor.compute_face_descriptor(picture, shape))
-    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
+    chip = dlib.get_face_chip(picture, shape, CHIP_PX, _CHIP_MARGIN)
+    return _models().recognizer(torch.tensor(chip, device="cpu").permute(2, 0, 1)[None])[0]
 
 
 class _Models(NamedTuple):
     detector: Any
     predictor: Any
-    descriptor: Any
+    recognizer: Recognizer
 
 
 @lru_cache(maxsize=1)
@@ -246,7 +247,7 @@ def _models() -> _Models:
         return _Models(
             dlib.get_frontal_face_detector(),
             dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat")),
-            dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat")),
+            Recognizer(folder / "dlib_face_recognition_resnet_model_v1.dat"),
         )
     except (ImportError, RuntimeError) as error:
         raise RuntimeError(
@@ -306,8 +307,8 @@ def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
     """Enlarge an (H, W, 3) uint8 picture by a whole number, smoothly."""
     if times == 1:
         return np.ascontiguousarray(picture)
-    image = torch.tensor(picture, device="cpu").permute(2, 0, 1)[None].float() / 255
-    return quantize(F.interpolate(image, scale_factor=times, mode="bilinear", align_corners=False), np.uint8)
+    larger = F.interpolate(image_to_tensor(picture), scale_factor=times, mode="bilinear", align_corners=False)
+    return quantize(larger, np.uint8)
 
 
 def _shrunk(photo: Photo, size: tuple[int, int]) -> Tensor:

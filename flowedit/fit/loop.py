@@ -199,7 +199,7 @@ def check_terms(terms: Mapping[str, tuple[Term, float]] | None) -> dict[str, tup
         require(
             weight is not None and abs(weight) <= 1e6, f"the weight of term {name!r} must be a number; got {pair[1]!r}"
         )
-        taken = {*TERMS, "retouch", "total", "likeness", "stray"}
+        taken = {*TERMS, "retouch", "smile", "total", "likeness", "stray"}
         require(name not in taken, f"a term must not be named as a built-in one is; got {name!r}")
     return dict(terms or {})
 

@@ -15,8 +15,10 @@ from flowedit.face.retouch import Retouch, combine
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import integrate
+from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
-from flowedit.guide.targets import make_targets
+from flowedit.guide.smile_words import smiling_share
+from flowedit.guide.targets import make_targets, text_change
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
 from flowedit.kernels.step.reference import part_colors
 from flowedit.task.prepare import FaceTask, Task
@@ -78,6 +80,10 @@ class Objective:
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
         if self._layer is not None:
             self._terms["retouch"], self.weights["retouch"] = self._layer.price, float(config.weights.retouch)
+        smiling = 0.0 if landmarks is None else _smiling(task)
+        if landmarks is not None and smiling > 0:
+            self._terms["smile"] = RealSmile(landmarks[None].to(crop.device))
+            self.weights["smile"] = smiling * float(config.weights.smile)
         self._seeds = [
             torch.tensor([self.weights[name] for name in REGULARIZERS], dtype=crop.dtype, device=crop.device)
         ]
@@ -151,6 +157,10 @@ class Objective:
         if self._layer is not None:
             views = views + self._layer.show(coord, theta, theta.new_ones(1), size)
         return views.clamp(0, 1)
+
+
+def _smiling(task: Task) -> float:
+    return float(smiling_share(task.guide, text_change(task.guide, task.prompts)[None]))
 
 
 class _RetouchLayer:

@@ -25,5 +25,14 @@ def split_clauses(text: str) -> list[str]:
             clauses[-1] += parts[k - 1] + parts[k]
         else:
             clauses.append(parts[k])
-    told = [each.strip(" ,.;") for each in clauses]
-    return [each for each in told if not BARE.fullmatch(each)] or [text]
+    return _without_bare(clauses) or [text]
+
+
+def split_parts(text: str) -> list[str]:
+    """Cut a description as `split_clauses` does, parts of one word too: "auburn hair", "a smile"."""
+    return _without_bare(_BETWEEN.split(text)[::2]) or [text]
+
+
+def _without_bare(parts: list[str]) -> list[str]:
+    told = [each.strip(" ,.;") for each in parts]
+    return [each for each in told if not BARE.fullmatch(each)]

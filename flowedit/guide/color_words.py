@@ -27,6 +27,8 @@ SHAPED = (
 
 def names_color(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
     """Return whether any prompt, or any attribute that one names beside others, is about color; see `about_color`."""
+    if not prompts:
+        return False
     texts = [*prompts, *(each for prompt in prompts for each in split_clauses(prompt))]
     return bool(about_color(encoder, embed_changes(encoder, list(dict.fromkeys(texts)))).any())
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from flowedit.guide.clauses import split_parts
 from flowedit.guide.part_words import SKIN
 
 TABLE = Path(__file__).with_name("part_looks.txt")
@@ -85,6 +86,18 @@ def says_all(prompts: Mapping[str, float]) -> bool:
         if not found or not whole or not set(re.findall(r"[\w']+", rest)) <= FILLERS:
             return False
     return True
+
+
+def unsaid(prompts: Mapping[str, float]) -> dict[str, float]:
+    """Return prompts without the attributes that words say outright: "auburn hair and a smile" is "a smile"."""
+    left: dict[str, float] = {}
+    for prompt, weight in prompts.items():
+        parts = [] if says_all({prompt: 1.0}) else split_parts(prompt)
+        rest = [each for each in parts if not says_all({each: 1.0})]
+        if rest:
+            text = prompt if len(rest) == len(parts) else ", ".join(rest)
+            left[text] = left.get(text, 0.0) + weight
+    return {text: weight for text, weight in left.items() if weight}
 
 
 def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:

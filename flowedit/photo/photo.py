@@ -160,10 +160,15 @@ def quantize(image: Tensor, dtype: np.dtype | type) -> np.ndarray:
     planes = image.detach().reshape(shape[-3:])
     out = np.empty((*shape[-2:], shape[-3]), dtype)
     for rows in strips(len(out)):
-        strip = planes[:, rows].permute(1, 2, 0).float().cpu().numpy()
-        require(bool(np.isfinite(strip).all()), "image must be finite; got NaN or infinity")
-        strip = np.clip(strip, 0, 1)
-        out[rows] = strip if dtype == np.float32 else np.rint(strip * np.float32(_SCALE[dtype]))
+        strip = planes[:, rows].float().cpu()
+        ends = torch.stack(torch.aminmax(strip)) if strip.numel() else strip.new_zeros(2)  # NaN where there is one
+        require(bool(torch.isfinite(ends).all()), "image must be finite; got NaN or infinity")
+        if dtype == np.float32:
+            out[rows] = np.clip(strip.permute(1, 2, 0).numpy(), 0, 1)
+            continue
+        levels = strip.clamp(0, 1).mul_(_SCALE[dtype]).round_().numpy()
+        for channel, plane in enumerate(levels):  # one after the other: a third of the time of all at once
+            np.copyto(out[rows, :, channel], plane, casting="unsafe")
     return out
 
 

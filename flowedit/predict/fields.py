@@ -13,6 +13,7 @@ from torch import Tensor
 from flowedit.checks import collect, describe, require
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.part_looks import unsaid
 from flowedit.guide.targets import make_targets
 from flowedit.predict.inputs import network_crops, straight_view, target_change
 from flowedit.predict.network import Prediction, Predictor
@@ -123,8 +124,9 @@ def _look(task: Task) -> tuple[Tensor, Tensor]:
 
 
 def _change(task: Task, embeddings: Tensor) -> Tensor:
-    """Return where the task's target lies as seen from each of its faces: (F, D)."""
-    targets = make_targets(task.config.target, task.guide, task.prompts, embeddings, task.settings)
+    """Return where the task's target lies as seen from each of its faces, but for what a retouch does: (F, D)."""
+    prompts = unsaid(task.prompts) or task.prompts
+    targets = make_targets(task.config.target, task.guide, prompts, embeddings, task.settings)
     return target_change(embeddings, targets)
 
 

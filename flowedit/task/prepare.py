@@ -27,7 +27,7 @@ from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
 from flowedit.guide.doubt import doubt
 from flowedit.guide.encoder import Encoder, load_encoder
-from flowedit.guide.part_looks import said_looks, says_all
+from flowedit.guide.part_looks import said_looks, says_all, unsaid
 from flowedit.guide.part_words import named_parts
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
@@ -218,6 +218,9 @@ def _color(
     colored = names_color(guide, prompts)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
+    rest = unsaid(prompts)
+    if rest != dict(prompts):  # the color of what is retouched is not for the rest of the photo
+        colored = names_color(guide, rest)
     hues = colored if config.hues == "auto" else config.hues == "free"
     return hues, colored or hues
 
