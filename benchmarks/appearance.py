@@ -32,7 +32,8 @@ from flowedit.checks import require
 from flowedit.face import measures
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.guided import blur
-from flowedit.face.hair import HAIR_PX, hair_mask
+from flowedit.face.hair import hair_mask
+from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, inside_photo, widened

@@ -13,7 +13,8 @@ from test_transfer import HERE
 
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
-from flowedit.face.hair import HAIR_PX, Skinlike, hair_mask
+from flowedit.face.hair import Skinlike, hair_mask
+from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, draw_places
 from flowedit.field.offsets import pixel_centers
@@ -201,15 +202,19 @@ def test_a_smooth_fit_keeps_edges_and_loses_lines():
     assert abs(float(smooth[0, 16, 10]) - 0.2) < 0.02 and float(smooth[0, 16, 33] - smooth[0, 16, 30]) > 0.6
 
 
-def scene(hair, background, skin=(0.75, 0.55, 0.45)):
-    """A head with hair of a color: the square that `hair_mask` looks at, and where the cap of hair is."""
+def scene(hair, background, skin=(0.75, 0.55, 0.45), hairline=0.75):
+    """A head with hair of a color: the square that `hair_mask` looks at, and where the cap of hair is.
+
+    The background is a color, or one at the top and one at the bottom; the hairline is above the eyes.
+    """
     grid = 2 * pixel_centers(HAIR_PX)
     eyes = HERE[36:48].mean(0)
     unit = float((HERE[42:48].mean(0) - HERE[36:42].mean(0)).norm())
     to = (grid - eyes) / unit
     head = ((to[..., 0] / 1.25).square() + ((to[..., 1] - 0.3) / 1.75).square()) < 1
-    cap = ((to[..., 0] / 1.45).square() + ((to[..., 1] - 0.1) / 1.9).square() < 1) & (to[..., 1] < -0.75)
-    image = torch.tensor(background)[:, None, None].repeat(1, HAIR_PX, HAIR_PX)
+    cap = ((to[..., 0] / 1.45).square() + ((to[..., 1] - 0.1) / 1.9).square() < 1) & (to[..., 1] < -hairline)
+    top, bottom = torch.tensor(background).expand(2, 3) if len(background) == 3 else torch.tensor(background)
+    image = top.lerp(bottom, torch.linspace(0, 1, HAIR_PX)[:, None]).T[:, :, None].repeat(1, 1, HAIR_PX)
     for area, color in ((head, skin), (cap, hair)):
         image[:, area] = torch.tensor(color)[:, None]
     generator = torch.Generator().manual_seed(0)
@@ -221,6 +226,20 @@ def test_hair_is_found_by_its_color(hair):
     image, cap = scene(hair, (0.6, 0.7, 0.8))
     mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
     assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
+
+
+@pytest.mark.parametrize("hair", [(0.35, 0.22, 0.12), (0.75, 0.74, 0.73)])
+def test_hair_is_found_above_a_high_forehead(hair):
+    image, cap = scene(hair, (0.3, 0.45, 0.6), hairline=0.85)
+    mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
+    assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
+
+
+def test_a_wall_that_is_lit_unevenly_is_not_taken_for_hair():
+    inside = torch.zeros(HAIR_PX, HAIR_PX)
+    inside[24:104, 24:104] = 1  # the photo ends close to the head
+    image, cap = scene((0.5, 0.5, 0.55), ((0.3, 0.3, 0.4), (0.8, 0.8, 0.85)), hairline=0.8)
+    assert (hair_mask(image, inside, HERE, 2.0, 1.0) * (1 - cap)).sum() < 0.25 * cap.sum()
 
 
 def test_there_is_no_hair_on_a_bald_head():

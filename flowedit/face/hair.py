@@ -8,67 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import Group, number
 from flowedit.face.guided import fit_guided
-from flowedit.face.landmarks import (
-    BOTH_BROWS,
-    EYES,
-    LOWER_LIP,
-    MOUTH_CORNERS,
-    OUTER_CANTHI,
-    check_landmarks,
-    eye_centers,
-    mouth_center,
-)
+from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair
+from flowedit.face.landmarks import check_landmarks
 from flowedit.face.landmarks import interocular_distance as interocular
-from flowedit.face.regions import face_outline, outline_distance, smoothstep
-from flowedit.field.offsets import pixel_centers
+from flowedit.face.regions import smoothstep
 
-HAIR_PX = 128  # side of the square in which hair is found
 ROUNDS = 3  # of assigning places to hair, skin and the rest, and fitting their colors anew
 LEAST_FAR_PX = 200
+BORDER_PX = 9  # side of the squares in which hair is compared with what is beside it
 SURE = 0.9  # probability from which on a lock beside the face is hair that need not hang together with the rest
 LEAST_WAY = 0.2  # image units in full light, between hair and skin that a color can be told by
 SKINLIKE = (0.28, 0.66)  # of the way from the hair's color to the skin's, between which a color begins to be skin
 JITTER = 3.0  # of `opponent_colors`, added to the deviation of a color: no model is sharper than that
-
-
-@dataclass(frozen=True)
-class HairShapes(Group):
-    """Where hair is to be expected, and what is none; set by eye. Lengths in interocular distances."""
-
-    forehead: float = number(1.0, least=0, most=10)
-    """Height of the face's outline above the eyes, in distances from mouth to eyes: about the hairline."""
-    near: tuple[float, float] = (0.35, 1.5)
-    """Outside the outline above the eyes, to where hair is likely, and from where on it is not."""
-    beside: tuple[float, float] = (0.30, 1.0)
-    """The same below the eyes."""
-    chin: tuple[float, float] = (1.3, 1.9)
-    """Below the eyes, from where to where on hair has to have the color of that above: a dress begins."""
-    length: tuple[float, float] = (2.2, 3.6)
-    """Below the eyes, to where hair beside the neck is let be, and from where on it is not."""
-    ring: float = number(0.32, above=0, most=10)
-    """Width of the ring about the upper face whose pixels are sure to be hair, where they look like no skin."""
-    skin_far: float = number(2.2, above=0, most=100)
-    """Deviations of the skin's color from which on a place is no skin."""
-    bare: float = number(2.5, above=0, most=100)
-    """The same, up to which a place on the forehead is bare skin."""
-    rest_far: float = number(1.8, above=0, most=100)
-    """The same of what is far from the face, the background."""
-    least: float = number(0.18, least=0, most=1)
-    """Share of the ring that must be hair: less is a shaved head, or a face in a frame without hair."""
-    least_light: float = number(0.7, least=0, most=1)
-    """The same where hair is lighter than the skin: a bald head shines."""
-    least_contrast: float = number(9.0, least=0, most=100)
-    """Difference in CIELAB that hair must have from the skin beside it."""
-    most_chroma: float = number(75.0, above=0, most=200)
-    """Of what may still be hair, CIELAB, where it is red or yellow; a third of it where it is green or blue."""
-    hairline: tuple[float, float] = (0.20, 0.55)
-    """Outside the outline, to where and from where on what looks like the face's skin may be hair."""
-    soft: float = number(0.07, above=0, most=1)
-    """Deviation of the windows in which the border is found anew in the photo's own colors."""
-    edge: float = number(0.05, above=0, most=1)
-    """Deviation of a color, image units in full light, that counts as even there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +90,12 @@ def hair_mask(
     s, p = shapes or HairShapes(), landmarks.double()
     image, inside = image.float().cpu() / light, inside.float().cpu()
     unit = float(interocular(p))
-    place = _places(p, unit, reach, s)
+    place = draw_hair_places(p, unit, reach, s)
     colors = opponent_colors(image[0].clamp(0, 1)).flatten(1).T.contiguous()
-    prior = _expect(place, inside, s)
+    prior = expect_hair(place, inside, s)
     none = torch.zeros_like(inside)
-    skin_area, ring = place["skin"] * inside, place["ring"] * inside
-    if float(skin_area.sum()) < 10 or float(ring.sum()) < 10:
+    skin_area = place["skin"] * inside
+    if float(skin_area.sum()) < 10 or float((place["above"] * (place["distance"].abs() < s.ring) * inside).sum()) < 10:
         return none
     rest_area = place["far"] * inside
     if float((rest_area > 0.9).sum()) < LEAST_FAR_PX:  # a photo that ends at the head: its upper corners
@@ -155,34 +107,110 @@ def hair_mask(
     skin, rest = (_Colors.fit(colors, (area + 1e-4).flatten(), k) for area, k in ((skin_area, 2), (rest_area, 4)))
     unlike = [_deviations(model, colors, area.flatten()) for model, area in ((skin, skin_area), (rest, rest_area))]
     far, other = (one.reshape(inside.shape) for one in unlike)
-    sure = ring * ((far > s.skin_far) & (other > s.rest_far))
-    if float(sure.sum()) < s.least * float(ring.sum()):
-        return none
-    hair = _Colors.fit(colors, sure.flatten(), 3)
-    mask = sure
     sigma = s.soft * unit * HAIR_PX / (2 * reach)
-    for _ in range(ROUNDS):
-        likely = torch.stack([model.log_likelihood(colors) for model in (hair, skin, rest)])
-        odds = likely.reshape(3, *inside.shape).float() + prior.clamp(min=1e-4).log()
-        share = (odds - odds.logsumexp(0)).exp()
-        found = _follow_edges(image[0], share[0] * _alike(colors, mask, place), sigma, s.edge) * inside
-        mask = _connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
-        weights = [
-            one.flatten() + 1e-6 for one in (mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside)
-        ]
-        hair, skin, rest = (
-            _Colors.fit(colors, weight, len(model.weights), model)
-            for weight, model in zip(weights, (hair, skin, rest), strict=True)
-        )
-    brightness = colors[:, 0].reshape(inside.shape)
-    typical, hairs = (float((brightness * area).sum() / area.sum().clamp_min(1e-6)) for area in (skin_area, mask))
-    if float((mask * ring).sum()) < (s.least if hairs < typical else s.least_light) * float(ring.sum()):
-        return none
-    if hairs < typical:  # what shines on a forehead is no dark hair
-        within = smoothstep(place["distance"], 0.1, 0.3)
-        mask = mask * (1 - within * (1 - smoothstep(brightness, 0.85 * typical, typical)))
-    plausible = _plausible(colors, mask, skin_area, s)
+    scene = _Scene(
+        image[0], colors, inside, place, prior, skin_area, skin, rest, (far > s.skin_far) & (other > s.rest_far),
+        sigma, s,
+    )  # fmt: skip
+    mask = scene.search(none)
+    if scene.edge_of(mask) < s.least_edge:  # no hair ends so: a wall that is lit unevenly was taken for it
+        mask = scene.search(scene.wall())
+    plausible = bool(mask.any()) and _plausible(colors, mask, skin_area, s)
     return mask * place["allowed"] * inside if plausible else none
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """A picture in which hair is searched.
+
+    Attributes:
+        image: (3, n, n) in full light.
+        colors: (n n, 3) its `opponent_colors`.
+        inside: (n, n) where the photo is.
+        place: of `draw_hair_places`.
+        prior: of `expect_hair`.
+        skin_area: (n, n) where skin is sure.
+        skin, rest: how they are colored at first.
+        unlike_both: (n, n) where colors are none of these.
+        sigma: deviation of the windows in which the border is found anew, pixels.
+        shapes: the numbers.
+    """
+
+    image: Tensor
+    colors: Tensor
+    inside: Tensor
+    place: dict[str, Tensor]
+    prior: Tensor
+    skin_area: Tensor
+    skin: _Colors
+    rest: _Colors
+    unlike_both: Tensor
+    sigma: float
+    shapes: HairShapes
+
+    def search(self, behind: Tensor) -> Tensor:
+        """Find hair but where there is surely none (n, n): (n, n), all 0 where there is too little."""
+        s, place, colors, inside = self.shapes, self.place, self.colors, self.inside
+        for begin in s.begins:
+            ring = place["above"] * ((place["distance"] > begin) & (place["distance"] < begin + s.ring)) * inside
+            sure = ring * self.unlike_both * (1 - behind)
+            if float(sure.sum()) >= s.least * float(ring.sum()) > 0:
+                break
+        else:
+            return torch.zeros_like(inside)
+        mask, hair, skin, rest = sure, _Colors.fit(colors, sure.flatten(), 3), self.skin, self.rest
+        for _ in range(ROUNDS):
+            likely = torch.stack([model.log_likelihood(colors) for model in (hair, skin, rest)])
+            odds = likely.reshape(3, *inside.shape).float() + self.prior.clamp(min=1e-4).log()
+            share = (odds - odds.logsumexp(0)).exp()
+            likely_hair = share[0] * _alike(colors, mask, place) * (1 - behind)
+            found = _follow_edges(self.image, likely_hair, self.sigma, s.edge) * inside
+            mask = _connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
+            areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
+            hair, skin, rest = (
+                _Colors.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
+                for area, model in zip(areas, (hair, skin, rest), strict=True)
+            )
+        brightness = colors[:, 0].reshape(inside.shape)
+        typical, hairs = (
+            float((brightness * area).sum() / area.sum().clamp_min(1e-6)) for area in (self.skin_area, mask)
+        )
+        least = s.least
+        if hairs >= typical:
+            apart = _hue_apart(colors, mask, self.skin_area)
+            least += (s.least_light - s.least) * (1.0 if typical < s.dark_skin else float(smoothstep(apart, *s.hued)))
+        if float((mask * ring).sum()) < least * float(ring.sum()):
+            return torch.zeros_like(inside)
+        if hairs < typical:  # what shines on a forehead is no dark hair
+            within = smoothstep(place["distance"], 0.1, 0.3)
+            mask = mask * (1 - within * (1 - smoothstep(brightness, 0.85 * typical, typical)))
+        return mask
+
+    def edge_of(self, mask: Tensor) -> float:
+        """Return by how much hair differs from what is beside it, CIELAB, at the least sharp quarter of its border.
+
+        Infinite where it has no border but the face's and the photo's.
+        """
+        hair, place = (mask > 0.5).float(), self.place
+        beside = (mask < 0.1) * (place["distance"] > 0.15) * self.inside
+        colors = self.colors.T.reshape(3, *mask.shape)
+
+        def near(area: Tensor) -> tuple[Tensor, Tensor]:
+            share, total = (F.avg_pool2d(x[None], BORDER_PX, 1, BORDER_PX // 2)[0] for x in (area[None], area * colors))
+            return share[0], total / share.clamp_min(1e-6)
+
+        (own_share, own), (other_share, other) = near(hair), near(beside)
+        border = (own_share > 0.2) & (other_share > 0.2) & (place["height"] > -0.3)
+        return float((own - other).norm(dim=0)[border].quantile(0.25)) if bool(border.any()) else float("inf")
+
+    def wall(self) -> Tensor:
+        """Return what hangs together with the picture's sides without an edge, however it is lit: (n, n), 1 or 0."""
+        colors = self.colors.T.reshape(1, 3, *self.inside.shape)
+        soft = F.avg_pool2d(F.pad(colors, (2, 2, 2, 2), mode="replicate"), 3, stride=1)[0]
+        across, down = soft[:, 1:-1, 2:] - soft[:, 1:-1, :-2], soft[:, 2:, 1:-1] - soft[:, :-2, 1:-1]
+        steep = 0.5 * (across.square() + down.square()).sum(0).sqrt()
+        even = (steep < self.shapes.calm) * self.inside
+        return F.max_pool2d(_connected(even, self.place["beside"] * even)[None, None], 3, 1, 1)[0, 0]
 
 
 def _deviations(model: _Colors, colors: Tensor, area: Tensor) -> Tensor:
@@ -192,49 +220,6 @@ def _deviations(model: _Colors, colors: Tensor, area: Tensor) -> Tensor:
     return (2 * (typical - likely).clamp(min=0)).sqrt()
 
 
-def _places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dict[str, Tensor]:
-    """Draw where things are about a face: height above the eyes, distance from its outline, and a few regions."""
-    left, right = eye_centers(p)
-    eyes, up = (left + right) / 2, (left + right) / 2 - mouth_center(p)
-    upward = F.normalize(up, dim=0)
-    grid = reach * pixel_centers(HAIR_PX, dtype=torch.float64)
-    to = (grid - eyes) / unit
-    height = to @ upward
-    across = to[..., 0] * -upward[1] + to[..., 1] * upward[0]
-    distance = outline_distance(grid, face_outline(p, s.forehead * up), True) / unit
-    brows = float((((p[BOTH_BROWS] - eyes) / unit) @ upward).max())
-    (outer_left, outer_right), (corner_left, corner_right) = OUTER_CANTHI, MOUTH_CORNERS
-    triangle = outline_distance(grid, p[[outer_left, outer_right, corner_right, LOWER_LIP[1], corner_left]], True) < 0
-    forehead = (distance < -0.1) & (height > brows + 0.05) & (height < brows + 0.35)
-    above = smoothstep(-height, -0.7, -0.3)
-    return {
-        "height": height.float(),
-        "across": across.float(),
-        "distance": distance.float(),
-        "skin": (triangle & (height < -0.2)).float(),
-        "forehead": forehead.float(),
-        "plain": ((distance < 0.05) & ((height < -0.2) | forehead)).float(),
-        "ring": (above * ((distance > 0) & (distance < s.ring))).float(),
-        "locks": ((distance > 0) & (distance < 0.6) & (height < -0.3) & (height > -1.0)).float(),
-        "low": 1 - smoothstep(-height, *s.chin).float(),
-        "far": ((distance > 1.6) & (height > -1.2)).float(),
-        "corners": (((across.abs() > 1.35) & (height > 0.9)) | (height > 2.0)).float(),
-        "sides": ((distance > 0.9) & (height < 0.5) & (height > -1.2)).float(),
-        # No brows, no beard: within the outline hair hangs from above only, or at the temples.
-        "allowed": (
-            torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows + 0.1, -brows + 0.4))
-            * _no_eyes(grid, p, unit)
-            * smoothstep(-height, *s.length)
-        ).float(),
-    }
-
-
-def _no_eyes(grid: Tensor, p: Tensor, unit: float) -> Tensor:
-    """Return 0 at the eyes, which a fringe may touch, and 1 around them."""
-    away = torch.stack([outline_distance(grid, p[eye], True) for eye in EYES]).amin(0) / unit
-    return 1 - smoothstep(away, 0.05, 0.15)
-
-
 def _alike(colors: Tensor, hair: Tensor, place: dict[str, Tensor]) -> Tensor:
     """Return how well the color of each place goes with that of the hair (n, n) above the chin; 1 there."""
     weight = (hair * (1 - place["low"])).flatten()[:, None]
@@ -242,21 +227,6 @@ def _alike(colors: Tensor, hair: Tensor, place: dict[str, Tensor]) -> Tensor:
     deviation = ((colors - mean).square() * weight).sum(0).div(weight.sum().clamp_min(1e-6)).add(JITTER**2).sqrt()
     away = ((colors - mean) / deviation).square().mean(1).sqrt().reshape(hair.shape)
     return 1 - place["low"] * (1 - smoothstep(away, 0.9, 1.5))
-
-
-def _expect(place: dict[str, Tensor], inside: Tensor, s: HairShapes) -> Tensor:
-    """Return how much hair, skin and the rest are to be expected at each place: (3, n, n), without the colors."""
-    height, distance, across = place["height"], place["distance"], place["across"]
-    near = torch.where(height > 0, smoothstep(distance, *s.near), smoothstep(distance, *s.beside))
-    above, beside = smoothstep(-height, -0.3, 0.6), smoothstep(-height, *s.length)
-    outside = smoothstep(-distance, -0.1, 0.05)
-    hair = outside * (0.02 + 0.9 * near * (0.35 + 0.65 * above) * beside) + (1 - outside) * 0.15 * place["allowed"]
-    under = smoothstep(height, -1.6, -1.2) * smoothstep(across.abs(), 0.9, 1.5)  # neck
-    ears = smoothstep(height.abs(), 0.6, 1.0) * smoothstep(distance, 0.2, 0.5)
-    skin = (1 - outside) * 0.9 + outside * (0.15 * near + 0.6 * torch.maximum(under, ears))
-    rest = outside * (0.1 + 0.8 * (1 - near)) + 0.02
-    total = torch.stack([hair, skin, rest])
-    return total / total.sum(0)
 
 
 def _follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Tensor:
@@ -278,6 +248,12 @@ def _connected(plane: Tensor, seeds: Tensor) -> Tensor:
             break
         grown = wider
     return plane * F.max_pool2d(grown, 5, 1, 2)[0, 0]
+
+
+def _hue_apart(colors: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return the difference of two areas' mean colors (n, n), but for their lightness."""
+    first, second = (area.flatten() @ colors[:, 1:] / area.sum().clamp_min(1e-6) for area in (one, other))
+    return (first - second).norm()
 
 
 def _plausible(colors: Tensor, mask: Tensor, skin: Tensor, s: HairShapes) -> bool:
@@ -308,14 +284,6 @@ def hair_color(image: Tensor, mask: Tensor) -> Tensor:
     """
     sure = mask > 0.7
     return image[0][:, sure].median(1).values if bool(sure.any()) else torch.full((3,), 0.5)
-
-
-def hairline_zone(landmarks: Tensor, size: int, reach: float, shapes: HairShapes | None = None) -> Tensor:
-    """Return where hair meets the skin of the face: (size, size) over the square `reach` times the crop, in [0, 1]."""
-    s, p = shapes or HairShapes(), landmarks.double()
-    up = eye_centers(p)[0].lerp(eye_centers(p)[1], 0.5) - mouth_center(p)
-    away = outline_distance(reach * pixel_centers(size, dtype=torch.float64), face_outline(p, s.forehead * up), True)
-    return smoothstep(away / float(interocular(p)), *s.hairline).float()
 
 
 class Skinlike:

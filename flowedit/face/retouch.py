@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from flowedit.checks import describe, require
 from flowedit.face.crop import Crop
 from flowedit.face.guided import fit_guided, fit_smooth
-from flowedit.face.hair import HAIR_PX, HairShapes, Skinlike, hair_color, hair_mask, hairline_zone
+from flowedit.face.hair import Skinlike, hair_color, hair_mask
+from flowedit.face.hair_places import HAIR_PX, HairShapes, hairline_zone
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.regions import smoothstep

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from flowedit.checks import warn
 from flowedit.face.crop import extract
-from flowedit.face.hair import HAIR_PX, hair_color
+from flowedit.face.hair import hair_color
+from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
 from flowedit.guide.part_looks import Look

@@ -1,0 +1,132 @@
+"""Where hair is to be expected about a face, and what is none, before a color is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.checks import Group, number
+from flowedit.face.landmarks import BOTH_BROWS, EYES, LOWER_LIP, MOUTH_CORNERS, OUTER_CANTHI, eye_centers, mouth_center
+from flowedit.face.landmarks import interocular_distance as interocular
+from flowedit.face.regions import face_outline, outline_distance, smoothstep
+from flowedit.field.offsets import pixel_centers
+
+HAIR_PX = 128  # side of the square in which hair is found
+
+
+@dataclass(frozen=True)
+class HairShapes(Group):
+    """Where hair is to be expected, and what is none; set by eye. Lengths in interocular distances."""
+
+    forehead: float = number(1.0, least=0, most=10)
+    """Height of the face's outline above the eyes, in distances from mouth to eyes: about the hairline."""
+    near: tuple[float, float] = (0.35, 1.5)
+    """Outside the outline above the eyes, to where hair is likely, and from where on it is not."""
+    beside: tuple[float, float] = (0.30, 1.0)
+    """The same below the eyes."""
+    chin: tuple[float, float] = (1.3, 1.9)
+    """Below the eyes, from where to where on hair has to have the color of that above: a dress begins."""
+    length: tuple[float, float] = (2.2, 3.6)
+    """Below the eyes, to where hair beside the neck is let be, and from where on it is not."""
+    ring: float = number(0.32, above=0, most=10)
+    """Width of the ring about the upper face whose pixels are sure to be hair, where they look like no skin."""
+    begins: tuple[float, float] = (0.0, 0.2)
+    """Outside the outline, where that ring begins, and where it does under a high forehead."""
+    skin_far: float = number(2.2, above=0, most=100)
+    """Deviations of the skin's color from which on a place is no skin."""
+    bare: float = number(2.5, above=0, most=100)
+    """The same, up to which a place on the forehead is bare skin."""
+    rest_far: float = number(1.8, above=0, most=100)
+    """The same of what is far from the face, the background."""
+    least: float = number(0.18, least=0, most=1)
+    """Share of the ring that must be hair: less is a shaved head, or a face in a frame without hair."""
+    least_light: float = number(0.67, least=0, most=1)
+    """The same where hair is lighter than the skin and of its hue: a bald head shines."""
+    hued: tuple[float, float] = (10.0, 25.0)
+    """Difference in hue and chroma, CIELAB, from the skin, up to which light hair is of its hue, and from where not."""
+    dark_skin: float = number(35.0, least=0, most=100)
+    """Lightness of skin below which what shines on it is of the sky's hue, and counts as of its own."""
+    least_contrast: float = number(9.0, least=0, most=100)
+    """Difference in CIELAB that hair must have from the skin beside it."""
+    most_chroma: float = number(75.0, above=0, most=200)
+    """Of what may still be hair, CIELAB, where it is red or yellow; a third of it where it is green or blue."""
+    hairline: tuple[float, float] = (0.20, 0.55)
+    """Outside the outline, to where and from where on what looks like the face's skin may be hair."""
+    least_edge: float = number(8.0, least=0, most=100)
+    """Difference in CIELAB that hair must have from what is beside it, else walls are looked for."""
+    calm: float = number(2.5, above=0, most=100)
+    """Difference of neighboring places, CIELAB, below which a wall is without an edge."""
+    soft: float = number(0.07, above=0, most=1)
+    """Deviation of the windows in which the border is found anew in the photo's own colors."""
+    edge: float = number(0.05, above=0, most=1)
+    """Deviation of a color, image units in full light, that counts as even there."""
+
+
+def draw_hair_places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dict[str, Tensor]:
+    """Draw where things are about a face: height above the eyes, distance from its outline, and a few regions."""
+    left, right = eye_centers(p)
+    eyes, up = (left + right) / 2, (left + right) / 2 - mouth_center(p)
+    upward = F.normalize(up, dim=0)
+    grid = reach * pixel_centers(HAIR_PX, dtype=torch.float64)
+    to = (grid - eyes) / unit
+    height = to @ upward
+    across = to[..., 0] * -upward[1] + to[..., 1] * upward[0]
+    distance = outline_distance(grid, face_outline(p, s.forehead * up), True) / unit
+    brows = float((((p[BOTH_BROWS] - eyes) / unit) @ upward).max())
+    (outer_left, outer_right), (corner_left, corner_right) = OUTER_CANTHI, MOUTH_CORNERS
+    triangle = outline_distance(grid, p[[outer_left, outer_right, corner_right, LOWER_LIP[1], corner_left]], True) < 0
+    forehead = (distance < -0.1) & (height > brows + 0.05) & (height < brows + 0.35)
+    above = smoothstep(-height, -0.7, -0.3)
+    return {
+        "height": height.float(),
+        "across": across.float(),
+        "distance": distance.float(),
+        "skin": (triangle & (height < -0.2)).float(),
+        "forehead": forehead.float(),
+        "plain": ((distance < 0.05) & ((height < -0.2) | forehead)).float(),
+        "above": above.float(),
+        "locks": ((distance > 0) & (distance < 0.6) & (height < -0.3) & (height > -1.0)).float(),
+        "low": 1 - smoothstep(-height, *s.chin).float(),
+        "far": ((distance > 1.6) & (height > -1.2)).float(),
+        "beside": ((across.abs() > 1.35) & (height > 0.9) & (height < 2.0) & (distance > 0.8)).float(),
+        "corners": (((across.abs() > 1.35) & (height > 0.9)) | (height > 2.0)).float(),
+        "sides": ((distance > 0.9) & (height < 0.5) & (height > -1.2)).float(),
+        # No brows, no beard: within the outline hair hangs from above only, or at the temples.
+        "allowed": (
+            torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows + 0.1, -brows + 0.4))
+            * _no_eyes(grid, p, unit)
+            * smoothstep(-height, *s.length)
+        ).float(),
+    }
+
+
+def _no_eyes(grid: Tensor, p: Tensor, unit: float) -> Tensor:
+    """Return 0 at the eyes, which a fringe may touch, and 1 around them."""
+    away = torch.stack([outline_distance(grid, p[eye], True) for eye in EYES]).amin(0) / unit
+    return 1 - smoothstep(away, 0.05, 0.15)
+
+
+def expect_hair(place: dict[str, Tensor], inside: Tensor, s: HairShapes) -> Tensor:
+    """Return how much hair, skin and the rest are to be expected at each place: (3, n, n), without the colors."""
+    height, distance, across = place["height"], place["distance"], place["across"]
+    near = torch.where(height > 0, smoothstep(distance, *s.near), smoothstep(distance, *s.beside))
+    above, beside = smoothstep(-height, -0.3, 0.6), smoothstep(-height, *s.length)
+    outside = smoothstep(-distance, -0.1, 0.05)
+    hair = outside * (0.02 + 0.9 * near * (0.35 + 0.65 * above) * beside) + (1 - outside) * 0.15 * place["allowed"]
+    under = smoothstep(height, -1.6, -1.2) * smoothstep(across.abs(), 0.9, 1.5)  # neck
+    ears = smoothstep(height.abs(), 0.6, 1.0) * smoothstep(distance, 0.2, 0.5)
+    skin = (1 - outside) * 0.9 + outside * (0.15 * near + 0.6 * torch.maximum(under, ears))
+    rest = outside * (0.1 + 0.8 * (1 - near)) + 0.02
+    total = torch.stack([hair, skin, rest])
+    return total / total.sum(0)
+
+
+def hairline_zone(landmarks: Tensor, size: int, reach: float, shapes: HairShapes | None = None) -> Tensor:
+    """Return where hair meets the skin of the face: (size, size) over the square `reach` times the crop, in [0, 1]."""
+    s, p = shapes or HairShapes(), landmarks.double()
+    up = eye_centers(p)[0].lerp(eye_centers(p)[1], 0.5) - mouth_center(p)
+    away = outline_distance(reach * pixel_centers(size, dtype=torch.float64), face_outline(p, s.forehead * up), True)
+    return smoothstep(away / float(interocular(p)), *s.hairline).float()
