@@ -89,10 +89,10 @@ def train_predictor(folder: Path, out: Path, steps: int) -> dict[str, Tensor]:
     from examples.predictor.train import Training, train
 
     few = patch.multiple(prompts, PHRASES=1, COMBINATIONS=3)
-    with few, patch("examples.predictor.train.CALIBRATED", 0), patch("examples.predictor.train.FURTHER", (1.0,)):
+    after = patch.multiple("examples.predictor.train", calibrate=lambda *_: 1.0, match_amounts=lambda *_: None)
+    with few, after:
         settings = Training(minutes=1e6, steps=steps, batch=BATCH, several=2, triplets=0.02, seed=SEED)
-        with patch("examples.predictor.train.calibrate", lambda *_: 1.0):
-            train(folder / "predictor.npz", out, settings)
+        train(folder / "predictor.npz", out, settings)
     return torch.load(out / "predictor.ckpt", weights_only=True)["network"] if (out / "predictor.ckpt").exists() else {}
 
 

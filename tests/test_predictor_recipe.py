@@ -18,7 +18,7 @@ from examples.predictor import prompts as recipe_prompts
 from examples.predictor.faces import Faces, describe_face
 from examples.predictor.objective import bound_fields, evaluate, make_batch
 from examples.predictor.prompts import Prompts
-from examples.predictor.train import FURTHER, Source, Training, calibrate, train
+from examples.predictor.train import FURTHER, Source, Training, calibrate, match_amounts, train
 from flowedit.config import Config
 from flowedit.face.crop import Crop, extract, face_crop, whole_crop
 from flowedit.face.detect import find_faces
@@ -29,7 +29,7 @@ from flowedit.guide.targets import make_settings
 from flowedit.kernels import REGULARIZERS
 from flowedit.photo.photo import load, quantize
 from flowedit.predict.inputs import CROP_PX
-from flowedit.predict.network import Prediction
+from flowedit.predict.network import Prediction, Predictor
 from flowedit.predict.place import place
 from flowedit.task.prepare import Task, prepare_face
 
@@ -164,6 +164,7 @@ def few_prompts(monkeypatch):
 
 def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts, monkeypatch):
     monkeypatch.setattr("examples.predictor.train.calibrate", lambda network, source: 1.0)
+    monkeypatch.setattr("examples.predictor.train.match_amounts", lambda network, source, further: None)
     short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "triplets": 0.02, "minutes": 60.0}
     whole, _, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
@@ -199,6 +200,26 @@ def test_a_network_is_told_as_much_more_as_costs_nothing(faces_file, few_prompts
     encoder = load_encoder()
     source = Source(Faces(faces_file), Prompts(encoder), encoder, Training(batch=4))
     assert calibrate(Scaled(scale), source) == further
+
+
+def test_amounts_of_paint_are_scaled_to_what_the_optimizer_finds(faces_file, few_prompts, monkeypatch):
+    encoder, seen = load_encoder(), []
+    source = Source(Faces(faces_file), Prompts(encoder), encoder, Training(batch=4))
+    network = Predictor()
+    torch.nn.init.normal_(network.amounts.weight, generator=torch.Generator().manual_seed(0))
+    before = network.amounts.weight.detach().clone()
+
+    def find(encoder, batch, steps):
+        seen.append(batch.colored)
+        with torch.no_grad():
+            amounts = network(batch.images, 1.5 * batch.changes).amounts
+        times = torch.tensor([2.0, 0.5, 9.0, 1.5, 1.0]).reshape(1, -1, 1)
+        return torch.cat([torch.zeros(len(amounts), 7), (times * amounts).flatten(1)], dim=1)
+
+    monkeypatch.setattr("examples.predictor.train.MATCHED", 3)
+    monkeypatch.setattr("examples.predictor.train.find_fields", find)
+    assert match_amounts(network, source, 1.5) == pytest.approx([2.0, 1.0, 3.0, 1.5, 1.0], rel=1e-3)
+    assert torch.allclose(network.amounts.weight[6:9], 3 * before[6:9], rtol=1e-3) and torch.cat(seen).all()
 
 
 def stop_at(draw, number):

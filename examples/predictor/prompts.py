@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import torch
@@ -51,12 +52,21 @@ class Prompts:
         self._changes = torch.cat(changes)
         self._colored = about_color(encoder, self._changes)
 
+    def about_color(self) -> Prompts:
+        """Return the same without what is not about color."""
+        other = copy.copy(self)
+        other._bounds = [(begin, end) for begin, end in self._bounds if bool(self._colored[begin:end].all())]
+        combined = torch.arange(self._alone, len(self._changes))
+        kept = torch.cat([torch.arange(self._alone), combined[self._colored[combined]]])
+        other._changes, other._colored = self._changes[kept], self._colored[kept]
+        return other
+
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return changes (count, D), as strong as a direction takes them, and (count,) which are about color."""
         chosen = []
         for combined in (torch.rand(count, generator=generator) < COMBINED).tolist():
             begin, end = self._alone, len(self._changes)
-            if not combined:
+            if not combined or begin == end:
                 begin, end = self._bounds[int(torch.randint(len(self._bounds), (), generator=generator))]
             chosen.append(int(torch.randint(begin, end, (), generator=generator)))
         least, most = DEGREES
