@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowedit.face.crop import Crop, whole_crop
+from flowedit.face.crop import KEPT, Crop, extract, whole_crop
 from flowedit.field.hashgrid import HashField
 from flowedit.field.raster import RasterField
 from flowedit.photo.photo import load, quantize
@@ -396,3 +396,17 @@ def test_an_edit_is_looked_at_without_kornia(monkeypatch):
     photo = photo_of(30, 40)
     edited = EditedPhoto(photo, (FieldTransform(FIELDS["raster"], whole_crop(photo)),))
     assert not torch.equal(edited.crop_image(edited.crops()[0], 16), edited.unedited(edited.crops()[0], 16))
+
+
+def test_a_small_crop_is_read_once_for_all_edits_of_a_photo():
+    photo = load(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    crop = whole_crop(photo)
+    first = EditedPhoto(photo, ()).unedited(crop, 32)
+    assert EditedPhoto(photo, ()).unedited(crop, 32) is first and torch.equal(first, extract(photo, crop, 32))
+    other = load(photo.pixels[::-1].copy())
+    assert not torch.equal(EditedPhoto(other, ()).unedited(crop, 32), first)
+    for size in range(33, 33 + KEPT):
+        EditedPhoto(photo, ()).unedited(crop, size)
+    again = EditedPhoto(photo, ()).unedited(crop, 32)
+    assert again is not first and torch.equal(again, first)
+    assert EditedPhoto(photo, ()).unedited(crop, 300) is not EditedPhoto(photo, ()).unedited(crop, 300)

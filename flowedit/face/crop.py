@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,9 @@ from flowedit.field.offsets import MOST_PX, pixel_centers
 from flowedit.photo.photo import Photo
 
 BAND_PX = 1 << 21  # pixels of a photo that are averaged at a time
+KEPT, KEPT_PX = 6, 256  # crops of a photo that are kept, and their largest side
+_READ: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor]] = WeakKeyDictionary()
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,3 +183,20 @@ def _similarity(axis: Tensor, centre: Tensor) -> Tensor:
     """Return the (2, 3) matrix that carries crop x to `axis` (half a side), y to its right angle, 0 to
     `centre`."""
     return torch.stack([axis, torch.stack([-axis[1], axis[0]]), centre], 1)
+
+
+def extract_once(photo: Photo, crop: Crop, size: int) -> Tensor:
+    """Return `extract`; a small crop is read once for all edits of a photo, and is not to be written to."""
+    if size > KEPT_PX:
+        return extract(photo, crop, size)
+    key = (*crop.matrix.flatten().tolist(), size)
+    with _READING:
+        image = _READ.setdefault(photo, {}).get(key)
+    if image is None:
+        image = extract(photo, crop, size)
+        with _READING:
+            kept = _READ[photo]
+            while len(kept) >= KEPT:
+                kept.pop(next(iter(kept)))
+            kept[key] = image
+    return image

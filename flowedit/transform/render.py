@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import as_float, describe, require
-from flowedit.face.crop import Crop, extract, reach
+from flowedit.face.crop import Crop, extract, extract_once, reach
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
@@ -99,7 +99,7 @@ class EditedPhoto:
         """Return what a crop shows of the photo, (1, 3, size, size) in [0, 1]; not to be written to."""
         key = (*crop_key(crop), size)
         if key not in self._unedited:
-            self._unedited[key] = extract(self.original, crop, size)
+            self._unedited[key] = extract_once(self.original, crop, size)
         return self._unedited[key]
 
     @torch.no_grad()
