@@ -20,6 +20,7 @@ from flowedit.app.cli import main
 from flowedit.config import Augment, Config, Optimizer, RasterConfig, Weights
 from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
+from flowedit.predict.fields import split_prompt
 from flowedit.predict.inputs import target_change
 from flowedit.predict.network import Predictor
 from flowedit.predict.weights import FILE, load_predictor, save_predictor
@@ -157,6 +158,30 @@ def test_a_list_of_prompts_is_its_prompts_one_by_one(edit, monkeypatch):
     for each, alone in zip(edits, (edit, predict({"blue": 0.5, "left": -1.0}), edit), strict=True):
         torch.testing.assert_close(parameters(each), parameters(alone), rtol=1e-4, atol=1e-7)
     assert len(predict(["red"])) == 1
+
+
+def test_attributes_that_are_named_side_by_side_are_predicted_alone_and_added():
+    names = "a slim jaw and red lips", "a slim jaw", "red lips"
+    whole, jaw, lips = flowedit.predict(PORTRAIT, list(names), config=Config(identity=None))
+    (whole,), (jaw,), (lips,) = whole.transforms, jaw.transforms, lips.transforms
+    assert jaw.field.coord.abs().max() > 0.01 and lips.part_tint.amounts.abs().max() > 0.01
+    assert torch.allclose(whole.field.coord, jaw.field.coord + lips.field.coord, atol=1e-5)
+    assert torch.allclose(whole.field.color, jaw.field.color + lips.field.color, atol=1e-5)
+    assert torch.allclose(whole.part_tint.amounts, lips.part_tint.amounts, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked"),
+    [
+        ("a slim jaw and red lips", ["a slim jaw", "red lips"]),
+        ("red hair and a slim jaw", ["a slim jaw"]),
+        ("a slim jaw and the stock market", ["a slim jaw and the stock market"]),
+        ({"a slim jaw and red lips": 1.0, "big eyes": -1.0}, ["a slim jaw and red lips", "big eyes"]),
+    ],
+)
+def test_a_prompt_is_split_where_the_guide_knows_its_parts(prompt, asked):
+    task = prepare.prepare(PORTRAIT, prompt)
+    assert [text for prompts in split_prompt(task) for text in prompts] == asked
 
 
 def test_messages_are_those_of_the_prompt():
@@ -386,11 +411,14 @@ def test_weights_beyond_half_precision_are_not_saved(tmp_path):
     assert not (tmp_path / "net" / FILE).exists()
 
 
-@pytest.mark.parametrize("which", ["alone", "drawn", "start"])
+@pytest.mark.parametrize("which", ["alone", "several attributes", "drawn", "start"])
 def test_an_edit_file_is_made_again_bit_for_bit(which, folder, capsys):
     predictor = load_predictor("net")
     if which == "alone":
         edit = predict(predictor=predictor)
+    elif which == "several attributes":
+        edit = predict(["blue", "a red nose and a blue chin"], predictor=predictor)[1]
+        assert edit.facts["batch"] == [1, 3]
     elif which == "drawn":
         edit = predict(["blue", {"red": 0.7}], predictor=predictor, n=3)[1][1]
         assert edit.facts["batch"] == [4, 6] and edit.facts["draw"] == 1

@@ -49,9 +49,9 @@ def test_prompts_that_ask_for_a_smile_are_told_from_those_that_do_not():
     def share(*prompts):
         return smiling_share(guide, embed_changes(guide, list(prompts)))
 
-    assert share("a happy face", "grinning", "a slight smile", "a friendly face").min() == 1
-    assert share("a sad face", "a wide mouth", "big eyes", "a surprised face", "a woman who is not smiling").max() == 0
-    assert 0 < share("a smiling old man with gray hair and green eyes").item() < 1
+    assert share("a happy face", "grinning", "a slight smile", "a friendly face").min() > 0.9
+    assert share("a sad face", "a wide mouth", "smug", "big eyes", "a woman who is not smiling").max() == 0
+    assert 0 < share("a smiling face with big eyes").item() < 1
 
 
 def test_only_where_a_smile_is_asked_for_does_it_have_a_price():

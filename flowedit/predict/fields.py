@@ -12,6 +12,8 @@ from torch import Tensor
 
 from flowedit.checks import collect, describe, require
 from flowedit.edit import Edit
+from flowedit.guide.clauses import split_clauses
+from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import unsaid
 from flowedit.guide.targets import make_targets
@@ -48,11 +50,19 @@ def find_fields(
         if id(task.faces) not in looks:
             looks[id(task.faces)] = _look(task)
     seen = [looks[id(task.faces)] for task, _ in wishes]
-    crops = torch.cat([crop for crop, _ in seen])
-    changes = [_change(task, embeddings) for (task, _), (_, embeddings) in zip(wishes, seen, strict=True)]
+    asked = [split_prompt(task) for task, _ in wishes]
+    crops = torch.cat([crop.repeat(len(each), 1, 1, 1) for (crop, _), each in zip(seen, asked, strict=True)])
+    changes = [
+        _change(task, embeddings, prompts)
+        for (task, _), (_, embeddings), each in zip(wishes, seen, asked, strict=True)
+        for prompts in each
+    ]
     told = trained.further * torch.cat(changes)
-    noise = None if wishes[0][1] is None else torch.cat([_draw(trained, task, draw) for task, draw in wishes])
-    counts = [len(task.faces) for task, _ in wishes]
+    noise = None
+    if wishes[0][1] is not None:
+        draws = [_draw(trained, task, draw) for task, draw in wishes]
+        noise = torch.cat([draw.repeat(len(each), 1) for draw, each in zip(draws, asked, strict=True)])
+    counts = [len(task.faces) * len(each) for (task, _), each in zip(wishes, asked, strict=True)]
     if place_in_batch is None:
         batches = list(_share_out(counts))
     else:
@@ -71,8 +81,39 @@ def find_fields(
                 "steps": 0,
                 "encoder_calls": len(task.faces),
             }
-            found.append(([place(prediction, first + i, task, face) for i, face in enumerate(task.faces)], facts))
+            together = _add_up(task, asked[len(found)], prediction, first)
+            found.append(([place(together, i, task, face) for i, face in enumerate(task.faces)], facts))
     return found
+
+
+def split_prompt(task: Task) -> list[Mapping[str, float]]:
+    """Return what a network is told of one after the other, for the fields to be added up.
+
+    That is each attribute that a prompt names beside others, where the guide knows them all: of several in one the
+    network gives each a part. What words say outright is left out: a retouch does it.
+    """
+    prompts = unsaid(task.prompts) or task.prompts
+    if len(prompts) > 1 or task.config.target != "direction":
+        return [prompts]
+    ((text, weight),) = prompts.items()
+    clauses = list(dict.fromkeys(split_clauses(text)))
+    apart = len(clauses) > 1 and all(task.guide.knows(each) for each in clauses)
+    return [{each: weight} for each in clauses] if apart else [prompts]
+
+
+def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Prediction, first: int) -> Prediction:
+    """Add up the fields of what was asked one after the other, from a row on; only what is about color gives colors."""
+    shape = len(asked), len(task.faces)
+    coord, color, amounts = (
+        values[first : first + shape[0] * shape[1]].unflatten(0, shape)
+        for values in (prediction.coord, prediction.color, prediction.amounts)
+    )
+    if len(asked) > 1:
+        colored = torch.tensor([names_color(task.guide, prompts) for prompts in asked], device=coord.device)
+        colored = colored.reshape(-1, 1, 1, 1)
+        color = torch.where(colored[..., None], color, color.mean(2, keepdim=True))
+        amounts = amounts * colored
+    return Prediction(coord.sum(0), color.sum(0), amounts.sum(0))
 
 
 def finish_found(
@@ -123,9 +164,8 @@ def _look(task: Task) -> tuple[Tensor, Tensor]:
     return crops, torch.cat([task.guide.image(straight_view(face.pixels, task.guide)) for face in task.faces])
 
 
-def _change(task: Task, embeddings: Tensor) -> Tensor:
-    """Return where the task's target lies as seen from each of its faces, but for what a retouch does: (F, D)."""
-    prompts = unsaid(task.prompts) or task.prompts
+def _change(task: Task, embeddings: Tensor, prompts: Mapping[str, float]) -> Tensor:
+    """Return where the target of prompts lies as seen from each of a task's faces: (F, D)."""
     targets = make_targets(task.config.target, task.guide, prompts, embeddings, task.settings)
     return target_change(embeddings, targets)
 
