@@ -184,6 +184,12 @@ def test_a_prompt_is_split_where_the_guide_knows_its_parts(prompt, asked):
     assert [text for prompts in split_prompt(task) for text in prompts] == asked
 
 
+def test_attributes_that_mean_the_same_share_their_weight():
+    weights = [*split_prompt(prepare.prepare(PORTRAIT, "a happy face, a smiling face and a wide nose"))]
+    happy, smiling, nose = [weight for prompts in weights for weight in prompts.values()]
+    assert happy == pytest.approx(0.5, abs=0.02) and smiling == pytest.approx(happy) and nose == pytest.approx(1)
+
+
 def test_messages_are_those_of_the_prompt():
     class Knows(TinyEncoder):
         def knows(self, prompt):

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import collect, describe, require
 from flowedit.edit import Edit
 from flowedit.guide.clauses import split_clauses
 from flowedit.guide.color_words import names_color
+from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import unsaid
 from flowedit.guide.targets import make_targets
@@ -27,6 +29,7 @@ from flowedit.task.prepare import Task
 from flowedit.transform.transforms import FieldTransform
 
 MOST_ROWS = 32  # faces that go through the network at once
+UNLIKE = 0.3  # cosine between changes up to which they are two things
 
 
 @torch.no_grad()
@@ -90,15 +93,19 @@ def split_prompt(task: Task) -> list[Mapping[str, float]]:
     """Return what a network is told of one after the other, for the fields to be added up.
 
     That is each attribute that a prompt names beside others, where the guide knows them all: of several in one the
-    network gives each a part. What words say outright is left out: a retouch does it.
+    network gives each a part. Those that mean the same share their weight. What words say outright is left out, as a
+    retouch does it.
     """
     prompts = unsaid(task.prompts) or task.prompts
     if len(prompts) > 1 or task.config.target != "direction":
         return [prompts]
     ((text, weight),) = prompts.items()
     clauses = list(dict.fromkeys(split_clauses(text)))
-    apart = len(clauses) > 1 and all(task.guide.knows(each) for each in clauses)
-    return [{each: weight} for each in clauses] if apart else [prompts]
+    if len(clauses) < 2 or not all(task.guide.knows(each) for each in clauses):
+        return [prompts]
+    changes = F.normalize(embed_changes(task.guide, clauses), dim=1)
+    alike = ((changes @ changes.T - UNLIKE) / (1 - UNLIKE)).clamp(0, 1)
+    return [{each: weight / share} for each, share in zip(clauses, alike.sum(1).tolist(), strict=True)]
 
 
 def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Prediction, first: int) -> Prediction:
@@ -109,8 +116,9 @@ def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Predic
         for values in (prediction.coord, prediction.color, prediction.amounts)
     )
     if len(asked) > 1:
-        colored = torch.tensor([names_color(task.guide, prompts) for prompts in asked], device=coord.device)
-        colored = colored.reshape(-1, 1, 1, 1)
+        free = task.config.hues == "free"
+        each_colored = [free or names_color(task.guide, prompts) for prompts in asked]
+        colored = torch.tensor(each_colored, device=coord.device).reshape(-1, 1, 1, 1)
         color = torch.where(colored[..., None], color, color.mean(2, keepdim=True))
         amounts = amounts * colored
     return Prediction(coord.sum(0), color.sum(0), amounts.sum(0))
