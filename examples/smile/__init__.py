@@ -1,0 +1,1 @@
+"""How the mean smile in flowedit/fit/smile.csv is made: python -m examples.smile FACES"""
