@@ -21,8 +21,10 @@ from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.fit.cuda_graph import WARM_UP, Captured
 from flowedit.fit.iterate import iterate, make_optimizers
 from flowedit.fit.objective import Objective
+from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import TERMS, FitState, evenness, movement_price, tint_price
-from flowedit.guide.targets import TargetSettings, make_targets
+from flowedit.guide.smile_words import smiling_share
+from flowedit.guide.targets import TargetSettings, make_targets, text_change
 from flowedit.kernels import render_views
 from flowedit.photo.photo import load
 from flowedit.task.prepare import FaceTask, Task
@@ -121,9 +123,11 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
         0, done, done.color - weight * painted, parts.amounts, shown, task.guide.image(shown), targets, soft,
         prices, evenness(pixels), marks,
     )  # fmt: skip
-    terms = {name: term(state) for name, term in TERMS.items()}
+    terms = {name: term(state) for name, term in TERMS.items()} | {"smile": RealSmile(marks[None])(state)}
     assert values == pytest.approx({name: value.item() for name, value in terms.items()}, rel=1e-3, abs=1e-5)
-    assert objective.weights == {**{name: getattr(config.weights, name) for name in TERMS if name != "text"}, "text": 1}
+    smiling = float(smiling_share(task.guide, text_change(task.guide, task.prompts)[None]))
+    weights = {name: getattr(config.weights, name) for name in TERMS if name != "text"}
+    assert objective.weights == {**weights, "smile": smiling * config.weights.smile, "text": 1} and smiling > 0
     total = sum(objective.weights[name] * value for name, value in terms.items())
     for gradient, true in zip(gradients, torch.autograd.grad(total, parameters), strict=True):
         torch.testing.assert_close(gradient, true, rtol=1e-3, atol=1e-4 * float(true.abs().max()))
