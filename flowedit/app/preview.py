@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.app.recipe import Recipe, combine, draw_region, restrict, sample_over, weigh_parts
-from flowedit.face.crop import average_cells
+from flowedit.face.crop import average_cells, crop_key
 from flowedit.isolation import isolated
 from flowedit.kernels import warp_pixels
 from flowedit.photo.photo import Photo, quantize
@@ -22,7 +22,7 @@ from flowedit.photo.png import quick_png
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import resize
-from flowedit.transform.transforms import Box, FieldTransform, bind, bounding_box, crop_key, evaluate
+from flowedit.transform.transforms import Box, FieldTransform, bind, bounding_box, evaluate
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit

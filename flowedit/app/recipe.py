@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import as_number, require
-from flowedit.face.crop import Crop
+from flowedit.face.crop import Crop, crop_key
 from flowedit.face.regions import MASK_PX, REGIONS, mask_regions, region_mask
 from flowedit.field.base import Field
-from flowedit.transform.transforms import Box, FieldTransform, Transform, crop_key, map_leaves
+from flowedit.transform.transforms import Box, FieldTransform, Transform, map_leaves
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit

@@ -21,13 +21,13 @@ from flowedit.app.recipe import Entry, Recipe, check_share, combine, unrestricte
 from flowedit.app.session_files import SessionFiles
 from flowedit.checks import require
 from flowedit.config import Config
-from flowedit.face.crop import Crop, face_crop
+from flowedit.face.crop import Crop, crop_key, face_crop
 from flowedit.face.regions import REGIONS
 from flowedit.photo import photo as images
 from flowedit.photo.metadata import Metadata
 from flowedit.photo.png import quick_png
 from flowedit.task.prepare import PREDICTED_STEPS
-from flowedit.transform.transforms import cost, crop_key
+from flowedit.transform.transforms import cost
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit

@@ -185,11 +185,16 @@ def _similarity(axis: Tensor, centre: Tensor) -> Tensor:
     return torch.stack([axis, torch.stack([-axis[1], axis[0]]), centre], 1)
 
 
+def crop_key(crop: Crop) -> tuple[float, ...]:
+    """Return what is the same for crops that lie in the same place of a photo."""
+    return tuple(crop.matrix.flatten().tolist())
+
+
 def extract_once(photo: Photo, crop: Crop, size: int) -> Tensor:
     """Return `extract`; a small crop is read once for all edits of a photo, and is not to be written to."""
     if size > KEPT_PX:
         return extract(photo, crop, size)
-    key = (*crop.matrix.flatten().tolist(), size)
+    key = (*crop_key(crop), size)
     with _READING:
         image = _READ.setdefault(photo, {}).get(key)
     if image is None:

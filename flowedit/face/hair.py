@@ -210,7 +210,7 @@ class _Scene:
         across, down = soft[:, 1:-1, 2:] - soft[:, 1:-1, :-2], soft[:, 2:, 1:-1] - soft[:, :-2, 1:-1]
         steep = 0.5 * (across.square() + down.square()).sum(0).sqrt()
         even = (steep < self.shapes.calm) * self.inside
-        return F.max_pool2d(_connected(even, self.place["beside"] * even)[None, None], 3, 1, 1)[0, 0]
+        return F.max_pool2d(_connected(even, self.place["flanks"] * even)[None, None], 3, 1, 1)[0, 0]
 
 
 def _deviations(model: _Colors, colors: Tensor, area: Tensor) -> Tensor:

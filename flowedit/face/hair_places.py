@@ -91,7 +91,7 @@ def draw_hair_places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dic
         "locks": ((distance > 0) & (distance < 0.6) & (height < -0.3) & (height > -1.0)).float(),
         "low": 1 - smoothstep(-height, *s.chin).float(),
         "far": ((distance > 1.6) & (height > -1.2)).float(),
-        "beside": ((across.abs() > 1.35) & (height > 0.9) & (height < 2.0) & (distance > 0.8)).float(),
+        "flanks": ((across.abs() > 1.35) & (height > 0.9) & (height < 2.0) & (distance > 0.8)).float(),
         "corners": (((across.abs() > 1.35) & (height > 0.9)) | (height > 2.0)).float(),
         "sides": ((distance > 0.9) & (height < 0.5) & (height > -1.2)).float(),
         # No brows, no beard: within the outline hair hangs from above only, or at the temples.

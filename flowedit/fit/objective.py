@@ -80,10 +80,11 @@ class Objective:
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
         if self._layer is not None:
             self._terms["retouch"], self.weights["retouch"] = self._layer.price, float(config.weights.retouch)
-        smiling = 0.0 if landmarks is None else _smiling(task)
-        if landmarks is not None and smiling > 0:
-            self._terms["smile"] = RealSmile(landmarks[None].to(crop.device))
-            self.weights["smile"] = smiling * float(config.weights.smile)
+        if landmarks is not None:
+            smiling = float(smiling_share(guide, text_change(guide, task.prompts)[None]))
+            if smiling > 0:
+                self._terms["smile"] = RealSmile(landmarks[None].to(crop.device))
+                self.weights["smile"] = smiling * float(config.weights.smile)
         self._seeds = [
             torch.tensor([self.weights[name] for name in REGULARIZERS], dtype=crop.dtype, device=crop.device)
         ]
@@ -157,10 +158,6 @@ class Objective:
         if self._layer is not None:
             views = views + self._layer.show(coord, theta, theta.new_ones(1), size)
         return views.clamp(0, 1)
-
-
-def _smiling(task: Task) -> float:
-    return float(smiling_share(task.guide, text_change(task.guide, task.prompts)[None]))
 
 
 class _RetouchLayer:

@@ -14,7 +14,7 @@ from torch import Tensor
 from flowedit.checks import collect, describe, require
 from flowedit.edit import Edit
 from flowedit.guide.clauses import split_clauses
-from flowedit.guide.color_words import names_color
+from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import unsaid
@@ -116,9 +116,9 @@ def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Predic
         for values in (prediction.coord, prediction.color, prediction.amounts)
     )
     if len(asked) > 1:
-        free = task.config.hues == "free"
-        each_colored = [free or names_color(task.guide, prompts) for prompts in asked]
-        colored = torch.tensor(each_colored, device=coord.device).reshape(-1, 1, 1, 1)
+        texts = [text for prompts in asked for text in prompts]
+        colored = about_color(task.guide, embed_changes(task.guide, texts)) | (task.config.hues == "free")
+        colored = colored.to(coord.device).reshape(-1, 1, 1, 1)
         color = torch.where(colored[..., None], color, color.mean(2, keepdim=True))
         amounts = amounts * colored
     return Prediction(coord.sum(0), color.sum(0), amounts.sum(0))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.crop import Crop
+from flowedit.face.crop import Crop, crop_key
 from flowedit.face.landmarks import BOTH_EYES
 from flowedit.face.measures import rgb_to_lab
 from flowedit.face.parts import PARTS, part_masks
@@ -21,7 +21,7 @@ from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import count_folds, warp
 from flowedit.report.describe import describe_colors, describe_details, describe_points
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transforms import Composition, FieldTransform, Transform, crop_key, leaves
+from flowedit.transform.transforms import Composition, FieldTransform, Transform, leaves
 
 LATTICE = 256  # points along a side of the crop that are evaluated
 VISIBLE_PX = 0.5  # what moves further counts as moved

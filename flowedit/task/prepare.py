@@ -14,7 +14,7 @@ from torch import Tensor
 from flowedit.checks import as_device, describe, require, warn
 from flowedit.config import Config
 from flowedit.edit import Edit
-from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
@@ -37,7 +37,7 @@ from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.retouching import is_retouched
-from flowedit.transform.transforms import FieldTransform, crop_key
+from flowedit.transform.transforms import FieldTransform
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
 PREDICTED_STEPS = 10  # of the loop, from a prediction

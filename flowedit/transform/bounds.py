@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require
-from flowedit.face.crop import Crop, extract
+from flowedit.face.crop import Crop, crop_key, extract
 from flowedit.face.detect import descriptor, landmarks
 from flowedit.face.landmarks import OUTER_CANTHAL
 from flowedit.field.offsets import pixel_centers
@@ -19,7 +19,7 @@ from flowedit.field.warp import window
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transforms import FieldTransform, crop_key
+from flowedit.transform.transforms import FieldTransform
 
 _BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures
@@ -213,7 +213,7 @@ def _largest_shift(edited: EditedPhoto, crop: Crop) -> float:
 
 
 def _describe_before(edited: EditedPhoto, crop: Crop) -> Tensor | None:
-    """Describe a crop of a photo, once in the photo's life: it takes a tenth of a second."""
+    """Describe a crop of a photo, once in the photo's life."""
     descriptors = _BEFORE.setdefault(edited.original, {})
     if (key := crop_key(crop)) not in descriptors:
         descriptors[key] = _describe(edited.unedited(crop, MEASURE_PX))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import as_float, describe, require
-from flowedit.face.crop import Crop, extract, extract_once, reach
+from flowedit.face.crop import Crop, crop_key, extract, extract_once, reach
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
@@ -24,7 +24,6 @@ from flowedit.transform.transforms import (
     Transform,
     bind,
     bounding_box,
-    crop_key,
     evaluate,
     find_crops,
     leaves,

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require
-from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.landmarks import INNER_LIPS, check_landmarks
 from flowedit.face.light import is_gray, measure_light, without_color
@@ -27,7 +27,7 @@ from flowedit.field.raster import RasterField, control_points
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
 from flowedit.photo.raster import strips
-from flowedit.transform.transforms import FieldTransform, Transform, crop_key, find_crops, map_leaves
+from flowedit.transform.transforms import FieldTransform, Transform, find_crops, map_leaves
 
 OUTER = slice(0, INNER_LIPS.start)  # landmarks that a map goes by: the inner lips tell whether the mouth is open
 STIFFNESS = (0.02, 0.1, 0.5, 2.5)  # of the map: the first follows all but noise; the next serve where it would tear

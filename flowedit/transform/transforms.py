@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from flowedit.checks import describe, require
+from flowedit.face.crop import crop_key
 from flowedit.field.base import Field
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import integrate, window
@@ -183,11 +184,6 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
 def find_crops(transforms: Sequence[Transform]) -> list[Crop]:
     """List the crops that transforms lie over, each once, in the order in which they first come."""
     return list({crop_key(leaf.crop): leaf.crop for leaf in leaves(transforms)}.values())
-
-
-def crop_key(crop: Crop) -> tuple[float, ...]:
-    """Return what is the same for crops that lie in the same place of a photo."""
-    return tuple(crop.matrix.flatten().tolist())
 
 
 def bounding_box(crops: Sequence[Crop], height: int, width: int) -> Box:

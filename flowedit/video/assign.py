@@ -10,10 +10,10 @@ import numpy as np
 
 from flowedit.checks import describe, require
 from flowedit.edit import Edit
-from flowedit.face.crop import Crop, extract
+from flowedit.face.crop import Crop, crop_key, extract
 from flowedit.photo.photo import Photo
 from flowedit.transform.transfer import carry_transform
-from flowedit.transform.transforms import Transform, crop_key, find_crops, map_leaves
+from flowedit.transform.transforms import Transform, find_crops, map_leaves
 from flowedit.video.carry import Bent, CarriedEdit
 from flowedit.video.track import PORTRAIT_PX, Portrait, TrackedFace
 
