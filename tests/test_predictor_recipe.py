@@ -180,6 +180,11 @@ def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
+    one_step = Training(steps=1, **{**short, "taught": 0})  # of a rate of 1e-5
+    further, _, _ = train(faces_file, tmp_path / "further", one_step, begin=whole)
+    for one, other in zip(whole.parameters(), further.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=2e-5)
+
 
 class Scaled(torch.nn.Module):
     """Predicts a random field, times the length of the change that it is told."""

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from examples.faceclip import ranks
-from flowedit.predict.weights import save_predictor
+from flowedit.predict.weights import load_predictor, save_predictor
 
 from . import faces
 from .train import Training, train
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/predictor"), help="for faces, checkpoint and log")
     parser.add_argument("--weights", type=Path, default=Path("flowedit/weights/predictor"))
     parser.add_argument("--encoder", help="the guide; default: the shipped one")
+    parser.add_argument("--begin", help="weights to train further, as load_predictor takes them; give fewer --steps")
     for each in fields(Training):
         kind = type(each.default)
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default, help="see Training")
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> None:
         faces.prepare(options.data, prepared)
     ranks.wait()
     training = Training(**{each.name: getattr(options, each.name) for each in fields(Training)})
-    predictor, guide, further = train(prepared, options.out, training, options.encoder)
+    begin = None if options.begin is None else load_predictor(options.begin).network
+    predictor, guide, further = train(prepared, options.out, training, options.encoder, begin)
     if not ranks.is_first():
         return
     digest = getattr(guide, "digest", None)

@@ -178,12 +178,15 @@ class Trainer:
         source: of batches.
         folder: for the checkpoint and the log.
         training: the numbers.
+        begin: a network to begin with, whose settings count; None is a new one.
     """
 
-    def __init__(self, source: Source, folder: Path, training: Training) -> None:
+    def __init__(self, source: Source, folder: Path, training: Training, begin: Predictor | None = None) -> None:
         torch.manual_seed(training.seed)
         self.source, self.training, self.folder = source, training, folder
-        self.network = Predictor(mixing=training.mixing)
+        self.network = Predictor(mixing=training.mixing) if begin is None else Predictor(**begin.settings)
+        if begin is not None:
+            self.network.load_state_dict(begin.state_dict())
         self.averaged = copy.deepcopy(self.network)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), training.rate, weight_decay=1e-3, betas=(0.9, 0.98)
@@ -354,7 +357,9 @@ def match_amounts(network: Predictor, source: Source, further: float) -> list[fl
     return scales.tolist()
 
 
-def train(faces: Path, folder: Path, training: Training, guide: str | None = None) -> tuple[Predictor, Encoder, float]:
+def train(
+    faces: Path, folder: Path, training: Training, guide: str | None = None, begin: Predictor | None = None
+) -> tuple[Predictor, Encoder, float]:
     """Train, or go on with, a predictor for a guide; return its averaged weights, the guide, and its `calibrate`.
 
     The weights' amounts of paint are those of `match_amounts`.
@@ -364,13 +369,14 @@ def train(faces: Path, folder: Path, training: Training, guide: str | None = Non
         folder: for the checkpoint and the log; one that is there is gone on with.
         training: the numbers.
         guide: name of an encoder; None is the shipped one.
+        begin: see `Trainer`: one that was trained under a guide whose space is nearly this one's.
     """
     if ranks.is_first():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "training.json").write_text(json.dumps(asdict(training), indent=1) + "\n")
     encoder = load_encoder(guide)
     torch.manual_seed(training.seed)
-    trainer = Trainer(Source(Faces(faces), Prompts(encoder), encoder, training), folder, training)
+    trainer = Trainer(Source(Faces(faces), Prompts(encoder), encoder, training), folder, training, begin)
     trainer.resume()
     trainer.run()
     further = calibrate(trainer.averaged, trainer.source)

@@ -161,7 +161,7 @@ def extract(photo: Photo, crop: Crop, size: int) -> Tensor:
     extent = torch.tensor([source.shape[3], source.shape[2]], device="cpu")
     grid = (points * 2 / extent - 1).float()[None]
     image = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return F.avg_pool2d(image, over) if over > 1 else image
+    return _average(_average(image, -2, over), -1, over)
 
 
 def average_cells(photo: Photo, box: tuple[int, int, int, int], step: int) -> Tensor:
@@ -174,9 +174,20 @@ def average_cells(photo: Photo, box: tuple[int, int, int, int], step: int) -> Te
         if step > 1:
             pad = (0, -band.shape[3] % step, 0, -band.shape[2] % step)
             band = F.pad(band, pad, mode="replicate")
-            band = F.avg_pool2d(F.avg_pool2d(band, (step, 1)), (1, step))  # in two: rounds less
+            band = _average(_average(band, -2, step), -1, step)  # in two: rounds less
         bands.append(band)
     return torch.cat(bands, 2)
+
+
+def _average(image: Tensor, axis: int, step: int) -> Tensor:
+    """Average every `step` values along axis -2 or -1; `avg_pool2d` takes ten times as long on a CPU."""
+    if step == 1:
+        return image
+    first, *others = image.unflatten(axis, (-1, step)).unbind(axis)
+    total = first.clone()
+    for values in others:
+        total += values
+    return total.div_(step)
 
 
 def _similarity(axis: Tensor, centre: Tensor) -> Tensor:
