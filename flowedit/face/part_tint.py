@@ -55,8 +55,11 @@ class PartTint(nn.Module):
 
     def add(self, color: Tensor, points: Tensor) -> Tensor:
         """Add the parts' colors to a tint (N, 3) at (N, 2) crop coordinates, and cut the sum at the limit."""
+        if not torch.is_grad_enabled() and not self.amounts.any():
+            return color.clamp(-self.limit, self.limit)
         x, y = (points.T.to(color).clamp(-1, 1) + 1) * (self.masks.shape[-1] / 2) - 0.5
         masks = sample(self.masks.to(color) / 255, x, y, Interpolation.LINEAR)
+        planes = color.T  # as fields give them: each color's points together
         for part_color, mask in zip(self.colors(), masks, strict=True):
-            color = color + mask[:, None] * part_color  # part by part: the bits of a point are its own
-        return color.clamp(-self.limit, self.limit)
+            planes = planes + mask * part_color[:, None]  # part by part: the bits of a point are its own
+        return planes.clamp(-self.limit, self.limit).T

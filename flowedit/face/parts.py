@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -148,18 +150,25 @@ def part_masks(image: Tensor, landmarks: Tensor, shapes: PartShapes | None = Non
     grid = pixel_centers(PARTS_PX, dtype=torch.float64)
     small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0] / measure_light(image)
 
-    def away(outline: Tensor, *, closed: bool = True) -> Tensor:
-        return outline_distance(grid, outline, closed) / unit
+    def away(outline: Tensor, *pairs: tuple[float, float], closed: bool = True) -> Tensor:
+        # Where no pair tells one distance from another it is infinite, which saves most of the grid.
+        margin = unit * max(0.0, *itertools.chain(*pairs))
+        low, high = (torch.stack([outline.amin(0) - margin, outline.amax(0) + margin]) + 1) * (PARTS_PX / 2)
+        left, top = low.floor().clamp(0, PARTS_PX).long().tolist()
+        right, bottom = high.ceil().clamp(0, PARTS_PX).long().tolist()
+        far = torch.full(grid.shape[:2], math.inf, dtype=grid.dtype)
+        far[top:bottom, left:right] = outline_distance(grid[top:bottom, left:right], outline, closed) / unit
+        return far
 
-    eyes = torch.maximum(*(smoothstep(away(p[eye]), *s.skin_at_eyes) for eye in EYES))
-    brows = torch.maximum(*(smoothstep(away(p[brow], closed=False), *s.brows) for brow in BROWS))
-    outer, inner = away(p[OUTER_LIPS]), away(p[INNER_LIPS])
+    eyes = torch.maximum(*(smoothstep(away(p[eye], s.skin_at_eyes), *s.skin_at_eyes) for eye in EYES))
+    brows = torch.maximum(*(smoothstep(away(p[brow], s.brows, closed=False), *s.brows) for brow in BROWS))
+    outer, inner = away(p[OUTER_LIPS], s.lips, s.skin_at_lips), away(p[INNER_LIPS], s.opening)
     teeth = tooth_likeness(small, (outer < 0) & (inner > 0), s)
     lips = smoothstep(outer, *s.lips) * (1 - smoothstep(inner, *s.opening)) * (1 - teeth)
     jaw_left, jaw_right = JAW_CORNERS
     neck = torch.cat([p[jaw_left : jaw_right + 1], p[[jaw_right, jaw_left]] - s.neck_length * up])
-    face = smoothstep(away(face_outline(p, s.forehead * up)), *s.face)
-    skin = torch.maximum(face, smoothstep(away(neck), *s.neck))
+    face = smoothstep(away(face_outline(p, s.forehead * up), s.face), *s.face)
+    skin = torch.maximum(face, smoothstep(away(neck, s.neck), *s.neck))
     skin = skin * (1 - eyes) * (1 - smoothstep(outer, *s.skin_at_lips)) * skin_likeness(small, p, s)
     cheeks = torch.zeros_like(skin)
     for points in zip(OUTER_LOWER_LIDS, MOUTH_CORNERS, CHEEKS, NOSE_WINGS, EARS, strict=True):
@@ -171,7 +180,7 @@ def part_masks(image: Tensor, landmarks: Tensor, shapes: PartShapes | None = Non
         cheeks = torch.maximum(cheeks, smoothstep(distance, *s.rouge))
     irises = torch.zeros_like(skin)
     for outline, center in zip(EYES, (left, right), strict=True):
-        lids = away(p[outline])
+        lids = away(p[outline], s.lids)
         open_eye, dark = smoothstep(lids, *s.lids), darkness(small, lids < 0, s)
         weight = open_eye * dark + 1e-6
         gaze = (grid * weight[..., None]).sum((0, 1)) / weight.sum() - center

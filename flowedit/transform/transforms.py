@@ -337,8 +337,8 @@ class _Part:
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return coord (2, n) and color (3, n) of the field at crop coordinates."""
         # Filled up to a multiple of 64: a product of a few rows may round differently from one of many.
-        points = torch.stack([x, y], dim=-1)
-        points = torch.cat([points, points.new_zeros(-len(x) % 64, 2)]).to(self.device)
+        axes = torch.stack([x, y])  # each in one piece, as fields read them
+        points = torch.cat([axes, axes.new_zeros(2, -len(x) % 64)], dim=1).to(self.device).T
         coord, color = self.field.at_points(points)
         if self.part_tint is not None:
             color = self.part_tint.add(color, points)
