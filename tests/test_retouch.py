@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from skimage.data import astronaut
 from test_transfer import HERE
 
+import flowedit
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
-from flowedit.face.retouch_masks import ON_SKIN, PLACES, draw_places
+from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.guide.part_looks import Look, said_looks, says_all, unsaid
@@ -25,6 +26,7 @@ from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
 from flowedit.task.prepare import prepare
+from flowedit.task.reach import warn_of_little
 from flowedit.task.retouch import gains_toward
 from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto, render
@@ -347,6 +349,8 @@ def test_a_color_out_of_reach_keeps_its_hue():
         ("an old woman", {*ON_SKIN, "hair", "rings"}, False),
         ("not blonde", set(), True),
         ("red lipstick", set(), False),
+        ("a woman wearing dark plum lipstick", {"lips"}, True),
+        ("pink cheeks and thick lips", set(), False),
         ("a smiling face", set(), False),
     ],
 )
@@ -373,6 +377,18 @@ def test_what_words_say_is_left_out_of_what_is_to_be_found(prompts, rest):
 def test_the_color_of_hair_is_no_color_of_the_face(prompt, paints):
     task = prepare(astronaut()[:280, 90:350], prompt)
     assert (task.paints, task.hues, task.said, task.told) == (paints, paints, ("hair",), False)
+
+
+def test_lips_take_the_lipstick_that_is_said_and_nothing_else_does(monkeypatch):
+    monkeypatch.setattr("flowedit.task.finish.warn_of_little", warn_of_little)  # tests/conftest.py silences it
+    edit = flowedit.predict(astronaut()[:280, 90:350], "plum lipstick")
+    assert not edit.messages  # the guide need not know the color
+    (crop,) = edit.edited.crops()
+    change = (edit.edited.crop_image(crop, RETOUCH_PX) - edit.edited.unedited(crop, RETOUCH_PX))[0]
+    lips = draw_places(["lips"], crop.landmarks)["lips"]
+    red, green, blue = change[:, lips > 0.7].mean(1)
+    assert green < -0.1 and green < min(red, blue) - 0.05
+    assert change[:, F.max_pool2d(lips[None], 9, 1, 4)[0] == 0].abs().max() < 2e-3
 
 
 def test_degrees_weights_and_negations_scale_what_is_said():

@@ -277,10 +277,10 @@ def opponent_colors(image: Tensor) -> Tensor:
     return torch.stack([100 * image.mean(0), 150 * (red - green), 75 * (red + green - 2 * blue)])
 
 
-def hair_color(image: Tensor, mask: Tensor) -> Tensor:
-    """Return the median color of hair, (3,) image units: of `image` (1, 3, n, n) where `mask` (n, n) is hair.
+def typical_color(image: Tensor, mask: Tensor) -> Tensor:
+    """Return the median color of a part, (3,) image units: of `image` (1, 3, n, n) where `mask` (n, n) is sure of it.
 
-    Gray where there is none.
+    Gray where it is sure of nothing.
     """
     sure = mask > 0.7
     return image[0][:, sure].median(1).values if bool(sure.any()) else torch.full((3,), 0.5)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from flowedit.checks import describe, require
 from flowedit.face.crop import Crop
 from flowedit.face.guided import fit_guided, fit_smooth
-from flowedit.face.hair import Skinlike, hair_color, hair_mask
+from flowedit.face.hair import Skinlike, hair_mask, typical_color
 from flowedit.face.hair_places import HAIR_PX, HairShapes, hairline_zone
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
@@ -63,6 +63,7 @@ RETOUCHED: dict[str, Kind] = {
     "hair": Kind(((-1.0, -0.93, -0.80), (0.55, -0.25, -0.60), (-0.25, 0.0, 0.35)), -0.92, 1.6, "hair"),
     "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5, "beard area"),
     "brows": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.8, 1.2, "brows"),
+    "lips": Kind(((-0.95, -0.95, -0.95), (0.6, -0.6, -0.4), (-0.3, -0.5, 0.5)), -0.9, 1.0, "lips"),
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
     "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3, "edges of the lids"),
     "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
@@ -187,7 +188,7 @@ class BoundRetouch:
             part: mask[None].float().cpu() / 255 for part, mask in zip(retouch.parts, retouch.masks, strict=True)
         }
         if {"hair", "brows"} & set(retouch.parts):
-            skin = hair_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
+            skin = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
             self.skin_light = float(skin.mean().clamp_min(0.01))
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
@@ -196,7 +197,7 @@ class BoundRetouch:
             zone = 1 - hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)[None]
             fitted = fit_guided(guide, mask[0], sigma, HairShapes().edge * light)
             self.planes["hair"] = torch.cat([fitted, mask, zone])
-            self.skin = Skinlike(hair_color(guide[None], mask[0]), skin, light)
+            self.skin = Skinlike(typical_color(guide[None], mask[0]), skin, light)
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
         self.grain = min(1.0, max(0.0, self.cell * crop.side_px / 2 - 1))
@@ -321,7 +322,7 @@ def make_retouch(
     if "hair" in parts:
         image = read(widened(crop, HAIR_REACH), HAIR_PX)
         mask = hair_mask(image, inside, crop.landmarks, HAIR_REACH, light)
-        lifts[list(parts).index("hair")] = max(0.0, LIFTED * light - float(hair_color(image, mask).mean()))
+        lifts[list(parts).index("hair")] = max(0.0, LIFTED * light - float(typical_color(image, mask).mean()))
         size = (RETOUCH_PX, RETOUCH_PX)
         drawn["hair"] = F.interpolate(mask[None, None], size, mode="bilinear")[0, 0]
     masks = torch.stack([drawn[part] for part in parts])

@@ -31,6 +31,10 @@ class RetouchShapes(Group):
     """Edge of the beard area at the lips."""
     brows: tuple[float, float] = (0.02, 0.11)
     """Edge of the brows about their line, with the skin that bushy ones cover."""
+    lips: tuple[float, float] = (-0.02, 0.03)
+    """Edge of the lips."""
+    opening: tuple[float, float] = (-0.02, 0.02)
+    """Edge of what an open mouth shows between the lips."""
     lids: tuple[float, float] = (0.25, 0.95)
     """Fall of eye shadow from the lashes to the brow, in shares of the way."""
     lids_side: tuple[float, float] = (0.0, 0.14)
@@ -116,6 +120,11 @@ def _brows(c: _Canvas, s: RetouchShapes) -> Tensor:
     return _most(smoothstep(c.away(_curve(c.p[brow]), closed=False), *s.brows) for brow in marks.BROWS)
 
 
+def _lips(c: _Canvas, s: RetouchShapes) -> Tensor:
+    opening = smoothstep(c.away(c.p[marks.INNER_LIPS]), *s.opening)
+    return smoothstep(c.away(c.p[marks.OUTER_LIPS]), *s.lips) * (1 - opening)
+
+
 def _lids(c: _Canvas, s: RetouchShapes) -> Tensor:
     masks = []
     for eye, brow in zip(marks.EYES, marks.BROWS, strict=True):
@@ -198,6 +207,7 @@ def _skin(c: _Canvas, s: RetouchShapes) -> Tensor:
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "beard": _beard,
     "brows": _brows,
+    "lips": _lips,
     "lids": _lids,
     "liner": _liner,
     "rings": _under_eye,

@@ -78,7 +78,8 @@ def finish(
         scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
         similarity, gain = measure_similarity(scaled, guide)
         reach = measure_reach(scaled.edited, gain.share)
-        warn_of_little(reach, scaled.strength)
+        if not (task.told and reach.visible):  # a color that words say need not be one that the guide knows
+            warn_of_little(reach, scaled.strength)
         measured = replace(
             known,
             identity_distance=None if chosen.distance is None else round(chosen.distance, 4),

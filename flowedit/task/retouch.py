@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flowedit.checks import warn
 from flowedit.face.crop import extract
-from flowedit.face.hair import hair_color
+from flowedit.face.hair import typical_color
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
@@ -41,23 +41,25 @@ def find_retouch(
             getattr(made, name)[: len(before.parts)] = value.cpu()
     for part, look in looks.items():
         gains = torch.tensor(look.gains)
-        if look.color is not None:  # of hair
-            mask = F.interpolate(_mask(made, part), (HAIR_PX, HAIR_PX), mode="area")[0, 0]
-            has = hair_color(read(widened(start.crop, HAIR_REACH), HAIR_PX), mask)
+        if look.color is not None:
+            crop, side = (widened(start.crop, HAIR_REACH), HAIR_PX) if part == "hair" else (start.crop, RETOUCH_PX)
+            mask = F.interpolate(_mask(made, part), (side, side), mode="area")[0, 0]
+            has = typical_color(read(crop, side), mask)
             light = measure_light(read(start.crop, RETOUCH_PX))
-            gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]))
+            gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]), part)
         made.set_gains(part, gains)
     return made
 
 
-def gains_toward(has: Tensor, look: Look, light: float, lift: float) -> Tensor:
-    """Return the gains (3,) that give what has one color the one of a look.
+def gains_toward(has: Tensor, look: Look, light: float, lift: float, part: str = "hair") -> Tensor:
+    """Return the gains (3,) that give a part that has one color the one of a look.
 
     Args:
         has: (3,) image units.
         look: with a color; scaled to be as light as `has`, where that is allowed.
         light: of the face.
         lift: see `Retouch`.
+        part: of `RETOUCHED`, whose bounds hold.
     """
     color = has.new_tensor(look.color) * light
     brightness, wanted = float(has.mean()), float(color.mean())
@@ -65,7 +67,7 @@ def gains_toward(has: Tensor, look: Look, light: float, lift: float) -> Tensor:
         color = (color * brightness / max(wanted, 1e-3)).clamp(max=1)
     away = look.share * (color - has)
     gains = torch.where(away < 0, away / has.clamp_min(1e-3), away / ((brightness + lift) * (1 - has)).clamp_min(1e-3))
-    least, most = (NEAR * getattr(RETOUCHED["hair"], end) for end in ("least", "most"))
+    least, most = (NEAR * getattr(RETOUCHED[part], end) for end in ("least", "most"))
     # What is out of reach is gone toward: its hue stays.
     return gains / float(torch.maximum(gains / most, gains / least).max().clamp_min(1))
 
