@@ -102,16 +102,14 @@ def train_text(steps: int) -> dict[str, Tensor]:
     from examples.faceclip import train_text
     from examples.faceclip.attributes import NAMES
     from examples.faceclip.train_image import Directions
-    from flowedit.guide.faceclip import FaceTower
 
     torch.manual_seed(SEED)
     heads = Directions(len(NAMES), 128)
-    meanings = train_text.Meanings(heads, normalize(torch.randn(128), dim=0))
+    meanings = train_text.Meanings.of_tower(heads, normalize(torch.randn(128), dim=0))
     context = train_text.CONFIG["model_cfg"]["text_cfg"]["context_length"]
     free = torch.randint(1, 1000, (64, context)), normalize(torch.randn(64, 128), dim=1)
-    state = {"all": [None, None, FaceTower().state_dict()]}
-    with tempfile.TemporaryDirectory() as name, patch.object(train_text, "read_words", lambda *_: free):
-        model = train_text.new_model(state, Path(name))
+    with tempfile.TemporaryDirectory() as name, patch.object(train_text, "read_words", lambda *_, **__: free):
+        model = train_text.new_model(Path(name))
         model.visual.requires_grad_(False)
         train_text.fit(model, meanings, steps=steps, batch=BATCH, seed=SEED, free=64)
     return {name: value for name, value in model.state_dict().items() if not name.startswith("visual")}

@@ -8,9 +8,10 @@ import re
 import pytest
 
 from examples.faceclip import attributes as attr
-from examples.faceclip.captions import CONCEPTS, WHOM, Caption, Concept, describe, end, restrict, spell
+from examples.faceclip.captions import CONCEPTS, WHOM, Caption, Concept, describe, end, restrict, shorten, spell
 from examples.faceclip.grammar import comparative, gerund, is_gradable, listed, mend, mistype, with_article
 from examples.faceclip.languages import LANGUAGES, Tongue
+from examples.faceclip.teacher import sentences
 
 TIRED = Concept({"eye_open": -1.0}, ["tired"], ["tired eyes"], ["yawn", "close {the} eyes"])
 WRONG = (r"\ba a|\ban? an? |with (with|without)|no no |\ba (a|e|i)[a-z]+ |, ,|\{|\}|  |without no|very very|more more|"
@@ -144,3 +145,14 @@ def test_german_adjectives_bend():
     texts = " | ".join(tongue.say(rng)[0].lower() for _ in range(3000))
     assert "ein fröhlicher mann" in texts and "eine fröhliche frau" in texts and "ein fröhliches gesicht" in texts
     assert "müdeer" not in texts
+
+
+def test_a_shorter_saying_keeps_what_turns_it_around():
+    short = {shorten("she does not look tired at all any more", random.Random(k)) for k in range(200)}
+    assert len(short) > 10 and all("not" in text.split() and "more" in text.split() for text in short)
+
+
+def test_free_sentences_take_their_form_from_sayings_too():
+    made = sentences(["one"], ["one"], ["the cat has the cream"], 300, random.Random(0))
+    like = [text for text in made if len(set(text.split()) & {"cat", "has", "cream"}) >= 1]
+    assert 60 < len(like) < 140 and all("one" in text.split() and len(text.split()) == 5 for text in like)

@@ -109,8 +109,8 @@ def test_the_surest_doubt_is_said_in_one_line():
     assert "cannot be made: glasses" in doubt(faceclip, "a bowl of soup with glasses")
     assert "the language of 'hymyilevä nainen', Finnish" in doubt(faceclip, "hymyilevä nainen")
     assert "does not know 'a red sports car'" in doubt(faceclip, "a red sports car")
-    blonde = "a strawberry blonde tone"  # which is done by its words
-    assert not faceclip.knows(blonde) and doubt(faceclip, blonde) is None
+    shadow = "five o'clock shadow on a lamp"  # which is done by its words
+    assert not faceclip.knows(shadow) and doubt(faceclip, shadow) is None
 
 
 def test_an_edit_carries_the_doubt():

@@ -87,6 +87,7 @@ def learned() -> set[str]:
     phrases = {f"{article} {words}" for article in ("a", "an", "the") for words in people}
     phrases |= set(phrase_bank()[0]) | {word for word, _ in PEOPLE}
     phrases |= {text for each in CONCEPTS for change in each.changes for text in spell(change)}
+    phrases |= {saying.lower() for each in CONCEPTS for saying in each.sayings}
     captions = {describe(rng)[0].lower() for _ in range(20000)} | {foreign(rng) for _ in range(20000)}
     spoken = {phrase.lower() for code in LANGUAGES for phrase in Tongue(code, NAMES).phrases()}
     return {text.strip(" .?!") for text in phrases | captions | spoken}
@@ -132,7 +133,7 @@ def test_prompts_that_can_and_cannot_be_done_were_never_learned():
 def test_far_wordings_share_no_telling_word_with_the_captions_of_their_attribute():
     for row in rows("far.csv"):
         known = " ".join(
-            " ".join((*each.adjectives, *each.nouns, *each.changes))
+            " ".join((*each.adjectives, *each.nouns, *each.changes, *each.sayings))
             for each in CONCEPTS
             if abs(each.meaning.get(row["attribute"], 0)) >= 0.4
         )

@@ -14,7 +14,7 @@ from test_transfer import HERE
 import flowedit
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
-from flowedit.face.hair import Skinlike, hair_mask
+from flowedit.face.hair import Skinlike, hair_mask, typical_color
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
@@ -317,6 +317,16 @@ def test_hair_takes_the_color_that_is_said(look):
     up, down = torch.diag((has.mean() + 0.2) * (1 - has))[..., None], torch.diag(has)[..., None]
     made = has + combine(gains[None], [(up, down)])[:, 0]
     assert torch.allclose(made, has.lerp(torch.tensor(look.color), look.share), atol=1e-5)
+
+
+def test_gray_strands_among_brown_ones_tell_what_would_come_out_blue():
+    image, mask = torch.empty(1, 3, 10, 10), torch.ones(10, 10)
+    image[:] = torch.tensor([0.4, 0.3, 0.2])[:, None, None]
+    image += 0.01 * torch.rand(image.shape, generator=torch.Generator().manual_seed(0))
+    image[..., :4] = torch.tensor([0.5, 0.5, 0.5])[:, None, None]
+    image[..., 9], mask[:, 9] = 1.0, 0.0
+    assert torch.allclose(typical_color(image, mask), torch.tensor([0.4, 0.3, 0.2]), atol=0.02)
+    assert torch.allclose(typical_color(image, mask, ashen=True), torch.tensor([0.3, 0.3, 0.3]), atol=0.02)
 
 
 def test_hair_that_is_lighter_than_blonde_stays_as_light():

@@ -11,7 +11,7 @@ from flowedit import Config
 from flowedit.fit.smile import INNER, RealSmile, read_smile
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import load_encoder
-from flowedit.guide.smile_words import smiling_share
+from flowedit.guide.smile_words import smile_asked, smiling_share
 
 PX = 64
 
@@ -51,7 +51,9 @@ def test_prompts_that_ask_for_a_smile_are_told_from_those_that_do_not():
 
     assert share("a happy face", "grinning", "a slight smile", "a friendly face").min() > 0.9
     assert share("a sad face", "a wide mouth", "smug", "big eyes", "a woman who is not smiling").max() == 0
-    assert 0 < share("a smiling face with big eyes").item() < 1
+    assert smile_asked(guide, {"a smiling face": 1.0}) > 0.9
+    assert 0.2 < smile_asked(guide, {"a smiling face with big eyes": 1.0}) < 0.8
+    assert smile_asked(guide, {"a smiling face": -1.0}) == 0
 
 
 def test_only_where_a_smile_is_asked_for_does_it_have_a_price():

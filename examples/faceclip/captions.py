@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,20 +24,26 @@ from .grammar import (
 
 Meaning = dict[str, float]
 LETTERS = "bcdfghjklmnpqrstvwxyz0123456789"
+TURNS = re.compile(
+    r"(no|not|never|without|nothing|none|hardly|barely|less|more|too|un\w+|stop\w*|off|out|away|lose|\w+n't)\b"
+)
+SAYINGS = 0.3  # share of the captions about one thing or two, that are sayings
 KEPT_SHARE = 0.5  # of a meaning's largest coefficient that must remain where some attributes are unknown
 
 
 @dataclass(frozen=True)
 class Concept:
-    """One meaning and the ways to say it: before the noun, after "with", and as a change asked for.
+    """One meaning and the ways to say it: before the noun, after "with", as a change asked for, and whole prompts.
 
-    A change may have "{the}", "{her}" and "{she}" in it: whose, whom and who.
+    A change may have "{the}", "{her}" and "{she}" in it: whose, whom and who. Sayings are what people say instead:
+    situations, comparisons, requests in other words.
     """
 
     meaning: Meaning
     adjectives: list[str]
     nouns: list[str]
     changes: list[str]
+    sayings: list[str] = field(default_factory=list)
 
 
 class Whom(NamedTuple):
@@ -283,6 +290,16 @@ class Caption:
         return self.rng.choice(ASKED).format(whom=who.whom, adj=text) if self.rng.random() < 0.7 else text
 
 
+def shorten(saying: str, rng: random.Random) -> str:
+    """Leave out a word of a longer saying now and then, so that no single one comes to be all that it is known by."""
+    words = saying.split()
+    for _ in range(rng.choice((0, 0, 1, 1, 2)) if len(words) > 4 else 0):
+        k = rng.randrange(len(words))
+        if not TURNS.match(words[k].lower()) and words[k - 1].lower() not in ("a", "an"):
+            words.pop(k)
+    return " ".join(words)
+
+
 def end(sentence: str) -> str:
     """Close a sentence."""
     return sentence if sentence[-1] in ".!?" else f"{sentence}."
@@ -294,7 +311,12 @@ def describe(rng: random.Random, concepts: Sequence[Concept] = CONCEPTS) -> tupl
     chosen = rng.sample(concepts, rng.choices((1, 2, 3, 4, 5), (0.6, 0.2, 0.12, 0.05, 0.03))[0])
     roll = rng.random()
     with_adjectives = [each for each in chosen if each.adjectives]
-    if len(chosen) == 1 and roll < 0.45:
+    if chosen[0].sayings and len(chosen) < 3 and rng.random() < SAYINGS:
+        caption.add(chosen[0].meaning)
+        others = [caption.request(each, rng.choice(WHOM)) for each in chosen[1:]]
+        said = shorten(rng.choice(chosen[0].sayings), rng)
+        text = " ".join(map(end, [said, *others])) if others else said
+    elif len(chosen) == 1 and roll < 0.45:
         text = caption.request(chosen[0], rng.choice(WHOM))
     elif len(with_adjectives) >= 2 and roll < 0.1:
         text = caption.preference(*with_adjectives[:2])

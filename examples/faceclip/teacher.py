@@ -5,8 +5,10 @@ Only training needs it: pip install -e .[train]
 
 from __future__ import annotations
 
+import math
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -17,6 +19,7 @@ from .captions import Meaning
 
 AT_ONCE = 4096  # texts that are compared with every phrase, 100 MB to a thousand
 TEMPERATURE = 0.045  # cosines that differ by this much count e times as much
+CROWD = 0.5  # power of how many phrases mean the same, by which each counts less
 FRAMES = (
     "{0}", "{0}", "a {0} face", "a {0} face", "a {0} person", "a {0} woman", "a {0} man", "a {0} look",
     "a {0} expression", "{0} eyes", "{0} lips", "{0} hair", "{0} skin", "{0} eyebrows", "a {0} nose", "a {0} mouth",
@@ -55,7 +58,7 @@ class Teacher:
 
     A sentence model puts opposites ("wide", "narrow") near each other, so for every attribute that has two ends
     a linear discriminant decides first which of them a text is on. A network fitted to the captions instead read
-    new words worse: it learns to tell the known ones apart.
+    new words worse: it learns to tell the known ones apart. Meanings that many phrases have count for less by each.
 
     Args:
         model: reads texts.
@@ -68,6 +71,8 @@ class Teacher:
         self, model: SentenceModel, phrases: Sequence[str], meanings: Sequence[Meaning | None], targets: Tensor
     ) -> None:
         self.model, self.known, self.targets = model, model(phrases), targets
+        alike = Counter(map(str, meanings))
+        self.crowd = torch.tensor([CROWD * math.log(alike[str(meaning)]) for meaning in meanings])
         ends: dict[str, tuple[list[int], list[int]]] = {}
         for k, meaning in enumerate(meanings):
             if meaning:
@@ -90,7 +95,7 @@ class Teacher:
         return torch.cat([self._place(part) for part in self.model(texts).split(AT_ONCE)])
 
     def _place(self, embedded: Tensor) -> Tensor:
-        score = embedded @ self.known.T / TEMPERATURE
+        score = embedded @ self.known.T / TEMPERATURE - self.crowd
         for more, less, middle, direction in self.sides:
             side = 4 * ((embedded - middle) @ direction)[:, None]
             score[:, more] += F.logsigmoid(side)
@@ -98,10 +103,23 @@ class Teacher:
         return F.normalize(score.softmax(-1) @ self.targets, dim=-1)
 
 
-def sentences(words: Sequence[str], near: Sequence[str], n: int, rng: random.Random) -> list[str]:
-    """Make n short sentences of words, half of them of words that are near the captions'."""
+def sentences(
+    words: Sequence[str], near: Sequence[str], sayings: Sequence[str], n: int, rng: random.Random
+) -> list[str]:
+    """Make n short sentences of words, half of them of words that are near the captions'.
+
+    A third are sayings in which up to three words are others.
+    """
 
     def word() -> str:
         return rng.choice(near if rng.random() < 0.5 else words)
 
-    return [rng.choice(FRAMES).format(word(), word(), word()) for _ in range(n)]
+    def make() -> str:
+        if not sayings or rng.random() < 2 / 3:
+            return rng.choice(FRAMES).format(word(), word(), word())
+        said = rng.choice(sayings).split()
+        for k in rng.sample(range(len(said)), min(len(said), rng.randint(1, 3))):
+            said[k] = word()
+        return " ".join(said)
+
+    return [make() for _ in range(n)]

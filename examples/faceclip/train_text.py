@@ -19,7 +19,7 @@ import open_clip
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from flowedit.guide.faceclip import faceclip_tower
@@ -32,6 +32,7 @@ from .teacher import SentenceModel, Teacher, plain_words, sentences
 from .train_image import MEAN, STD, Directions, Faces
 
 WEIGHTS = "open_clip_model.safetensors"
+DIRECTIONS = "directions.npz"  # where attributes, faces and anything else lie in the image tower's space
 CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 128,
@@ -51,6 +52,7 @@ CONFIG: dict[str, Any] = {
         "resize_mode": "squash",
     },
 }
+KEPT = ("vectors", "face", "foreign")  # of `Meanings`
 PLAIN = ("a face", "a photo of a face", "a person", "a portrait", "face", "the face of a person")
 FREE = 120000  # sentences that the sentence model reads
 REACH = 1.0  # a plain attribute's length next to the face direction's
@@ -58,15 +60,26 @@ SHORT = 16  # tokens that most texts fit in
 
 
 class Meanings:
-    """Targets in the image tower's own space."""
+    """Targets in the image tower's own space.
 
-    def __init__(self, heads: Directions, mean: Tensor) -> None:
-        self.vectors = heads.unit().detach()
-        basis, _ = torch.linalg.qr(self.vectors.T)  # what is not about any attribute
-        rest = F.normalize(mean - basis @ (basis.T @ mean), dim=0)
+    Args:
+        vectors: (K, D) unit vectors of the attributes, in the order of their names.
+        face: (D) where prompts about a face and nothing else belong, a unit vector.
+        foreign: (D) where those about anything else do.
+    """
+
+    def __init__(self, vectors: Tensor, face: Tensor, foreign: Tensor) -> None:
+        self.vectors, self.face, self.foreign = vectors, face, foreign
+
+    @classmethod
+    def of_tower(cls, heads: Directions, mean: Tensor) -> Meanings:
+        """Take an image tower's directions, and of its mean embedding of faces what is about no attribute."""
+        vectors = heads.unit().detach()
+        basis, _ = torch.linalg.qr(vectors.T)
+        face = F.normalize(mean - basis @ (basis.T @ mean), dim=0)
         other = torch.randn(len(mean), generator=torch.Generator().manual_seed(7))
-        other = other - basis @ (basis.T @ other) - rest * (rest @ other)
-        self.face, self.foreign = rest, F.normalize(other, dim=0)
+        other = other - basis @ (basis.T @ other) - face * (face @ other)
+        return cls(vectors, face, F.normalize(other, dim=0))
 
     def __call__(self, meanings: list[Meaning | None]) -> Tensor:
         rows = []
@@ -74,15 +87,22 @@ class Meanings:
             if meaning is None:
                 rows.append(self.foreign)
                 continue
-            coefficients = torch.zeros(len(attr.NAMES))
-            for name, value in meaning.items():
-                if name in attr.INDEX:  # others are words that this tower has no direction for
-                    coefficients[attr.INDEX[name]] = value
+            coefficients, length = weigh(meaning)
             change = coefficients @ self.vectors
-            # An attribute's length is its strongest coefficient's; a bundle of correlated ones is no longer.
-            length = coefficients.abs().max() * max(1.0, len(meaning) ** 0.25)
             rows.append(self.face + REACH * length * F.normalize(change, dim=0) if meaning else self.face)
         return F.normalize(torch.stack(rows), dim=-1)
+
+
+def weigh(meaning: Meaning) -> tuple[Tensor, Tensor]:
+    """Return a meaning's coefficients (K,) and its length next to a plain attribute's.
+
+    The length is the strongest coefficient's; a bundle of correlated attributes is not much longer.
+    """
+    coefficients = torch.zeros(len(attr.NAMES))
+    for name, value in meaning.items():
+        if name in attr.INDEX:  # others are words that this tower has no direction for
+            coefficients[attr.INDEX[name]] = value
+    return coefficients, coefficients.abs().max() * max(1.0, len(meaning) ** 0.25)
 
 
 class Words:
@@ -98,6 +118,8 @@ class Words:
         self.rng = random.Random(seed)
         self.concepts: tuple[Concept, ...] = restrict(CONCEPTS, attr.NAMES)
         self.tongues = [Tongue(code, attr.NAMES) for code in LANGUAGES]
+        phrases = zip(*phrase_bank(self.concepts), strict=True)
+        self.phrases = [(text, meaning) for text, meaning in phrases if meaning is not None]
 
     def draw(self, n: int) -> tuple[list[str], list[Meaning | None]]:
         """Prompts and what they mean; None for those that are not about faces."""
@@ -114,22 +136,22 @@ class Words:
             return self.rng.choice(PLAIN), {}
         if roll < 0.44:
             return self.rng.choice(self.tongues).say(self.rng)
+        if roll < 0.58:
+            return self.rng.choice(self.phrases)
         return describe(self.rng, self.concepts)
 
 
-def new_model(state: dict[str, Any], folder: Path) -> Any:
-    """An open_clip model with the trained image tower in it, named by the config that will ship."""
+def new_model(folder: Path) -> Any:
+    """An open_clip model with random weights, named by the config that will ship, which is written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     if not timm.is_model("faceclip_tower"):
         timm.models.register_model(faceclip_tower)
-    model = open_clip.create_model(f"local-dir:{folder}", precision="fp32", load_weights=False)
-    model.visual.trunk.load_state_dict(state["all"][2])
-    return model
+    return open_clip.create_model(f"local-dir:{folder}", precision="fp32", load_weights=False)
 
 
-def read_words(model: Any, words: Words, meanings: Meanings, n: int) -> tuple[Tensor, Tensor]:
-    """Start the token table from a sentence model's sense of each token, and let it read n free sentences.
+def read_words(model: Any, words: Words, meanings: Meanings, n: int, *, begun: bool) -> tuple[Tensor, Tensor]:
+    """Let a sentence model read n free sentences, and start the token table from its sense of each token unless begun.
 
     Returns:
         Token rows (n, context) of sentences of any words, and where the sentence model puts them, (n, embed_dim).
@@ -138,16 +160,17 @@ def read_words(model: Any, words: Words, meanings: Meanings, n: int) -> tuple[Te
     phrases, said = phrase_bank(words.concepts)
     teacher = Teacher(sentence_model, phrases, said, meanings(said))
     tokens = list(words.tokenizer.encoder)
-    senses = sentence_model([token.removesuffix("</w>") for token in tokens])
-    table = model.token_embedding.weight
-    _, _, axes = torch.linalg.svd(senses[::7] - senses.mean(0), full_matrices=False)
-    projected = (senses - senses.mean(0)) @ axes[: table.shape[1]].T
-    with torch.no_grad():
-        table.copy_(projected * 0.02 / projected.std())
+    if not begun:
+        senses = sentence_model([token.removesuffix("</w>") for token in tokens])
+        table = model.token_embedding.weight
+        _, _, axes = torch.linalg.svd(senses[::7] - senses.mean(0), full_matrices=False)
+        projected = (senses - senses.mean(0)) @ axes[: table.shape[1]].T
+        with torch.no_grad():
+            table.copy_(projected * 0.02 / projected.std())
     known = sorted({*plain_words(tokens), *sentence_model.words()})
     about = teacher(known) @ meanings.foreign
     near = [known[k] for k in about.argsort()[: len(known) // 10].tolist()]
-    free = sentences(known, near, n, words.rng)
+    free = sentences(known, near, [saying for each in words.concepts for saying in each.sayings], n, words.rng)
     return words.tokenizer(free), teacher(free)
 
 
@@ -175,11 +198,14 @@ def _read_rows(model: Any, rows: Tensor) -> Tensor:
     return x[torch.arange(len(rows)), rows.argmax(1)] @ model.text_projection
 
 
-def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int = 192, seed: int = 0) -> None:
+def train(
+    image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int = 192, rate: float = 1.5e-3, seed: int = 0
+) -> None:
     """Train on a finished image tower, whose mean embedding of the training faces says where faces are."""
     torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
     state = torch.load(image, map_location="cpu", weights_only=False)
-    model = new_model(state, out)
+    model = new_model(out)
+    model.visual.trunk.load_state_dict(state["all"][2])
     model.visual.eval().requires_grad_(False)
     heads = Directions(len(attr.NAMES), CONFIG["model_cfg"]["embed_dim"])
     heads.load_state_dict(state["all"][3])
@@ -188,21 +214,53 @@ def train(image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int =
     with torch.no_grad():
         pixels = (faces.image[sample].permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
         mean = torch.cat([F.normalize(model.visual(part), dim=-1) for part in pixels.split(128)]).mean(0)
+    meanings = Meanings.of_tower(heads, mean)
     with ranks.joined():
-        fit(model, Meanings(heads, mean), steps=steps, batch=batch, seed=seed)
+        fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed)
         first = ranks.is_first()
     if first:
-        write(model, Meanings(heads, mean), state, out)
+        write(model, meanings, state["auc"], out)
 
 
-def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, free: int = FREE) -> None:
-    """Train the text tower of a model: captions to their meanings, `free` other sentences to the teacher's."""
+def train_further(
+    begin: Path, out: Path, *, steps: int = 1500, batch: int = 192, rate: float = 5e-4, seed: int = 0
+) -> None:
+    """Teach a finished encoder's text tower more words, or other meanings; its image tower stays."""
+    torch.manual_seed(seed)
+    model = new_model(out)
+    tensors = load_file(begin / WEIGHTS)  # of the counts of batches, which are whole, nothing is read
+    model.load_state_dict({name: value.float() for name, value in tensors.items() if value.is_floating_point()}, False)
+    model.visual.eval().requires_grad_(False)
+    with np.load(begin / DIRECTIONS) as directions:
+        meanings = Meanings(**{name: torch.from_numpy(directions[name]) for name in KEPT})
+    with ranks.joined():
+        fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, begun=True)
+        first = ranks.is_first()
+    if first:
+        write(model, meanings, json.loads((begin / "card.json").read_text())["image_auc"], out)
+
+
+def fit(
+    model: Any,
+    meanings: Meanings,
+    *,
+    steps: int,
+    batch: int,
+    seed: int,
+    rate: float = 1.5e-3,
+    free: int = FREE,
+    begun: bool = False,
+) -> None:
+    """Train the text tower of a model: captions to their meanings, `free` other sentences to the teacher's.
+
+    The token table starts from the teacher's senses, but for a tower that has `begun`.
+    """
     words = Words(seed)
-    free_rows, free_targets = read_words(model, words, meanings, free)
+    free_rows, free_targets = read_words(model, words, meanings, free, begun=begun)
     text = [p for n, p in model.named_parameters() if not n.startswith("visual") and p.requires_grad]
     # As open_clip has it: keys' biases get no gradient but rounding, of which a smaller eps makes steps.
-    optimizer = torch.optim.AdamW(text, 1e-3, eps=1e-6, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(text, rate, eps=1e-6, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     start = time.time()
     for step in range(steps):
         captions, said = words.draw(batch)
@@ -229,33 +287,40 @@ def fit(model: Any, meanings: Meanings, *, steps: int, batch: int, seed: int, fr
             )
 
 
-def write(model: Any, meanings: Meanings, state: dict[str, Any], out: Path) -> None:
+def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path) -> None:
     """Write weights in half precision (normalization apart), and the card's facts with the SHA-256."""
     tensors = {name: value.half() if value.ndim > 1 else value.clone() for name, value in model.state_dict().items()}
     path = out / WEIGHTS
     save_file(tensors, path)
-    threshold = 0.15
+    np.savez(out / DIRECTIONS, **{name: getattr(meanings, name).numpy() for name in KEPT})
+    threshold = 0.1
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
         "languages": ["English", *(LANGUAGES[code]["name"] for code in LANGUAGES)],
-        "image_auc": {name: round(value, 3) for name, value in state["auc"].items()},
+        "image_auc": {name: round(value, 3) for name, value in image_auc.items()},
     }
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> None:
-    defaults = train.__kwdefaults__
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=Path, default=Path("out/faceclip/image_tower.pt"))
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
+    parser.add_argument("--begin", type=Path, help="folder of an encoder to teach more words; no tower or faces then")
     parser.add_argument("--out", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, default=defaults["steps"])
-    parser.add_argument("--batch", type=int, default=defaults["batch"])
-    parser.add_argument("--seed", type=int, default=defaults["seed"])
-    options = parser.parse_args()
-    train(**vars(options))
+    parser.add_argument("--steps", type=int, help="default: 3000, or 1500 from --begin")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--rate", type=float, help="default: 1.5e-3, or 5e-4 from --begin")
+    parser.add_argument("--seed", type=int)
+    options = vars(parser.parse_args())
+    image, data, begin, out = (options.pop(name) for name in ("image", "data", "begin", "out"))
+    given = {name: value for name, value in options.items() if value is not None}
+    if begin is None:
+        train(image, data, out, **given)
+    else:
+        train_further(begin, out, **given)
 
 
 if __name__ == "__main__":

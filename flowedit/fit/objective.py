@@ -17,8 +17,8 @@ from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import integrate
 from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
-from flowedit.guide.smile_words import smiling_share
-from flowedit.guide.targets import make_targets, text_change
+from flowedit.guide.smile_words import smile_asked
+from flowedit.guide.targets import make_targets
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
 from flowedit.kernels.step.reference import part_colors
 from flowedit.task.prepare import FaceTask, Task
@@ -81,7 +81,7 @@ class Objective:
         if self._layer is not None:
             self._terms["retouch"], self.weights["retouch"] = self._layer.price, float(config.weights.retouch)
         if landmarks is not None:
-            smiling = float(smiling_share(guide, text_change(guide, task.prompts)[None]))
+            smiling = smile_asked(guide, task.prompts)
             if smiling > 0:
                 self._terms["smile"] = RealSmile(landmarks[None].to(crop.device))
                 self.weights["smile"] = smiling * float(config.weights.smile)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.guide.clauses import split_clauses
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.targets import text_change
 
 SMILE = "a smiling face"
-NOT, WHOLLY = 0.6, 0.85  # cosine with its change: "smug" has 0.49, "grinning" 0.98
+NOT, WHOLLY = 0.6, 0.84  # cosine with its change: a friendly face has 0.80, "grinning" 0.99
 
 
 @torch.no_grad()
@@ -21,3 +25,12 @@ def smiling_share(encoder: Encoder, changes: Tensor) -> Tensor:
     smile = embed_changes(encoder, [SMILE]).to(changes)
     share = ((F.cosine_similarity(changes, smile, dim=1) - NOT) / (WHOLLY - NOT)).clamp(0, 1)
     return share * share * (3 - 2 * share)
+
+
+def smile_asked(encoder: Encoder, prompts: Mapping[str, float]) -> float:
+    """Return how far prompts ask for a smile, from 0 to 1, and for it alone: of "a smile and big eyes" half is one."""
+    clauses = [clause for prompt, weight in prompts.items() if weight > 0 for clause in split_clauses(prompt)]
+    share = smiling_share(encoder, text_change(encoder, prompts)[None])
+    if len(clauses) > 1:
+        share = share * smiling_share(encoder, embed_changes(encoder, clauses)).mean()
+    return float(share)

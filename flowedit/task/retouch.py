@@ -19,6 +19,8 @@ from flowedit.guide.part_looks import Look
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 
+ASHEN = 0.05  # image units between a color's strongest and weakest channel, below which it is a gray
+
 
 @torch.no_grad()
 def find_retouch(
@@ -44,7 +46,9 @@ def find_retouch(
         if look.color is not None:
             crop, side = (widened(start.crop, HAIR_REACH), HAIR_PX) if part == "hair" else (start.crop, RETOUCH_PX)
             mask = F.interpolate(_mask(made, part), (side, side), mode="area")[0, 0]
-            has = typical_color(read(crop, side), mask)
+            # Gray strands among brown ones would come out blue by what makes the brown ones gray.
+            ashen = max(look.color) - min(look.color) < ASHEN
+            has = typical_color(read(crop, side), mask, ashen=ashen)
             light = measure_light(read(start.crop, RETOUCH_PX))
             gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]), part)
         made.set_gains(part, gains)
