@@ -55,6 +55,7 @@ def test_what_is_seen_and_what_a_bound_allows_nothing_of_are_not():
         warn_of_little(edited(x=0.04), 1.0)
         warn_of_little(edited(tint=(0.1, 0.0, 0.0)), 1.0)
         warn_of_little(edited(gain=0.05, x=0.04), 1.0)
+        warn_of_little(edited(gain=0.05, tint=(0.03, 0.0, 0.0)), 1.0)
         warn_of_little(edited(gain=0.0), 0.0)
 
 
