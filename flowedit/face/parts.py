@@ -156,7 +156,7 @@ def part_masks(image: Tensor, landmarks: Tensor, shapes: PartShapes | None = Non
         low, high = (torch.stack([outline.amin(0) - margin, outline.amax(0) + margin]) + 1) * (PARTS_PX / 2)
         left, top = low.floor().clamp(0, PARTS_PX).long().tolist()
         right, bottom = high.ceil().clamp(0, PARTS_PX).long().tolist()
-        far = torch.full(grid.shape[:2], math.inf, dtype=grid.dtype)
+        far = torch.full_like(grid[..., 0], math.inf)
         far[top:bottom, left:right] = outline_distance(grid[top:bottom, left:right], outline, closed) / unit
         return far
 
