@@ -361,6 +361,9 @@ def test_a_color_out_of_reach_keeps_its_hue():
         ("red lipstick", set(), False),
         ("a woman wearing dark plum lipstick", {"lips"}, True),
         ("pink cheeks and thick lips", set(), False),
+        ("brown eyes red lips", set(), False),
+        ("a black woman wearing red lipstick", set(), False),
+        ("soft matte pink lipstick", {"lips"}, False),
         ("a smiling face", set(), False),
     ],
 )

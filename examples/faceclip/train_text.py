@@ -87,22 +87,15 @@ class Meanings:
             if meaning is None:
                 rows.append(self.foreign)
                 continue
-            coefficients, length = weigh(meaning)
+            coefficients = torch.zeros(len(attr.NAMES))
+            for name, value in meaning.items():
+                if name in attr.INDEX:  # others are words that this tower has no direction for
+                    coefficients[attr.INDEX[name]] = value
             change = coefficients @ self.vectors
+            # An attribute's length is its strongest coefficient's; a bundle of correlated ones is no longer.
+            length = coefficients.abs().max() * max(1.0, len(meaning) ** 0.25)
             rows.append(self.face + REACH * length * F.normalize(change, dim=0) if meaning else self.face)
         return F.normalize(torch.stack(rows), dim=-1)
-
-
-def weigh(meaning: Meaning) -> tuple[Tensor, Tensor]:
-    """Return a meaning's coefficients (K,) and its length next to a plain attribute's.
-
-    The length is the strongest coefficient's; a bundle of correlated attributes is not much longer.
-    """
-    coefficients = torch.zeros(len(attr.NAMES))
-    for name, value in meaning.items():
-        if name in attr.INDEX:  # others are words that this tower has no direction for
-            coefficients[attr.INDEX[name]] = value
-    return coefficients, coefficients.abs().max() * max(1.0, len(meaning) ** 0.25)
 
 
 class Words:

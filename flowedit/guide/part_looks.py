@@ -12,7 +12,11 @@ from flowedit.guide.clauses import split_parts
 from flowedit.guide.part_words import SKIN
 
 TABLE = Path(__file__).with_name("part_looks.txt")
-GAP = r"(?: (?!(?:and|or|but|with|without|not|no|in)\b)[\w']+){0,3}"  # what ".." stands for
+ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown lips
+    "and|or|but|with|without|not|no|in|eyes?|eyed|hair|haired|lips?|lipped|skin|skinned|cheeks?|brows?|eyebrows?|face|nose|"
+    "woman|man|girl|boy|lady|guy|person"
+)
+GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
     **dict.fromkeys(("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch"), 0.5),
