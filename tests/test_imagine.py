@@ -64,6 +64,7 @@ def test_what_no_word_tells_leaves_a_choice_of_averages_that_are_there():
         ("a face with red lipstick, rosy cheeks, and a slim jaw", ["red lipstick", "rosy cheeks", "a slim jaw"]),
         ("thick lips and brows", ["thick lips and brows"]),
         ("a sad and tired face", ["a sad and tired face"]),
+        ("a smile, freckles and big eyes", ["a smile", "freckles", "big eyes"]),
         ("a face", ["a face"]),
     ],
 )

@@ -20,11 +20,11 @@ from flowedit.app.cli import main
 from flowedit.config import Augment, Config, Optimizer, RasterConfig, Weights
 from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
-from flowedit.predict.fields import split_prompt
 from flowedit.predict.inputs import target_change
 from flowedit.predict.network import Predictor
 from flowedit.predict.weights import FILE, load_predictor, save_predictor
 from flowedit.task import prepare
+from flowedit.task.attributes import split_prompts
 from flowedit.transform.bounds import bound_displacement
 from flowedit.transform.transforms import leaves
 
@@ -153,7 +153,7 @@ def test_a_list_of_prompts_is_its_prompts_one_by_one(edit, monkeypatch):
     choose = prepare.choose
     monkeypatch.setattr(prepare, "choose", lambda *a: seen.append(a) or choose(*a))
     edits = predict(["red", {"blue": 0.5, "left": -1.0}, "red"])
-    assert len(seen) == 1 and [each.facts["batch"] for each in edits] == [[0, 3], [1, 3], [2, 3]]
+    assert len(seen) == 1 and [each.facts["batch"] for each in edits] == [[0, 4], [1, 4], [3, 4]]
     assert [dict(each.prompts) for each in edits] == [{"red": 1.0}, {"blue": 0.5, "left": -1.0}, {"red": 1.0}]
     for each, alone in zip(edits, (edit, predict({"blue": 0.5, "left": -1.0}), edit), strict=True):
         torch.testing.assert_close(parameters(each), parameters(alone), rtol=1e-4, atol=1e-7)
@@ -176,16 +176,16 @@ def test_attributes_that_are_named_side_by_side_are_predicted_alone_and_added():
         ("a slim jaw and red lips", ["a slim jaw", "red lips"]),
         ("red hair and a slim jaw", ["a slim jaw"]),
         ("a slim jaw and the stock market", ["a slim jaw and the stock market"]),
-        ({"a slim jaw and red lips": 1.0, "big eyes": -1.0}, ["a slim jaw and red lips", "big eyes"]),
+        ({"a slim jaw and red lips": 1.0, "big eyes": -1.0}, ["a slim jaw", "red lips", "big eyes"]),
     ],
 )
 def test_a_prompt_is_split_where_the_guide_knows_its_parts(prompt, asked):
     task = prepare.prepare(PORTRAIT, prompt)
-    assert [text for prompts in split_prompt(task) for text in prompts] == asked
+    assert [text for prompts in split_prompts(task) for text in prompts] == asked
 
 
 def test_attributes_that_mean_the_same_share_their_weight():
-    weights = [*split_prompt(prepare.prepare(PORTRAIT, "a happy face, a smiling face and a wide nose"))]
+    weights = [*split_prompts(prepare.prepare(PORTRAIT, "a happy face, a smiling face and a wide nose"))]
     happy, smiling, nose = [weight for prompts in weights for weight in prompts.values()]
     assert happy == pytest.approx(0.5, abs=0.02) and smiling == pytest.approx(happy) and nose == pytest.approx(1)
 

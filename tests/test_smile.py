@@ -52,7 +52,8 @@ def test_prompts_that_ask_for_a_smile_are_told_from_those_that_do_not():
     assert share("a happy face", "grinning", "a slight smile", "a friendly face").min() > 0.9
     assert share("a sad face", "a wide mouth", "smug", "big eyes", "a woman who is not smiling").max() == 0
     assert smile_asked(guide, {"a smiling face": 1.0}) > 0.9
-    assert 0.2 < smile_asked(guide, {"a smiling face with big eyes": 1.0}) < 0.8
+    assert smile_asked(guide, {"a smiling face with red lipstick": 1.0}) > 0.9
+    assert smile_asked(guide, {"a smiling face with big eyes": 1.0}) == 0
     assert smile_asked(guide, {"a smiling face": -1.0}) == 0
 
 

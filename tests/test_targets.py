@@ -15,6 +15,7 @@ from stand_in import TinyEncoder, picture
 import flowedit
 from flowedit.config import Config, RasterConfig
 from flowedit.guide import targets
+from flowedit.guide.clauses import list_attributes
 from flowedit.guide.corpus import Basis
 from flowedit.guide.targets import (
     TARGETS,
@@ -126,6 +127,28 @@ def change(prompts):
     return text_change(TinyEncoder(), prompts)
 
 
+class Colors(TinyEncoder):
+    """Takes the last word of a prompt for it."""
+
+    def text(self, prompts):
+        return super().text([each if each == "a face" else each.split()[-1] for each in prompts])
+
+
+def test_a_prompt_that_names_attributes_is_as_good_as_a_prompt_for_each():
+    both = {"bright red and far left": -0.5}
+    apart = {"bright red": -0.5, "far left": -0.5}
+    assert list_attributes(Colors(), both) == list_attributes(Colors(), apart)
+    assert list(list_attributes(Colors(), both)) == list(apart)
+    torch.testing.assert_close(text_change(Colors(), both), text_change(Colors(), apart))
+    assert list_attributes(Colors(known=False), both) == both
+
+
+def test_attributes_that_mean_the_same_share_the_larger_weight():
+    shares = list_attributes(Colors(), {"bright red": 1.0, "deep red": 0.25})
+    assert shares == pytest.approx({"bright red": 0.8, "deep red": 0.05})
+    assert list_attributes(Colors(), {"bright red": 1.0, "deep red": -0.25}) == {"bright red": 1.0, "deep red": -0.25}
+
+
 def test_prompts_are_read():
     assert check_prompts("sad") == {"sad": 1.0} and check_prompts({"sad": -2, "old": 0.5}) == {"sad": -2.0, "old": 0.5}
 
@@ -156,12 +179,11 @@ def test_a_weight_scales_and_turns_a_prompts_change():
     assert torch.allclose(change({"red": -0.5}), -0.5 * one)
 
 
-def test_several_prompts_keep_the_length_of_one():
-    red, blue = change({"red": 1.0}), change({"blue": 1.0})
-    both = change({"red": 1.0, "blue": 1.0})
-    assert torch.allclose(F.normalize(both, dim=0), F.normalize(red + blue, dim=0))
-    assert both.norm() == pytest.approx(float((red.norm() + blue.norm()) / 2), rel=1e-5)
-    assert change({"red": 1.0, "blue": -1.0}) @ blue < 0
+def test_the_change_of_several_prompts_is_their_sum():
+    red, left = change({"red": 1.0}), change({"left": 1.0})
+    shares = list_attributes(TinyEncoder(), {"red": 1.0, "left": 0.5})
+    assert torch.allclose(change({"red": 1.0, "left": 0.5}), shares["red"] * red + shares["left"] * left)
+    assert change({"red": 1.0, "blue": -1.0}) @ change({"blue": 1.0}) < 0
 
 
 def test_prompts_that_cancel_are_refused():

@@ -23,7 +23,6 @@ from flowedit.task.threads import steady
 
 MOST = 16
 MOST_SEED = 2**62
-MOST_TIMES = 2.0  # that the target is farther for several attributes, which share a direction of one's length
 
 
 @isolated()
@@ -67,13 +66,12 @@ def imagine(
     guide = resolve_encoder(encoder, config)
     person, prompts = describe_person(asked, guide)
     names = person.averages()
-    intensity = config.intensity * min(MOST_TIMES, len(prompts) ** 0.5)
     generator = torch.Generator().manual_seed(seed)
     found: list[Edit] = []
     for k in range(n):
         name = names[(seed + k) % len(names)]
         photo = images.load(draw_face(load_average(name), seed + k, generator))
-        settings = replace(config, identity=None, seed=seed + k, intensity=intensity)
+        settings = replace(config, identity=None, seed=seed + k)
         try:
             edit = optimize(photo, prompts, config=settings, encoder=guide, progress=progress)
         except KeyboardInterrupt:

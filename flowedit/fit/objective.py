@@ -15,10 +15,10 @@ from flowedit.face.retouch import Retouch, combine
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import integrate
+from flowedit.fit.aim import Aim
 from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
 from flowedit.guide.smile_words import smile_asked
-from flowedit.guide.targets import make_targets
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
 from flowedit.kernels.step.reference import part_colors
 from flowedit.task.prepare import FaceTask, Task
@@ -50,7 +50,7 @@ class Objective:
             still = crop.new_zeros(1, 2, 1, 1), crop.new_zeros(1, 3, 1, 1)
             unedited = render_views(self._pixels, *still, self._views.theta, self._views.gain, guide.size)
             embeddings = guide.image(unedited)
-        self._targets = make_targets(config.target, guide, task.prompts, embeddings, task.settings)
+        self._aim = Aim(task, embeddings)
         self._size = size = grid_size(self._field, crop.shape[-1])
         self._weight = F.interpolate(face.weight, (size, size), mode="area")
         free = torch.ones_like(self._weight[0])
@@ -123,7 +123,7 @@ class Objective:
         if self._early:
             check_finite(dict(zip(REGULARIZERS, costs.tolist(), strict=True)), number)
         embeddings = self._encoder.image(shown)
-        targets = self._targets.index_select(0, chosen)
+        targets = self._aim(embeddings, chosen)
         values: list[Tensor] = []
         if self._terms:
             offsets = Offsets(coord, tinted)

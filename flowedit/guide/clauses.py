@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+
+from flowedit.guide.corpus import embed_changes
+from flowedit.guide.encoder import Encoder
+
+UNLIKE = 0.3  # cosine between changes up to which they are two things
+MIN_WEIGHT = 1e-12
 
 BARE = re.compile(r"(?:an?|the|very|of|picture|photo|portrait|face|person|[\s,.!;:])*", re.I)  # asks for nothing
 _ARTICLE = re.compile(r"\b(?:an?|the)\b", re.I)
+_WHOLE = re.compile(  # words that say all of an attribute, where no other word is beside them
+    r"(?:an?\s+|the\s+)?(?:smile|smiling|grin|grinning|frown|frowning|pout|pouting|wink|winking|laughing|freckles|"
+    r"wrinkles|crow's feet|dimples|stubble|beard|moustache|mustache|tan|blush)",
+    re.I,
+)
 _BETWEEN = re.compile(r"([,;.]\s+(?:(?:and|but|with)\s+)?|\s+(?:and|but|with|who has|having)\s+)", re.I)
 
 
 def split_clauses(text: str) -> list[str]:
     """Cut a description where one attribute ends and another begins: "a smiling face", "gray hair", "green eyes".
 
-    A guide that reads all in one gives some of them next to nothing. A part of one word stays with its neighbor: "thick
-    lips and brows", "a sad and tired face".
+    A guide that reads all in one gives some of them next to nothing. A part of one word stays with its neighbor, "thick
+    lips and brows", "a sad and tired face", but for the words that say all: "a smile and big eyes".
     """
     clauses: list[str] = []
     parts = _BETWEEN.split(text)  # clause, separator, clause, ...
     for k in range(0, len(parts), 2):
-        lone = min(len(_ARTICLE.sub("", each).split()) for each in (*clauses[-1:], parts[k])) < 2
+        lone = any(_is_lone(each) for each in (*clauses[-1:], parts[k]))
         if clauses and BARE.fullmatch(clauses[-1]):  # "a face with ..."
             clauses[-1] = parts[k]
         elif clauses and lone:
@@ -28,9 +42,35 @@ def split_clauses(text: str) -> list[str]:
     return _without_bare(clauses) or [text]
 
 
+def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
+    """Return what prompts ask for side by side: attribute -> weight; all that they ask is the weighted sum.
+
+    Those that mean the same share the larger of their weights. A prompt of one attribute, or with one that the encoder
+    does not know, is itself one.
+    """
+    asked = dict[str, float]()
+    for text, weight in prompts.items():
+        clauses = dict.fromkeys(split_clauses(text))
+        parts = clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,)
+        for each in parts:
+            asked[each] = asked.get(each, 0.0) + weight
+    if len(asked) < 2:
+        return asked
+    changes = embed_changes(encoder, list(asked))
+    weights = changes.new_tensor(list(asked.values()))
+    changes = F.normalize(changes * weights[:, None], dim=1)
+    alike = ((changes @ changes.T - UNLIKE) / (1 - UNLIKE)).clamp(0, 1).fill_diagonal_(1)
+    shares = weights.abs() / (alike @ weights.abs()).clamp_min(MIN_WEIGHT)
+    return dict(zip(asked, (weights * shares).tolist(), strict=True))
+
+
 def split_parts(text: str) -> list[str]:
     """Cut a description as `split_clauses` does, parts of one word too: "auburn hair", "a smile"."""
     return _without_bare(_BETWEEN.split(text)[::2]) or [text]
+
+
+def _is_lone(part: str) -> bool:
+    return len(_ARTICLE.sub("", part).split()) < 2 and not _WHOLE.fullmatch(part.strip(" ,.;"))
 
 
 def _without_bare(parts: list[str]) -> list[str]:

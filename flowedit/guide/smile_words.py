@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.guide.clauses import split_clauses
+from flowedit.guide.clauses import list_attributes
+from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.targets import text_change
 
 SMILE = "a smiling face"
 NOT, WHOLLY = 0.6, 0.84  # cosine with its change: a friendly face has 0.80, "grinning" 0.99
@@ -28,9 +28,9 @@ def smiling_share(encoder: Encoder, changes: Tensor) -> Tensor:
 
 
 def smile_asked(encoder: Encoder, prompts: Mapping[str, float]) -> float:
-    """Return how far prompts ask for a smile, from 0 to 1, and for it alone: of "a smile and big eyes" half is one."""
-    clauses = [clause for prompt, weight in prompts.items() if weight > 0 for clause in split_clauses(prompt)]
-    share = smiling_share(encoder, text_change(encoder, prompts)[None])
-    if len(clauses) > 1:
-        share = share * smiling_share(encoder, embed_changes(encoder, clauses)).mean()
-    return float(share)
+    """Return how far prompts ask for a smile and for no other movement beside it, from 0 to 1; colors are none."""
+    attributes = list_attributes(encoder, prompts)
+    changes = embed_changes(encoder, list(attributes))
+    shares = smiling_share(encoder, changes * changes.new_tensor(list(attributes.values()))[:, None])
+    moving = ~about_color(encoder, changes) if len(attributes) > 1 else slice(None)
+    return float(shares[moving].amin()) if len(shares[moving]) else 0.0

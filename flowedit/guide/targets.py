@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import as_float, describe, require
+from flowedit.guide.clauses import list_attributes
 from flowedit.guide.clip import check_prompt
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder
@@ -86,20 +87,21 @@ def check_length(prompts: Mapping[str, float]) -> None:
 
 
 def text_change(encoder: Encoder, prompts: Mapping[str, float]) -> Tensor:
-    """Sum the prompts' differences from "a face" by their weights, at the length of a single difference.
+    """Sum the differences from "a face" of all attributes that prompts name, by their weights; see `list_attributes`.
+
+    Attributes are embedded one by one: of several in one text an encoder gives some next to nothing.
 
     Returns:
-        (D,): for one prompt of weight w, w times its difference.
+        (D,): for one attribute of weight w, w times its difference.
 
     Raises:
         ValueError: the weighted prompts cancel.
     """
-    differences = embed_changes(encoder, list(prompts))
-    weights = torch.tensor(list(prompts.values()), device=differences.device)
-    total = weights @ differences
+    attributes = list_attributes(encoder, prompts)
+    differences = embed_changes(encoder, list(attributes))
+    total = differences.new_tensor(list(attributes.values())) @ differences
     _check_sum(total, prompts)
-    length = (weights.abs() @ differences.norm(dim=1)) / weights.abs().sum()
-    return total if len(prompts) == 1 else total / total.norm() * length * float(weights.abs().max())
+    return total
 
 
 def direction(encoder: Encoder, prompts: Mapping[str, float], embeddings: Tensor, settings: TargetSettings) -> Tensor:

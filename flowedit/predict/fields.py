@@ -8,28 +8,25 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import collect, describe, require
 from flowedit.edit import Edit
-from flowedit.guide.clauses import split_clauses
 from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.part_looks import unsaid
 from flowedit.guide.targets import make_targets
 from flowedit.predict.inputs import network_crops, straight_view, target_change
 from flowedit.predict.network import Prediction, Predictor
 from flowedit.predict.place import place
 from flowedit.predict.weights import Trained
 from flowedit.provenance import StopReason
+from flowedit.task.attributes import split_prompts
 from flowedit.task.finish import Fit, finish
 from flowedit.task.prepare import Task
 from flowedit.transform.transforms import FieldTransform
 
 MOST_ROWS = 32  # faces that go through the network at once
-UNLIKE = 0.3  # cosine between changes up to which they are two things
 
 
 @torch.no_grad()
@@ -53,7 +50,7 @@ def find_fields(
         if id(task.faces) not in looks:
             looks[id(task.faces)] = _look(task)
     seen = [looks[id(task.faces)] for task, _ in wishes]
-    asked = [split_prompt(task) for task, _ in wishes]
+    asked = [split_prompts(task) for task, _ in wishes]
     crops = torch.cat([crop.repeat(len(each), 1, 1, 1) for (crop, _), each in zip(seen, asked, strict=True)])
     changes = [
         _change(task, embeddings, prompts)
@@ -87,25 +84,6 @@ def find_fields(
             together = _add_up(task, asked[len(found)], prediction, first)
             found.append(([place(together, i, task, face) for i, face in enumerate(task.faces)], facts))
     return found
-
-
-def split_prompt(task: Task) -> list[Mapping[str, float]]:
-    """Return what a network is told of one after the other, for the fields to be added up.
-
-    That is each attribute that a prompt names beside others, where the guide knows them all: of several in one the
-    network gives each a part. Those that mean the same share their weight. What words say outright is left out, as a
-    retouch does it.
-    """
-    prompts = unsaid(task.prompts) or task.prompts
-    if len(prompts) > 1 or task.config.target != "direction":
-        return [prompts]
-    ((text, weight),) = prompts.items()
-    clauses = list(dict.fromkeys(split_clauses(text)))
-    if len(clauses) < 2 or not all(task.guide.knows(each) for each in clauses):
-        return [prompts]
-    changes = F.normalize(embed_changes(task.guide, clauses), dim=1)
-    alike = ((changes @ changes.T - UNLIKE) / (1 - UNLIKE)).clamp(0, 1)
-    return [{each: weight / share} for each, share in zip(clauses, alike.sum(1).tolist(), strict=True)]
 
 
 def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Prediction, first: int) -> Prediction:
