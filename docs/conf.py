@@ -59,6 +59,7 @@ INCLUDED = {
     "benchmarks/README.md": "benchmarks",
     "flowedit/weights/faceclip/README.md": "faceclip",
     "flowedit/weights/predictor/README.md": "predictor",
+    "flowedit/weights/hair/README.md": "hair",
     "flowedit/weights/average_faces/README.md": "average_faces",
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",

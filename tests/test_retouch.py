@@ -230,13 +230,6 @@ def test_hair_is_found_by_its_color(hair):
     assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
 
 
-@pytest.mark.parametrize("hair", [(0.35, 0.22, 0.12), (0.75, 0.74, 0.73)])
-def test_hair_is_found_above_a_high_forehead(hair):
-    image, cap = scene(hair, (0.3, 0.45, 0.6), hairline=0.85)
-    mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
-    assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
-
-
 def test_a_wall_that_is_lit_unevenly_is_not_taken_for_hair():
     inside = torch.zeros(HAIR_PX, HAIR_PX)
     inside[24:104, 24:104] = 1  # the photo ends close to the head

@@ -1,30 +1,28 @@
-"""Where the hair about a face is: found by its color, from a few sure pixels, as GrabCut does (Rother et al. 2004)."""
+"""Where the hair about a face is: expected by a network, and told by its color where that is not sure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.face.guided import fit_guided
-from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair
+from flowedit.face.hair_net import likely_hair
+from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair, upper_ring
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.landmarks import interocular_distance as interocular
 from flowedit.face.regions import smoothstep
 
 ROUNDS = 3  # of assigning places to hair, skin and the rest, and fitting their colors anew
-LEAST_FAR_PX = 200
-BORDER_PX = 9  # side of the squares in which hair is compared with what is beside it
-SURE = 0.9  # probability from which on a lock beside the face is hair that need not hang together with the rest
+HAIR_FROM, NONE_TO = (0.8, 0.95), (0.05, 0.2)  # what the network says from where on a color counts less, and nothing
 LEAST_WAY = 0.2  # image units in full light, between hair and skin that a color can be told by
 SKINLIKE = (0.28, 0.66)  # of the way from the hair's color to the skin's, between which a color begins to be skin
 JITTER = 3.0  # of `opponent_colors`, added to the deviation of a color: no model is sharper than that
 
 
 @dataclass(frozen=True, eq=False)
-class _Colors:
+class ColorMixture:
     """A mixture of Gaussians over colors: weights (k,), means (k, 3), covariances (k, 3, 3)."""
 
     weights: Tensor
@@ -32,7 +30,7 @@ class _Colors:
     covariances: Tensor
 
     @classmethod
-    def fit(cls, colors: Tensor, share: Tensor, k: int, start: _Colors | None = None) -> _Colors:
+    def fit(cls, colors: Tensor, share: Tensor, k: int, start: ColorMixture | None = None) -> ColorMixture:
         """Fit by a few rounds of expectation and maximization to colors (n, 3), each counted by its share (n,)."""
         if start is None:
             order = colors[:, 0].argsort()
@@ -71,9 +69,9 @@ def hair_mask(
 ) -> Tensor:
     """Find the hair about a face.
 
-    Three mixtures of colors, for hair, for skin and for the rest, and where each is to be expected, are fitted to the
-    picture in turns; what belongs to the hair and hangs together with the ring about the upper face is hair. Its border
-    is found in the picture by a guided filter, so that strands are seen. Brows and beards are no hair here.
+    A small network tells where hair is to be expected (`hair_net`). Where it is not sure, three mixtures of colors, for
+    hair, for skin and for the rest, decide, fitted to the picture in turns as GrabCut does (Rother et al. 2004); the
+    border is found in the picture by a guided filter, so that strands are seen. Brows and beards are no hair here.
 
     Args:
         image: (1, 3, HAIR_PX, HAIR_PX) the square about the face, in [0, 1].
@@ -88,187 +86,39 @@ def hair_mask(
     """
     check_landmarks(landmarks)
     s, p = shapes or HairShapes(), landmarks.double()
-    image, inside = image.float().cpu() / light, inside.float().cpu()
+    image, inside = (image.float().cpu() / light).clamp(0, 1), inside.float().cpu()
     unit = float(interocular(p))
     place = draw_hair_places(p, unit, reach, s)
-    colors = opponent_colors(image[0].clamp(0, 1)).flatten(1).T.contiguous()
-    prior = expect_hair(place, inside, s)
-    none = torch.zeros_like(inside)
+    expected = likely_hair(image, inside) * place["allowed"] * inside
+    ring = upper_ring(place, 0.0, s.crown) * inside
     skin_area = place["skin"] * inside
-    if float(skin_area.sum()) < 10 or float((place["above"] * (place["distance"].abs() < s.ring) * inside).sum()) < 10:
-        return none
-    rest_area = place["far"] * inside
-    if float((rest_area > 0.9).sum()) < LEAST_FAR_PX:  # a photo that ends at the head: its upper corners
-        rest_area = torch.maximum(rest_area, torch.maximum(place["corners"], 0.3 * place["sides"]) * inside)
-    cheeks = _Colors.fit(colors, (skin_area + 1e-4).flatten(), 2)
-    # A fringe on the forehead is no skin.
-    bare = _deviations(cheeks, colors, skin_area.flatten()).reshape(inside.shape) < s.bare
-    skin_area = skin_area + 0.2 * place["forehead"] * inside * bare
-    skin, rest = (_Colors.fit(colors, (area + 1e-4).flatten(), k) for area, k in ((skin_area, 2), (rest_area, 4)))
-    unlike = [_deviations(model, colors, area.flatten()) for model, area in ((skin, skin_area), (rest, rest_area))]
-    far, other = (one.reshape(inside.shape) for one in unlike)
+    if float(skin_area.sum()) < 10 or float((expected * ring).sum()) < max(1.0, s.least * float(ring.sum())):
+        return torch.zeros_like(inside)
+    colors = opponent_colors(image[0]).flatten(1).T.contiguous()
+    others = expect_hair(place, inside, s)[1:]
+    prior = torch.cat([expected[None], others / others.sum(0) * (1 - expected)]).clamp(min=1e-3)
+    surely, perhaps = (1 - smoothstep(expected, *bounds) for bounds in (s.surely, s.perhaps))
+    areas = surely, skin_area, 1 - perhaps
+    models = [ColorMixture.fit(colors, (a * inside + 1e-4).flatten(), k) for a, k in zip(areas, (3, 2, 4), strict=True)]
     sigma = s.soft * unit * HAIR_PX / (2 * reach)
-    scene = _Scene(
-        image[0], colors, inside, place, prior, skin_area, skin, rest, (far > s.skin_far) & (other > s.rest_far),
-        sigma, s,
-    )  # fmt: skip
-    mask = scene.search(none)
-    if scene.edge_of(mask) < s.least_edge:  # no hair ends so: a wall that is lit unevenly was taken for it
-        mask = scene.search(scene.wall())
-    plausible = bool(mask.any()) and _plausible(colors, mask, skin_area, s)
-    return mask * place["allowed"] * inside if plausible else none
+    for _ in range(ROUNDS):
+        likely = torch.stack([model.log_likelihood(colors) for model in models])
+        share = (likely.reshape(3, *inside.shape).float() + prior.log()).softmax(0)
+        hair = torch.minimum(torch.maximum(share[0], surely), perhaps)
+        mask = follow_edges(image[0], hair, sigma, s.edge) * inside
+        areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
+        models = [
+            ColorMixture.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
+            for model, area in zip(models, areas, strict=True)
+        ]
+    return mask * place["allowed"] * inside
 
 
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """A picture in which hair is searched.
-
-    Attributes:
-        image: (3, n, n) in full light.
-        colors: (n n, 3) its `opponent_colors`.
-        inside: (n, n) where the photo is.
-        place: of `draw_hair_places`.
-        prior: of `expect_hair`.
-        skin_area: (n, n) where skin is sure.
-        skin, rest: how they are colored at first.
-        unlike_both: (n, n) where colors are none of these.
-        sigma: deviation of the windows in which the border is found anew, pixels.
-        shapes: the numbers.
-    """
-
-    image: Tensor
-    colors: Tensor
-    inside: Tensor
-    place: dict[str, Tensor]
-    prior: Tensor
-    skin_area: Tensor
-    skin: _Colors
-    rest: _Colors
-    unlike_both: Tensor
-    sigma: float
-    shapes: HairShapes
-
-    def search(self, behind: Tensor) -> Tensor:
-        """Find hair but where there is surely none (n, n): (n, n), all 0 where there is too little."""
-        s, place, colors, inside = self.shapes, self.place, self.colors, self.inside
-        for begin in s.begins:
-            ring = place["above"] * ((place["distance"] > begin) & (place["distance"] < begin + s.ring)) * inside
-            sure = ring * self.unlike_both * (1 - behind)
-            if float(sure.sum()) >= s.least * float(ring.sum()) > 0:
-                break
-        else:
-            return torch.zeros_like(inside)
-        mask, hair, skin, rest = sure, _Colors.fit(colors, sure.flatten(), 3), self.skin, self.rest
-        for _ in range(ROUNDS):
-            likely = torch.stack([model.log_likelihood(colors) for model in (hair, skin, rest)])
-            odds = likely.reshape(3, *inside.shape).float() + self.prior.clamp(min=1e-4).log()
-            share = (odds - odds.logsumexp(0)).exp()
-            likely_hair = share[0] * _alike(colors, mask, place) * (1 - behind)
-            found = _follow_edges(self.image, likely_hair, self.sigma, s.edge) * inside
-            mask = _connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
-            areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
-            hair, skin, rest = (
-                _Colors.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
-                for area, model in zip(areas, (hair, skin, rest), strict=True)
-            )
-        brightness = colors[:, 0].reshape(inside.shape)
-        typical, hairs = (
-            float((brightness * area).sum() / area.sum().clamp_min(1e-6)) for area in (self.skin_area, mask)
-        )
-        least = s.least
-        if hairs >= typical:
-            apart = _hue_apart(colors, mask, self.skin_area)
-            least += (s.least_light - s.least) * (1.0 if typical < s.dark_skin else float(smoothstep(apart, *s.hued)))
-        if float((mask * ring).sum()) < least * float(ring.sum()):
-            return torch.zeros_like(inside)
-        if hairs < typical:  # what shines on a forehead is no dark hair
-            within = smoothstep(place["distance"], 0.1, 0.3)
-            mask = mask * (1 - within * (1 - smoothstep(brightness, 0.85 * typical, typical)))
-        return mask
-
-    def edge_of(self, mask: Tensor) -> float:
-        """Return by how much hair differs from what is beside it, CIELAB, at the least sharp quarter of its border.
-
-        Infinite where it has no border but the face's and the photo's.
-        """
-        hair, place = (mask > 0.5).float(), self.place
-        beside = (mask < 0.1) * (place["distance"] > 0.15) * self.inside
-        colors = self.colors.T.reshape(3, *mask.shape)
-
-        def near(area: Tensor) -> tuple[Tensor, Tensor]:
-            share, total = (F.avg_pool2d(x[None], BORDER_PX, 1, BORDER_PX // 2)[0] for x in (area[None], area * colors))
-            return share[0], total / share.clamp_min(1e-6)
-
-        (own_share, own), (other_share, other) = near(hair), near(beside)
-        border = (own_share > 0.2) & (other_share > 0.2) & (place["height"] > -0.3)
-        return float((own - other).norm(dim=0)[border].quantile(0.25)) if bool(border.any()) else float("inf")
-
-    def wall(self) -> Tensor:
-        """Return what hangs together with the picture's sides without an edge, however it is lit: (n, n), 1 or 0."""
-        colors = self.colors.T.reshape(1, 3, *self.inside.shape)
-        soft = F.avg_pool2d(F.pad(colors, (2, 2, 2, 2), mode="replicate"), 3, stride=1)[0]
-        across, down = soft[:, 1:-1, 2:] - soft[:, 1:-1, :-2], soft[:, 2:, 1:-1] - soft[:, :-2, 1:-1]
-        steep = 0.5 * (across.square() + down.square()).sum(0).sqrt()
-        even = (steep < self.shapes.calm) * self.inside
-        return F.max_pool2d(_connected(even, self.place["flanks"] * even)[None, None], 3, 1, 1)[0, 0]
-
-
-def _deviations(model: _Colors, colors: Tensor, area: Tensor) -> Tensor:
-    """Return how many deviations colors (n, 3) are from a model, beyond the typical color of its area (n,)."""
-    likely = model.log_likelihood(colors)
-    typical = likely[area > 0.5].quantile(0.5)
-    return (2 * (typical - likely).clamp(min=0)).sqrt()
-
-
-def _alike(colors: Tensor, hair: Tensor, place: dict[str, Tensor]) -> Tensor:
-    """Return how well the color of each place goes with that of the hair (n, n) above the chin; 1 there."""
-    weight = (hair * (1 - place["low"])).flatten()[:, None]
-    mean = (colors * weight).sum(0) / weight.sum().clamp_min(1e-6)
-    deviation = ((colors - mean).square() * weight).sum(0).div(weight.sum().clamp_min(1e-6)).add(JITTER**2).sqrt()
-    away = ((colors - mean) / deviation).square().mean(1).sqrt().reshape(hair.shape)
-    return 1 - place["low"] * (1 - smoothstep(away, 0.9, 1.5))
-
-
-def _follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Tensor:
+def follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Tensor:
     """Smooth a plane (n, n) along the edges of a picture (3, n, n), and sharpen what is between 0 and 1."""
     fitted = fit_guided(image, plane, sigma, edge)
     smooth = ((fitted[:3] * image).sum(0) + fitted[3]).clamp(0, 1)
     return 1 - smoothstep(smooth, 0.2, 0.8)
-
-
-def _connected(plane: Tensor, seeds: Tensor) -> Tensor:
-    """Return what of a plane (n, n) hangs together with seeds: the rest is a dark background or a dress."""
-    solid = (plane > 0.4).float()[None, None]
-    grown = solid * (seeds > 0.5).float()
-    while True:
-        wider = grown
-        for _ in range(8):
-            wider = solid * F.max_pool2d(wider, 3, 1, 1)
-        if torch.equal(wider, grown):
-            break
-        grown = wider
-    return plane * F.max_pool2d(grown, 5, 1, 2)[0, 0]
-
-
-def _hue_apart(colors: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Return the difference of two areas' mean colors (n, n), but for their lightness."""
-    first, second = (area.flatten() @ colors[:, 1:] / area.sum().clamp_min(1e-6) for area in (one, other))
-    return (first - second).norm()
-
-
-def _plausible(colors: Tensor, mask: Tensor, skin: Tensor, s: HairShapes) -> bool:
-    """Return whether what was found has a color that hair has, and another than the skin."""
-
-    def mean(weight: Tensor) -> Tensor:
-        share = weight.flatten()
-        return (share @ colors) / share.sum()
-
-    hair, face = mean(mask), mean(skin)
-    _, red, yellow = hair.tolist()
-    chroma = (red**2 + yellow**2) ** 0.5
-    warm = red + yellow > 0.5 * chroma  # hue from -15 to 105 degrees
-    contrast = float((hair - face).norm())
-    return contrast >= s.least_contrast and chroma <= (s.most_chroma if warm else s.most_chroma / 3)
 
 
 def opponent_colors(image: Tensor) -> Tensor:

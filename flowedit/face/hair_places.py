@@ -27,38 +27,18 @@ class HairShapes(Group):
     """Outside the outline above the eyes, to where hair is likely, and from where on it is not."""
     beside: tuple[float, float] = (0.30, 1.0)
     """The same below the eyes."""
-    chin: tuple[float, float] = (1.3, 1.9)
-    """Below the eyes, from where to where on hair has to have the color of that above: a dress begins."""
     length: tuple[float, float] = (2.2, 3.6)
     """Below the eyes, to where hair beside the neck is let be, and from where on it is not."""
-    ring: float = number(0.32, above=0, most=10)
-    """Width of the ring about the upper face whose pixels are sure to be hair, where they look like no skin."""
-    begins: tuple[float, float] = (0.0, 0.2)
-    """Outside the outline, where that ring begins, and where it does under a high forehead."""
-    skin_far: float = number(2.2, above=0, most=100)
-    """Deviations of the skin's color from which on a place is no skin."""
-    bare: float = number(2.5, above=0, most=100)
-    """The same, up to which a place on the forehead is bare skin."""
-    rest_far: float = number(1.8, above=0, most=100)
-    """The same of what is far from the face, the background."""
-    least: float = number(0.18, least=0, most=1)
-    """Share of the ring that must be hair: less is a shaved head, or a face in a frame without hair."""
-    least_light: float = number(0.67, least=0, most=1)
-    """The same where hair is lighter than the skin and of its hue: a bald head shines."""
-    hued: tuple[float, float] = (10.0, 25.0)
-    """Difference in hue and chroma, CIELAB, from the skin, up to which light hair is of its hue, and from where not."""
-    dark_skin: float = number(35.0, least=0, most=100)
-    """Lightness of skin below which what shines on it is of the sky's hue, and counts as of its own."""
-    least_contrast: float = number(9.0, least=0, most=100)
-    """Difference in CIELAB that hair must have from the skin beside it."""
-    most_chroma: float = number(75.0, above=0, most=200)
-    """Of what may still be hair, CIELAB, where it is red or yellow; a third of it where it is green or blue."""
     hairline: tuple[float, float] = (0.20, 0.55)
     """Outside the outline, to where and from where on what looks like the face's skin may be hair."""
-    least_edge: float = number(8.0, least=0, most=100)
-    """Difference in CIELAB that hair must have from what is beside it, else walls are looked for."""
-    calm: float = number(2.5, above=0, most=100)
-    """Difference of neighboring places, CIELAB, below which a wall is without an edge."""
+    crown: float = number(0.7, above=0, most=10)
+    """Width of the ring about the upper face in which a head shows hair, above a high forehead too."""
+    least: float = number(0.12, least=0, most=1)
+    """Share of that ring that the network must take for hair: less is a bald or a covered head."""
+    surely: tuple[float, float] = (0.80, 0.95)
+    """Probability from which on, and from which on wholly, a place is hair whatever its color."""
+    perhaps: tuple[float, float] = (0.05, 0.20)
+    """Probability up to which a place is none whatever its color, and from which on its color counts wholly."""
     soft: float = number(0.07, above=0, most=1)
     """Deviation of the windows in which the border is found anew in the photo's own colors."""
     edge: float = number(0.05, above=0, most=1)
@@ -88,12 +68,6 @@ def draw_hair_places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dic
         "forehead": forehead.float(),
         "plain": ((distance < 0.05) & ((height < -0.2) | forehead)).float(),
         "above": above.float(),
-        "locks": ((distance > 0) & (distance < 0.6) & (height < -0.3) & (height > -1.0)).float(),
-        "low": 1 - smoothstep(-height, *s.chin).float(),
-        "far": ((distance > 1.6) & (height > -1.2)).float(),
-        "flanks": ((across.abs() > 1.35) & (height > 0.9) & (height < 2.0) & (distance > 0.8)).float(),
-        "corners": (((across.abs() > 1.35) & (height > 0.9)) | (height > 2.0)).float(),
-        "sides": ((distance > 0.9) & (height < 0.5) & (height > -1.2)).float(),
         # No brows, no beard: within the outline hair hangs from above only, or at the temples.
         "allowed": (
             torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows + 0.1, -brows + 0.4))
@@ -101,6 +75,11 @@ def draw_hair_places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dic
             * smoothstep(-height, *s.length)
         ).float(),
     }
+
+
+def upper_ring(place: dict[str, Tensor], begin: float, width: float) -> Tensor:
+    """Return a ring about the upper face, from so far outside its outline on: (n, n)."""
+    return place["above"] * ((place["distance"] > begin) & (place["distance"] < begin + width))
 
 
 def _no_eyes(grid: Tensor, p: Tensor, unit: float) -> Tensor:

@@ -1,0 +1,148 @@
+"""Where hair is: what the network expects, and what it learns from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+from test_retouch import HERE, scene
+
+from examples.hair.by_color import find_by_color
+from examples.hair.train import Heads, train
+from flowedit.face import hair_net
+from flowedit.face.crop import extract
+from flowedit.face.detect import choose
+from flowedit.face.hair import hair_mask
+from flowedit.face.hair_net import HairNet, likely_hair
+from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places
+from flowedit.face.landmarks import interocular_distance
+from flowedit.face.light import measure_light
+from flowedit.face.retouch import HAIR_REACH, RETOUCH_PX, inside_photo, widened
+from flowedit.fit.averages import average_names, load_average
+from flowedit.photo.photo import Photo, load
+
+EVERYWHERE = torch.ones(HAIR_PX, HAIR_PX)
+
+
+def square(photo, crop):
+    """What `hair_mask` is given of a photo, and the places in it."""
+    light = measure_light(extract(photo, crop, RETOUCH_PX))
+    points = crop.landmarks.double()
+    place = draw_hair_places(points, float(interocular_distance(points)), HAIR_REACH, HairShapes())
+    inside = inside_photo(crop, photo.height, photo.width)
+    return extract(photo, widened(crop, HAIR_REACH), HAIR_PX), inside, crop.landmarks, HAIR_REACH, light, place
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    photo = load(astronaut()[:350, 60:400])
+    return square(photo, choose(photo, "largest")[0])
+
+
+def test_hair_is_found_and_neither_skin_nor_what_is_behind(portrait):
+    image, inside, landmarks, reach, light, place = portrait
+    mask = hair_mask(image, inside, landmarks, reach, light)
+    above = place["above"] * ((place["distance"] > 0.1) & (place["distance"] < 0.3)) * inside
+    assert (mask * above).sum() > 0.75 * above.sum()
+    for name, bound in (("skin", 0.02), ("forehead", 0.3)):
+        assert (mask * place[name]).sum() < bound * place[name].sum()
+    away = (place["distance"] > 1.5) & (place["height"] > -0.5)
+    assert (mask * away * inside).sum() < 0.05 * (away * inside).sum()
+
+
+def test_hair_is_found_in_any_light_and_without_color(portrait):
+    image, inside, landmarks, reach, light, _ = portrait
+    plain = hair_mask(image, inside, landmarks, reach, light)
+    dark = hair_mask(0.2 * image, inside, landmarks, reach, 0.2 * light)
+    gray = hair_mask(image.mean(1, keepdim=True).expand_as(image), inside, landmarks, reach, light)
+    for mask, alike in ((dark, 0.9), (gray, 0.7)):
+        assert (mask * plain).sum() > alike * torch.maximum(mask, plain).sum()
+
+
+@pytest.mark.parametrize("tone", [0.1, 0.5, 0.85], ids=["black", "gray", "white"])
+def test_bleached_hair_is_where_dark_hair_was(portrait, tone):
+    image, inside, landmarks, reach, light, _ = portrait
+    plain = hair_mask(image, inside, landmarks, reach, light)
+    shade = image.mean(1, keepdim=True) / ((image.mean(1) * plain).sum() / plain.sum())
+    dyed = image + plain * ((tone * (1 + 0.5 * (shade.clamp(0, 2) - 1))).expand_as(image) - image)
+    mask = hair_mask(dyed.clamp(0, 1), inside, landmarks, reach, light)
+    assert (mask * plain).sum() > 0.75 * torch.maximum(mask, plain).sum()
+
+
+def test_a_shaved_head_has_none(portrait):
+    image, inside, landmarks, reach, light, place = portrait
+    hair = hair_mask(image, inside, landmarks, reach, light)
+    skin = (image * place["skin"]).sum((2, 3), keepdim=True) / place["skin"].sum()
+    shade = 1 + 0.1 * (image.mean(1, keepdim=True) / image.mean() - 1)
+    assert hair_mask(image + hair * (skin * shade - image), inside, landmarks, reach, light).mean() < 0.1 * hair.mean()
+
+
+@pytest.mark.parametrize("name", average_names())
+def test_every_average_face_has_its_hair(name):
+    average = load_average(name)
+    photo = Photo((255 * average.pictures[0].permute(1, 2, 0)).byte().numpy())
+    image, inside, landmarks, reach, light, place = square(photo, choose(photo, "largest")[0])
+    mask = hair_mask(image, inside, landmarks, reach, light)
+    above = place["above"] * ((place["distance"] > 0.3) & (place["distance"] < 0.5)) * inside
+    assert (mask * above).sum() > 0.75 * above.sum() and (mask * place["skin"]).sum() < 0.02 * place["skin"].sum()
+
+
+@pytest.mark.parametrize("hair", [(0.35, 0.22, 0.12), (0.75, 0.74, 0.73)])
+def test_a_drawn_head_is_told_by_its_color_alone(hair):
+    image, cap = scene(hair, (0.3, 0.45, 0.6), hairline=0.85)
+    mask = find_by_color(image, EVERYWHERE, HERE, 2.0, 1.0)
+    assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
+
+
+def test_what_is_outside_the_photo_is_not_looked_at():
+    image, _ = scene((0.2, 0.15, 0.1), (0.6, 0.7, 0.8))
+    inside = EVERYWHERE.clone()
+    inside[:30] = 0
+    other = torch.where(inside > 0, image, torch.rand(image.shape, generator=torch.Generator().manual_seed(1)))
+    assert torch.equal(likely_hair(image, inside), likely_hair(other, inside))
+
+
+def test_missing_weights_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(hair_net, "FILE", tmp_path / "hair.safetensors")
+    hair_net.load_hair_net.cache_clear()
+    with pytest.raises(RuntimeError, match=r"hair\.safetensors must exist; got no such file: reinstall flowedit"):
+        hair_net.load_hair_net()
+    hair_net.load_hair_net.cache_clear()
+
+
+@pytest.fixture
+def heads(tmp_path):
+    columns = {name: [] for name in ("image", "inside", "hair", "height", "distance", "skin")}
+    points = HERE.double()
+    place = draw_hair_places(points, float(interocular_distance(points)), HAIR_REACH, HairShapes())
+    for hair, wall in (((0.1, 0.08, 0.07), (0.6, 0.7, 0.8)), ((0.3, 0.2, 0.1), (0.8, 0.8, 0.8))):
+        image, cap = scene(hair, wall)
+        columns["image"].append((255 * image[0].permute(1, 2, 0)).byte().numpy())
+        columns["inside"].append(np.full((HAIR_PX, HAIR_PX), 255, np.uint8))
+        columns["hair"].append((255 * cap).byte().numpy())
+        for name in ("height", "distance", "skin"):
+            columns[name].append(place[name].half().numpy())
+    np.savez(tmp_path / "heads.npz", **{name: np.stack(rows) for name, rows in columns.items()})
+    return Heads(tmp_path / "heads.npz")
+
+
+def test_heads_are_dyed_where_their_hair_is_and_some_are_shaved(heads):
+    rows = torch.zeros(64, dtype=torch.long)
+    image, inside, hair = heads.batch(rows, torch.Generator().manual_seed(0))
+    again = heads.batch(rows, torch.Generator().manual_seed(0))
+    assert all(torch.equal(one, other) for one, other in zip((image, inside, hair), again, strict=True))
+    assert image.shape == (64, 3, HAIR_PX, HAIR_PX) and image.min() >= 0 and image.max() <= 1
+    left = hair.mean((1, 2, 3)) / heads.planes["hair"][0].float().div(255).mean()
+    shaved = left < 0.9
+    assert 3 <= shaved.sum() <= 20 and (left[~shaved] > 0.99).all()
+    tones = torch.stack([image[k].mean(0)[hair[k, 0] > 0.9].mean() for k in range(64) if not shaved[k]])
+    assert tones.min() < 0.25 and tones.max() > 0.75 and (image * (1 - inside)).abs().max() == 0
+
+
+def test_the_training_learns_and_repeats(heads, capsys):
+    first, second = train(heads, steps=3), train(heads, steps=3)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    network = HairNet()
+    network.load_state_dict(first.state_dict())
+    assert network(torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)).shape == (1, 1, 32, 32)
