@@ -19,6 +19,7 @@ from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, RETOUCH_PX, inside_photo, widened
+from flowedit.field.offsets import pixel_centers
 from flowedit.fit.averages import average_names, load_average
 from flowedit.photo.photo import Photo, load
 
@@ -45,7 +46,7 @@ def test_hair_is_found_and_neither_skin_nor_what_is_behind(portrait):
     mask = hair_mask(image, inside, landmarks, reach, light)
     above = place["above"] * ((place["distance"] > 0.1) & (place["distance"] < 0.3)) * inside
     assert (mask * above).sum() > 0.75 * above.sum()
-    for name, bound in (("skin", 0.02), ("forehead", 0.3)):
+    for name, bound in (("skin", 0.02), ("forehead", 0.5)):
         assert (mask * place[name]).sum() < bound * place[name].sum()
     away = (place["distance"] > 1.5) & (place["height"] > -0.5)
     assert (mask * away * inside).sum() < 0.05 * (away * inside).sum()
@@ -93,6 +94,15 @@ def test_a_drawn_head_is_told_by_its_color_alone(hair):
     image, cap = scene(hair, (0.3, 0.45, 0.6), hairline=0.85)
     mask = find_by_color(image, EVERYWHERE, HERE, 2.0, 1.0)
     assert (mask * cap).sum() > 0.6 * cap.sum() and (mask * (1 - cap)).sum() < 0.25 * cap.sum()
+
+
+def test_by_its_color_a_fringe_is_hair_and_no_skin():
+    image, cap = scene((0.1, 0.08, 0.07), (0.6, 0.7, 0.8))
+    grid = 2 * pixel_centers(HAIR_PX)
+    fringe = (grid[..., 0].abs() < 0.25) & (grid[..., 1] < HERE[19:25, 1].mean()) & (grid[..., 1] > -1) & (cap == 0)
+    image[0][:, fringe] = torch.tensor([0.1, 0.08, 0.07])[:, None]
+    mask = find_by_color(image, EVERYWHERE, HERE, 2.0, 1.0)
+    assert (mask * fringe).sum() > 0.6 * fringe.sum()
 
 
 def test_what_is_outside_the_photo_is_not_looked_at():

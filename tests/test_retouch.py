@@ -419,15 +419,6 @@ def test_skin_beside_the_hair_is_told_by_its_color():
     assert not Skinlike(hair, 1.2 * hair, 1.0)(skin[:, None]).any()
 
 
-def test_a_fringe_is_hair_and_no_skin():
-    image, cap = scene((0.1, 0.08, 0.07), (0.6, 0.7, 0.8))
-    grid = 2 * pixel_centers(HAIR_PX)
-    fringe = (grid[..., 0].abs() < 0.25) & (grid[..., 1] < HERE[19:25, 1].mean()) & (grid[..., 1] > -1) & (cap == 0)
-    image[0][:, fringe] = torch.tensor([0.1, 0.08, 0.07])[:, None]
-    mask = hair_mask(image, torch.ones(HAIR_PX, HAIR_PX), HERE, 2.0, 1.0)
-    assert (mask * fringe).sum() > 0.6 * fringe.sum()
-
-
 def test_a_lightened_hairline_is_no_lighter_than_hair_and_skin():
     image, cap = scene((0.1, 0.08, 0.07), (0.3, 0.35, 0.4))
     soft = F.avg_pool2d(F.pad(image, (3, 3, 3, 3), mode="replicate"), 7, 1)[0]

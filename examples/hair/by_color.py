@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import number
-from flowedit.face.hair import JITTER, ROUNDS, ColorMixture, follow_edges, opponent_colors
+from flowedit.face.hair import JITTER, ROUNDS, ColorMixture, connected, follow_edges, opponent_colors
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair, upper_ring
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.landmarks import interocular_distance as interocular
@@ -168,7 +168,7 @@ class _Scene:
             share = (odds - odds.logsumexp(0)).exp()
             likely_hair = share[0] * _alike(colors, mask, place) * (1 - behind)
             found = follow_edges(self.image, likely_hair, self.sigma, s.edge) * inside
-            mask = _connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
+            mask = connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
             areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
             hair, skin, rest = (
                 ColorMixture.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
@@ -213,7 +213,7 @@ class _Scene:
         across, down = soft[:, 1:-1, 2:] - soft[:, 1:-1, :-2], soft[:, 2:, 1:-1] - soft[:, :-2, 1:-1]
         steep = 0.5 * (across.square() + down.square()).sum(0).sqrt()
         even = (steep < self.shapes.calm) * self.inside
-        return F.max_pool2d(_connected(even, self.place["flanks"] * even)[None, None], 3, 1, 1)[0, 0]
+        return F.max_pool2d(connected(even, self.place["flanks"] * even)[None, None], 3, 1, 1)[0, 0]
 
 
 def _deviations(model: ColorMixture, colors: Tensor, area: Tensor) -> Tensor:
@@ -230,20 +230,6 @@ def _alike(colors: Tensor, hair: Tensor, place: dict[str, Tensor]) -> Tensor:
     deviation = ((colors - mean).square() * weight).sum(0).div(weight.sum().clamp_min(1e-6)).add(JITTER**2).sqrt()
     away = ((colors - mean) / deviation).square().mean(1).sqrt().reshape(hair.shape)
     return 1 - place["low"] * (1 - smoothstep(away, 0.9, 1.5))
-
-
-def _connected(plane: Tensor, seeds: Tensor) -> Tensor:
-    """Return what of a plane (n, n) hangs together with seeds: the rest is a dark background or a dress."""
-    solid = (plane > 0.4).float()[None, None]
-    grown = solid * (seeds > 0.5).float()
-    while True:
-        wider = grown
-        for _ in range(8):
-            wider = solid * F.max_pool2d(wider, 3, 1, 1)
-        if torch.equal(wider, grown):
-            break
-        grown = wider
-    return plane * F.max_pool2d(grown, 5, 1, 2)[0, 0]
 
 
 def _hue_apart(colors: Tensor, one: Tensor, other: Tensor) -> Tensor:

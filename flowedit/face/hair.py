@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.face.guided import fit_guided
@@ -111,7 +112,8 @@ def hair_mask(
             ColorMixture.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
             for model, area in zip(models, areas, strict=True)
         ]
-    return mask * place["allowed"] * inside
+    hanging = connected(mask, (place["height"] > s.hangs).float())  # the rest is a collar
+    return hanging * place["allowed"] * inside
 
 
 def follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Tensor:
@@ -119,6 +121,20 @@ def follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Ten
     fitted = fit_guided(image, plane, sigma, edge)
     smooth = ((fitted[:3] * image).sum(0) + fitted[3]).clamp(0, 1)
     return 1 - smoothstep(smooth, 0.2, 0.8)
+
+
+def connected(plane: Tensor, seeds: Tensor) -> Tensor:
+    """Return what of a plane (n, n) hangs together with seeds: the rest is a dark background or a dress."""
+    solid = (plane > 0.4).float()[None, None]
+    grown = solid * (seeds > 0.5).float()
+    while True:
+        wider = grown
+        for _ in range(8):
+            wider = solid * F.max_pool2d(wider, 3, 1, 1)
+        if torch.equal(wider, grown):
+            break
+        grown = wider
+    return plane * F.max_pool2d(grown, 5, 1, 2)[0, 0]
 
 
 def opponent_colors(image: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ class HairShapes(Group):
     """Width of the ring about the upper face in which a head shows hair, above a high forehead too."""
     least: float = number(0.12, least=0, most=1)
     """Share of that ring that the network must take for hair: less is a bald or a covered head."""
+    hangs: float = number(-0.9, least=-10, most=10)
+    """Height over the eyes that hair reaches somewhere: what does not is a collar."""
     surely: tuple[float, float] = (0.80, 0.95)
     """Probability from which on, and from which on wholly, a place is hair whatever its color."""
     perhaps: tuple[float, float] = (0.05, 0.20)

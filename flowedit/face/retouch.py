@@ -22,6 +22,7 @@ from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample
 
+SURELY = (0.8, 1.0)  # of the mask of hair, from where to where on a color like skin's counts as hair
 HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coordinates: it is longer than a face
 FINE, COARSE = 0.016, 0.075  # interocular distances: deviations of what is texture and what are lines
 EVEN = 0.10  # standard deviation, image units in full light, up to which a structure is a line and no edge
@@ -257,7 +258,8 @@ class BoundRetouch:
         # The border as the photo's own colors have it; far from any hair the fit is of nothing.
         weight = (1 - smoothstep((at[:3] * pixels).sum(0) + at[3], 0.2, 0.8)) * (at[4] * 8).clamp(0, 1) * inside
         hairline = 1 - at[5]
-        down = weight * (1 - self.skin(pixels) * hairline) * pixels
+        edge = hairline * smoothstep(at[4], *SURELY)  # a blonde lock within the hair is like skin, too
+        down = weight * (1 - self.skin(pixels) * edge) * pixels
         if not self.skin.clear:
             return weight * given, down
         hair, share = self.skin.hair[:, None], 1 - self.skin.way_to(pixels).clamp(0, 1)
