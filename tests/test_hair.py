@@ -8,7 +8,8 @@ import torch
 from skimage.data import astronaut
 from test_retouch import HERE, scene
 
-from examples.hair.by_color import find_by_color
+from examples.hair.by_color import ColorShapes, draw_places, find_by_color
+from examples.hair.heads import covers, is_dark
 from examples.hair.train import Heads, train
 from flowedit.face import hair_net
 from flowedit.face.crop import extract
@@ -156,3 +157,14 @@ def test_the_training_learns_and_repeats(heads, capsys):
     network = HairNet()
     network.load_state_dict(first.state_dict())
     assert network(torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)).shape == (1, 1, 32, 32)
+
+
+def test_heads_are_believed_whose_hair_is_dark_and_hangs_over_all_of_them():
+    points = HERE.double()
+    place = draw_places(points, float(interocular_distance(points)), HAIR_REACH, ColorShapes())
+    dark, cap = scene((0.1, 0.08, 0.07), (0.6, 0.7, 0.8), hairline=0.2)
+    light, _ = scene((0.9, 0.85, 0.7), (0.6, 0.7, 0.8), hairline=0.2)
+    speckled = cap * (torch.arange(HAIR_PX) % 3 == 0)
+    assert covers(cap, place, EVERYWHERE) and not covers(speckled, place, EVERYWHERE)
+    assert not covers(cap * (torch.arange(HAIR_PX) < HAIR_PX * 0.4), place, EVERYWHERE)
+    assert is_dark(dark, cap, place, EVERYWHERE) and not is_dark(light, cap, place, EVERYWHERE)
