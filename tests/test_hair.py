@@ -151,8 +151,8 @@ def test_heads_are_dyed_where_their_hair_is_and_some_are_shaved(heads):
     assert tones.min() < 0.25 and tones.max() > 0.75 and (image * (1 - inside)).abs().max() == 0
 
 
-def test_the_training_learns_and_repeats(heads, capsys):
-    first, second = train(heads, steps=3), train(heads, steps=3)
+def test_the_training_repeats(heads):
+    first, second = train(heads, steps=2), train(heads, steps=2)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     network = HairNet()
     network.load_state_dict(first.state_dict())
