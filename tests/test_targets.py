@@ -143,6 +143,10 @@ def test_a_prompt_that_names_attributes_is_as_good_as_a_prompt_for_each():
     assert list_attributes(Colors(known=False), both) == both
 
 
+def test_an_attribute_that_another_prompt_takes_back_is_none():
+    assert list_attributes(Colors(), {"bright red and far left": 1.0, "far left": -1.0}) == {"bright red": 1.0}
+
+
 def test_attributes_that_mean_the_same_share_the_larger_weight():
     shares = list_attributes(Colors(), {"bright red": 1.0, "deep red": 0.25})
     assert shares == pytest.approx({"bright red": 0.8, "deep red": 0.05})

@@ -54,6 +54,7 @@ def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str,
         parts = clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,)
         for each in parts:
             asked[each] = asked.get(each, 0.0) + weight
+    asked = {text: weight for text, weight in asked.items() if weight} or asked  # one prompt may take back another's
     if len(asked) < 2:
         return asked
     changes = embed_changes(encoder, list(asked))
