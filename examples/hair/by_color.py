@@ -13,7 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import number
-from flowedit.face.hair import JITTER, ROUNDS, ColorMixture, connected, follow_edges, opponent_colors
+from flowedit.face.hair import (
+    JITTER,
+    ROUNDS,
+    ColorMixture,
+    connected,
+    fit_again,
+    follow_edges,
+    opponent_colors,
+    share_out,
+)
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair, upper_ring
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.landmarks import interocular_distance as interocular
@@ -161,19 +170,14 @@ class _Scene:
                 break
         else:
             return torch.zeros_like(inside)
-        mask, hair, skin, rest = sure, ColorMixture.fit(colors, sure.flatten(), 3), self.skin, self.rest
+        mask, models = sure, [ColorMixture.fit(colors, sure.flatten(), 3), self.skin, self.rest]
         for _ in range(ROUNDS):
-            likely = torch.stack([model.log_likelihood(colors) for model in (hair, skin, rest)])
-            odds = likely.reshape(3, *inside.shape).float() + self.prior.clamp(min=1e-4).log()
-            share = (odds - odds.logsumexp(0)).exp()
+            share = share_out(models, colors, self.prior.clamp(min=1e-4))
             likely_hair = share[0] * _alike(colors, mask, place) * (1 - behind)
             found = follow_edges(self.image, likely_hair, self.sigma, s.edge) * inside
             mask = connected(found, torch.maximum(ring, place["locks"] * (share[0] > SURE)))
             areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
-            hair, skin, rest = (
-                ColorMixture.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
-                for area, model in zip(areas, (hair, skin, rest), strict=True)
-            )
+            models = fit_again(models, colors, areas)
         brightness = colors[:, 0].reshape(inside.shape)
         typical, hairs = (
             float((brightness * area).sum() / area.sum().clamp_min(1e-6)) for area in (self.skin_area, mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,6 @@ from flowedit.face.landmarks import interocular_distance as interocular
 from flowedit.face.regions import smoothstep
 
 ROUNDS = 3  # of assigning places to hair, skin and the rest, and fitting their colors anew
-HAIR_FROM, NONE_TO = (0.8, 0.95), (0.05, 0.2)  # what the network says from where on a color counts less, and nothing
 LEAST_WAY = 0.2  # image units in full light, between hair and skin that a color can be told by
 SKINLIKE = (0.28, 0.66)  # of the way from the hair's color to the skin's, between which a color begins to be skin
 JITTER = 3.0  # of `opponent_colors`, added to the deviation of a color: no model is sharper than that
@@ -103,17 +103,27 @@ def hair_mask(
     models = [ColorMixture.fit(colors, (a * inside + 1e-4).flatten(), k) for a, k in zip(areas, (3, 2, 4), strict=True)]
     sigma = s.soft * unit * HAIR_PX / (2 * reach)
     for _ in range(ROUNDS):
-        likely = torch.stack([model.log_likelihood(colors) for model in models])
-        share = (likely.reshape(3, *inside.shape).float() + prior.log()).softmax(0)
+        share = share_out(models, colors, prior)
         hair = torch.minimum(torch.maximum(share[0], surely), perhaps)
         mask = follow_edges(image[0], hair, sigma, s.edge) * inside
         areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
-        models = [
-            ColorMixture.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
-            for model, area in zip(models, areas, strict=True)
-        ]
+        models = fit_again(models, colors, areas)
     hanging = connected(mask, (place["height"] > s.hangs).float())  # the rest is a collar
     return hanging * place["allowed"] * inside
+
+
+def share_out(models: Sequence[ColorMixture], colors: Tensor, prior: Tensor) -> Tensor:
+    """Return how likely each place is of each of k mixtures, by its color (n n, 3) and a prior: (k, n, n), as it is."""
+    likely = torch.stack([model.log_likelihood(colors) for model in models])
+    return (likely.reshape(prior.shape).float() + prior.log()).softmax(0)
+
+
+def fit_again(models: Sequence[ColorMixture], colors: Tensor, areas: Iterable[Tensor]) -> list[ColorMixture]:
+    """Fit mixtures to colors (n n, 3) of new areas, (n, n) each, from where they are."""
+    return [
+        ColorMixture.fit(colors, area.flatten() + 1e-6, len(model.weights), model)
+        for model, area in zip(models, areas, strict=True)
+    ]
 
 
 def follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.guide.targets import direction, make_targets
+from flowedit.guide.targets import make_targets, text_change
 from flowedit.task.attributes import split_prompts
 from flowedit.task.prepare import Task
 
@@ -31,9 +31,9 @@ class Aim:
         self._several = len(attributes) > 1
         if self._several:
             self._unedited = embeddings
-            changes = torch.stack([direction(guide, each, embeddings, settings) - embeddings for each in attributes])
-            self._changes = changes[:, 0]  # (attributes, D)
-            self._alone = F.normalize(embeddings + changes, dim=-1)  # (attributes, n, D)
+            changes = torch.stack([text_change(guide, each) for each in attributes])
+            self._changes = settings.intensity * changes.to(embeddings)  # (attributes, D)
+            self._alone = F.normalize(embeddings + self._changes[:, None], dim=-1)  # (attributes, n, D)
             self._begun = (self._alone * embeddings).sum(-1)
 
     def __call__(self, embeddings: Tensor, chosen: Tensor) -> Tensor:
