@@ -3,11 +3,13 @@
     python -m benchmarks.unseen words FOLDER --match neutral --people after:25 [--count 100]
     python -m benchmarks.unseen variety FOLDER --match neutral --people after:25 --limit 4
     python -m benchmarks.unseen faces FOLDER-OR-SET.npz ... --sheet out/faces.png [--limit 24] [--light 1 0.5 0.15]
+        [--turned 15 35] [--ages 0-2 3-9]
 
 `words` asks for wordings that the encoder's training left out, and for two and three attributes at once, one of a few
 people after the other, and compares what the guide sees. `variety` compares n = 4 predictions with four variants.
 `faces` takes pictures as they come: a folder, or sets of JPEGs in an .npz (`jpeg`, cut by `offset`; `landmarks` in
-pixels; `person` or `name`), of which only the people are taken that no training has seen, in less and less light.
+pixels; `person` or `name`; `age`), of which only the people are taken that no training has seen, in less and less
+light; `--turned` and `--ages` take some of a set alone.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -156,15 +159,21 @@ class Picture:
     light: float
 
 
-def find_pictures(places: Sequence[Path], limit: int, light: Sequence[float]) -> list[Picture]:
-    """Read up to `limit` pictures of each place, evenly taken, each with the next share of light.
+def find_pictures(
+    places: Sequence[Path],
+    limit: int,
+    light: Sequence[float],
+    turned: Sequence[float] | None = None,
+    ages: Sequence[str] | None = None,
+) -> list[Picture]:
+    """Read up to `limit` pictures of each place, evenly taken, each with the next share of light; see `read_set`.
 
     Raises:
         OSError, ValueError: a place is no folder of pictures and no set.
     """
     pictures = []
     for place in places:
-        read = dict(read_set(place) if place.suffix == ".npz" else read_folder(place))
+        read = dict(read_set(place, turned, ages) if place.suffix == ".npz" else read_folder(place))
         require(bool(read), f"FOLDER must hold pictures of people that were not learned from; got none in {place}")
         names = list(read)
         for name in [names[k * len(names) // limit] for k in range(limit)] if len(names) > limit else names:
@@ -173,14 +182,26 @@ def find_pictures(places: Sequence[Path], limit: int, light: Sequence[float]) ->
     return pictures
 
 
-def read_set(path: Path) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """Yield the held-out people of a set, each once: a name, and what decodes the picture."""
+def read_set(
+    path: Path, turned: Sequence[float] | None = None, ages: Sequence[str] | None = None
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    """Yield the held-out people of a set, each once: a name, and what decodes the picture.
+
+    Args:
+        path: of the set.
+        turned: the least and the most degrees that heads are turned by to be taken, by the set's landmarks.
+        ages: the words for them, as the set has them, of those that are taken.
+    """
     data = dict(np.load(path))  # an array in the file is decompressed at every access
+    require(ages is None or "age" in data, f"--ages must be of a set that tells ages; got {path}")
     offset, seen = data["offset"], set()
     people = next((data[key] for key in ("person", "name") if key in data), None)
     for i in range(len(offset) - 1):
         person = f"{path.stem} {i}" if people is None else str(people[i])
-        if held_out(person, 10) and person not in seen:
+        chosen = ages is None or str(data["age"][i]) in ages
+        if chosen and turned is not None:
+            chosen = turned[0] <= turn_of(torch.from_numpy(data["landmarks"][i].astype(np.float32))) <= turned[1]
+        if chosen and held_out(person, 10) and person not in seen:
             seen.add(person)
             jpeg = data["jpeg"][offset[i] : offset[i + 1]].tobytes()
             yield f"{path.stem} {i}", partial(decode, io.BytesIO(jpeg))
@@ -261,6 +282,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         each.add_argument("--people", default="all", help="all, first:N or after:N, by the three leading digits")
     faces.add_argument("places", type=Path, nargs="+", metavar="FOLDER", help="pictures as they come, or a set's .npz")
     faces.add_argument("--light", nargs="+", type=float, default=list(LIGHT), help="shares, of one after the other")
+    faces.add_argument("--turned", nargs=2, type=float, metavar="DEGREES", help="least and most that heads are turned")
+    faces.add_argument("--ages", nargs="+", metavar="AGE", help="of the people, as a set has them, such as 3-9")
     faces.add_argument("--sheet", type=sheet_file, help="PNG for contact sheets, 8 faces on each")
     words.add_argument("--count", type=int, default=200, help="wordings of each list, and combinations up to 20")
     for each, prompts in ((variety, PROMPTS), (faces, ASKED)):
@@ -284,7 +307,7 @@ def check(options: argparse.Namespace) -> None:
     if options.what == "faces":
         require(all(0 < share <= 1 for share in options.light), f"--light must be over 0 to 1; got {options.light}")
         options.config = Config.from_toml(options.config) if options.config else Config()
-        options.pictures = find_pictures(options.places, options.limit, options.light)
+        options.pictures = find_pictures(options.places, options.limit, options.light, options.turned, options.ages)
         return
     edits.find_asked(options)
     if options.what == "words":

@@ -96,7 +96,7 @@ def test_an_error_of_the_network_is_each_photos_own(monkeypatch):
     def fail(*_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(fields, "_run", fail)
+    monkeypatch.setattr(fields, "run_network", fail)
     errors = list(flowedit.predict_all([PORTRAIT, picture(), PORTRAIT], "red", **HOW))
     assert [str(error)[:13] for error in errors] == ["out of memory", "no face found", "out of memory"]
 

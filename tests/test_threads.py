@@ -11,9 +11,10 @@ from skimage.data import astronaut
 from stand_in import TinyEncoder, picture
 
 import flowedit
+from flowedit.checks import collect, warn
 from flowedit.config import Config
 from flowedit.task import threads
-from flowedit.task.threads import count_idle_cores, spare_busy_cores
+from flowedit.task.threads import count_idle_cores, on_idle_cores, spare_busy_cores
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,41 @@ def test_an_exact_number_holds_until_its_block_ends(monkeypatch):
         with spare_busy_cores():
             assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(("idle", "at_once"), [(1, 1), (3, 3), (64, 4)])
+def test_items_are_computed_on_idle_cores_and_told_as_one_after_the_other(idle, at_once, monkeypatch):
+    monkeypatch.setattr(threads, "count_idle_cores", lambda: idle)
+    together = threading.Barrier(at_once)
+
+    def compute(item):
+        together.wait(30)
+        warn(f"item {item}")
+        return item, torch.get_num_threads(), torch.get_default_dtype()
+
+    with spare_busy_cores(1), collect() as messages, pytest.warns(UserWarning):
+        found = on_idle_cores(compute, range(4 * at_once))
+    assert found == [(item, 1, torch.float32) for item in range(4 * at_once)]
+    assert sorted(messages) == sorted(f"item {item}" for item in range(4 * at_once))
+    assert torch.get_num_threads() == 4
+
+
+def test_the_first_error_ends_what_was_not_begun(monkeypatch):
+    monkeypatch.setattr(threads, "count_idle_cores", lambda: 2)
+    begun = []
+
+    def fail(item):
+        begun.append(item)
+        raise KeyError(item)
+
+    with spare_busy_cores(1), pytest.raises(KeyError, match="0"):
+        on_idle_cores(fail, range(1000))
+    assert len(begun) < 1000
+
+
+def test_a_large_encoders_work_is_not_shared_out(monkeypatch):
+    monkeypatch.setattr(threads, "count_idle_cores", lambda: 4)
+    assert on_idle_cores(lambda item: torch.get_num_threads(), range(2)) == [4, 4]
 
 
 def test_running_threads_of_others_are_counted(monkeypatch, tmp_path):

@@ -75,6 +75,20 @@ def test_pictures_are_of_held_out_people_each_once_in_less_and_less_light(folder
     assert len(find_pictures([folder / "set.npz"], 1, (1.0,))) == 1
 
 
+def test_pictures_are_of_heads_turned_so_far_and_of_some_ages(folder):
+    data = dict(np.load("set.npz"))
+    landmarks = np.zeros((4, 68, 2), np.float16)
+    landmarks[:, 16, 0] = 100
+    landmarks[:, 27, 0] = 50, 25, 25, 50  # straight, and turned by 30 degrees
+    np.savez("set.npz", **data, landmarks=landmarks, age=["3-9", "70+", "3-9", "3-9"])
+
+    def names(**chosen):
+        return [each.name for each in find_pictures([folder / "set.npz"], 5, (1.0,), **chosen)]
+
+    assert names(turned=(20, 40)) == ["set 1"] and names(turned=(0, 20)) == ["set 0"]
+    assert names(ages=["3-9"]) == ["set 0"] and names(ages=["3-9", "70+"]) == ["set 0", "set 1"]
+
+
 def test_a_turned_head_is_told_by_the_noses_root():
     points = torch.zeros(68, 2)
     points[0, 0], points[16, 0] = -0.5, 0.5
@@ -91,7 +105,7 @@ def test_faces_are_edited_both_ways_and_drawn(folder, capsys):
     assert Image.open("out/sheet.png").width == 3 * unseen.CELL_PX
 
 
-@pytest.mark.parametrize("words", [["--light", "0"], ["--limit", "0"], ["--predictor", "gone"]])
+@pytest.mark.parametrize("words", [["--light", "0"], ["--limit", "0"], ["--predictor", "gone"], ["--ages", "3-9"]])
 def test_what_cannot_be_is_refused(words, folder, capsys):
     with pytest.raises(SystemExit):
         main(["faces", "set.npz", *words])

@@ -24,9 +24,11 @@ from flowedit.provenance import StopReason
 from flowedit.task.attributes import split_prompts
 from flowedit.task.finish import Fit, finish
 from flowedit.task.prepare import Task
+from flowedit.task.threads import on_idle_cores
 from flowedit.transform.transforms import FieldTransform
 
-MOST_ROWS = 32  # faces that go through the network at once
+MOST_ROWS = 32  # faces of a batch
+SHARE_ROWS = 8  # of a batch, those that one core computes together: more gain nothing
 
 
 @torch.no_grad()
@@ -70,7 +72,7 @@ def find_fields(
         batches = [((torch.arange(size) - row) % counts[0], [row])]  # its own faces fill the other rows
     found: list[tuple[list[FieldTransform], dict[str, Any]]] = []
     for rows, firsts in batches:
-        prediction = _run(trained.network, crops[rows], told[rows], None if noise is None else noise[rows])
+        prediction = run_network(trained.network, crops[rows], told[rows], None if noise is None else noise[rows])
         for first in firsts:
             task, draw = wishes[len(found)]
             facts = {
@@ -166,16 +168,28 @@ def _draw(trained: Trained, task: Task, draw: int | None) -> Tensor:
     return noise
 
 
-def _run(network: Predictor, crops: Tensor, changes: Tensor, noise: Tensor | None) -> Prediction:
+def run_network(network: Predictor, crops: Tensor, changes: Tensor, noise: Tensor | None) -> Prediction:
+    """Let the network predict a batch, on idle cores where it is on the CPU; arguments as of `Predictor.forward`."""
     dim = network.settings["embed_dim"]
     require(changes.shape[1] == dim, f"the encoder's embeddings must have {dim} numbers, as the predictor's guide has; "
             f"got {changes.shape[1]}")  # fmt: skip
     device, training = next(network.parameters()).device, network.training
+    if noise is None:
+        noise = changes.new_zeros(len(changes), network.settings["noise_dim"])
+    size = SHARE_ROWS if device.type == "cpu" else len(crops)
+    shares = list(zip(*(each.to(device).split(size) for each in (crops, changes, noise)), strict=True))
+
+    @torch.no_grad()
+    def predict(share: tuple[Tensor, Tensor, Tensor]) -> Prediction:
+        return network(*share)
+
     network.eval()
     try:
-        return network(crops.to(device), changes.to(device), None if noise is None else noise.to(device))
+        predictions = on_idle_cores(predict, shares)
     finally:
         network.train(training)
+    every = zip(*((each.coord, each.color, each.amounts) for each in predictions), strict=True)
+    return Prediction(*(torch.cat(each) for each in every))
 
 
 def _check_place(place_in_batch: Sequence[int], count: int) -> tuple[int, int]:

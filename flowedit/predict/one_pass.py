@@ -19,7 +19,7 @@ from flowedit.predict.network import Predictor
 from flowedit.predict.place import check_predictable
 from flowedit.predict.weights import Trained, load_predictor, resolve_predictor
 from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder, with_prompt
-from flowedit.task.threads import steady
+from flowedit.task.threads import on_idle_cores, steady
 
 MOST = 16  # different edits for one prompt
 
@@ -98,10 +98,12 @@ def predict(
     draws = [None] if n == 1 else list(range(n))
     found = find_fields(trained, [(each, draw) for each, _ in asked for draw in draws])
     shared = (time.perf_counter() - begun) / len(found)
-    edits = []
-    for k, each in enumerate(found):
+
+    def finished(k: int) -> Edit:
         asked_task, before = asked[k // n]
-        edits.append(finish_found(asked_task, each, before, shared, second))
+        return finish_found(asked_task, found[k], before, shared, second)
+
+    edits = on_idle_cores(finished, range(len(found)))
     results = edits if n == 1 else [edits[k : k + n] for k in range(0, len(edits), n)]
     return results if several else results[0]
 

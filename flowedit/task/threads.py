@@ -7,13 +7,19 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 
+from flowedit.isolation import isolated
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOAD = Path("/proc/loadavg")
@@ -75,6 +81,29 @@ def steady(function: Function) -> Function:
             return function(*arguments, encoder=encoder, **options)
 
     return cast(Function, wrapper)
+
+
+def on_idle_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return what a function gives for each item, in their order; as many are computed at once as cores are idle.
+
+    Each is computed on one thread of torch's, so its bits are those of one after the other. That is how they are
+    computed where torch may use several threads here already (outside of `steady`, or under a large encoder).
+
+    Raises:
+        Exception: what the function raises, for the first such item; those that were not begun are left out.
+    """
+    workers = min(len(items), _most) if torch.get_num_threads() == 1 else 1
+    if workers > 1:
+        workers = min(workers, count_idle_cores())
+    if workers <= 1:
+        return [function(item) for item in items]
+
+    def compute(item: Item) -> Result:
+        with spare_busy_cores(1), isolated():
+            return function(item)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(lambda item, context: context.run(compute, item), items, [copy_context() for _ in items]))
 
 
 def count_idle_cores() -> int:
