@@ -21,7 +21,9 @@ from flowedit.config import Augment, Config, Optimizer, RasterConfig, Weights
 from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
 from flowedit.predict.inputs import target_change
-from flowedit.predict.network import Predictor
+from flowedit.predict.network import Prediction, Predictor
+from flowedit.predict.one_pass import predict_again
+from flowedit.predict.variety import APART, flatten_face, set_apart
 from flowedit.predict.weights import FILE, load_predictor, save_predictor
 from flowedit.task import prepare
 from flowedit.task.attributes import split_prompts
@@ -209,6 +211,35 @@ def test_different_edits_for_one_prompt_are_drawn_by_the_seed(edit):
     assert not torch.allclose(parameters(predict(n=2, config=replace(FREE, seed=1))[1]), found[2])
     pairs = predict(["red", "blue"], n=2)
     assert [[dict(each.prompts) for each in pair] for pair in pairs] == [[{"red": 1.0}] * 2, [{"blue": 1.0}] * 2]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_draws_are_held_back_to_what_the_guide_sees_in_the_weakest():
+    face = skimage.data.astronaut()
+    smile, eyes = flowedit.predict(face, ["a smiling face", "big eyes"], n=3)
+    for draws in (smile, eyes):
+        gains, effects = [edit.facts.gain for edit in draws], [edit.config.effect for edit in draws]
+        least = min(gains)
+        assert max(gains) < 1.05 * least and effects.count(None) == 1
+        assert [effect for effect in effects if effect] == [pytest.approx(least, abs=1e-3)] * 2
+    again = predict_again(face, "big eyes", eyes[0].facts, config=eyes[0].config)
+    assert again.strength == eyes[0].strength and torch.equal(again.render(), eyes[0].render())
+
+
+def test_draws_lie_as_far_from_the_edit_without_noise_as_it_is_large():
+    generator = torch.Generator().manual_seed(0)
+    shapes = (2, 16, 16), (3, 64, 64), (5, 3)
+    best, drawn = (
+        Prediction(*(size * torch.randn(3, *shape, generator=generator) for shape in shapes)) for size in (1.0, 0.1)
+    )
+    painted = torch.tensor([True, False, True])
+    found = set_apart(best, drawn, painted)
+    own, other = (flatten_face(each, painted) for each in (best, found))
+    torch.testing.assert_close((other - own).norm(dim=1), APART * own.norm(dim=1))
+    assert torch.equal(found.color, best.color)
+    beyond = replace(drawn, coord=drawn.coord.clone())
+    beyond.coord[:, :, 0] += 9.0  # the border, where no face is
+    torch.testing.assert_close(set_apart(best, beyond, painted).amounts, found.amounts)
 
 
 @pytest.mark.parametrize("diffeomorphic", [False, True])

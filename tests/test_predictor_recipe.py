@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from dataclasses import replace
@@ -15,6 +16,7 @@ from test_align import astronaut
 from examples.faceclip.captions import MAKEABLE
 from examples.predictor import losses
 from examples.predictor import prompts as recipe_prompts
+from examples.predictor.draws import learn_draws, likeness
 from examples.predictor.faces import Faces, describe_face
 from examples.predictor.objective import bound_fields, evaluate, make_batch
 from examples.predictor.prompts import Prompts
@@ -31,6 +33,7 @@ from flowedit.photo.photo import load, quantize
 from flowedit.predict.inputs import CROP_PX
 from flowedit.predict.network import Prediction, Predictor
 from flowedit.predict.place import place
+from flowedit.predict.weights import Trained, load_predictor
 from flowedit.task.prepare import Task, prepare_face
 
 
@@ -131,13 +134,6 @@ def test_triplets_punish_fields_that_are_all_the_mean():
     assert own == 0 and shuffled > 0.5 and average > 1
 
 
-def test_pairs_of_like_fields_cost_and_unlike_ones_do_not():
-    one, other = torch.eye(2, 8)
-    assert losses.likeness(torch.stack([10 * one, 30 * one])) == pytest.approx(1, abs=1e-4)
-    assert losses.likeness(0.1 * torch.stack([one, one])) < 0.02  # hardly begun
-    assert losses.likeness(torch.stack([one, other])) == losses.likeness(torch.stack([one, -one])) == 0
-
-
 def test_every_meaning_is_asked_as_often_and_some_avoided(monkeypatch):
     monkeypatch.setattr(recipe_prompts, "PHRASES", 1)
     monkeypatch.setattr(recipe_prompts, "COMBINATIONS", 5)
@@ -165,7 +161,7 @@ def few_prompts(monkeypatch):
 def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts, monkeypatch):
     monkeypatch.setattr("examples.predictor.train.calibrate", lambda network, source: 1.0)
     monkeypatch.setattr("examples.predictor.train.match_amounts", lambda network, source, further: None)
-    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "several": 2, "triplets": 0.02, "minutes": 60.0}
+    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "triplets": 0.02, "minutes": 60.0, "draws": 1}
     whole, _, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[0]["imitation"] > 0
@@ -180,10 +176,37 @@ def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
-    one_step = Training(steps=1, **{**short, "taught": 0})  # of a rate of 1e-5
-    further, _, _ = train(faces_file, tmp_path / "further", one_step, begin=whole)
+    one_step = Training(steps=1, **{**short, "taught": 0, "draws": 0})  # of a rate of 1e-5
+    further, _, _ = train(faces_file, tmp_path / "further", one_step, begin=Trained(whole))
     for one, other in zip(whole.parameters(), further.parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-5)
+
+
+def test_draws_are_learned_and_the_edit_without_noise_stays(faces_file, few_prompts, monkeypatch):
+    monkeypatch.setattr("examples.predictor.draws.LOG_EVERY", 2)
+    encoder, told = load_encoder(), []
+    source = Source(Faces(faces_file), Prompts(encoder), encoder, Training(batch=4, rate=0.01))
+    trained = load_predictor()
+    network = copy.deepcopy(trained.network)
+    batch, noise = source.draw_pairs()
+    assert torch.equal(batch.images[::2], batch.images[1::2]) and torch.equal(batch.asked[::2], batch.asked[1::2])
+    assert not torch.equal(noise[::2], noise[1::2])
+    learn_draws(network, source, trained.further, 4, told.append)
+    told_changes = trained.further * batch.changes
+    with torch.no_grad():
+        before, after = (each(batch.images, told_changes) for each in (trained.network, network))
+        forgotten, drawn = (each(batch.images, told_changes, noise) for each in (trained.network, network))
+    assert torch.equal(before.coord, after.coord) and torch.equal(before.amounts, after.amounts)
+    assert not torch.allclose(forgotten.coord, drawn.coord, atol=1e-3)
+    assert [line["draws"] for line in told] == [2, 4] and all(
+        parameter.requires_grad for parameter in network.parameters()
+    )
+
+
+def test_differences_of_two_draws_along_one_line_cost():
+    one, other = torch.eye(2, 8)
+    assert likeness(torch.stack([one, 3 * one, one, -one])) == pytest.approx(1)
+    assert likeness(torch.stack([one, other])) == 0
 
 
 class Scaled(torch.nn.Module):

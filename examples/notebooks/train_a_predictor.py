@@ -88,7 +88,7 @@ class TwoPrompts:
 # %%
 recipe.WARM_UP, recipe.LOG_EVERY = 3, 7
 encoder = load_encoder()
-training = recipe.Training(steps=14, batch=6, several=2, rate=5e-3)
+training = recipe.Training(steps=14, batch=6, rate=5e-3)
 source = recipe.Source(faces, TwoPrompts(encoder), encoder, training)
 trainer = recipe.Trainer(source, OUT, training)
 trainer.run()

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/predictor"), help="for faces, checkpoint and log")
     parser.add_argument("--weights", type=Path, default=Path("flowedit/weights/predictor"))
     parser.add_argument("--encoder", help="the guide; default: the shipped one")
-    parser.add_argument("--begin", help="weights to train further, as load_predictor takes them; give fewer --steps")
+    parser.add_argument("--begin", help="weights to train further, by fewer --steps; by 0 of their draws alone")
     for each in fields(Training):
         kind = type(each.default)
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default, help="see Training")
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         faces.prepare(options.data, prepared)
     ranks.wait()
     training = Training(**{each.name: getattr(options, each.name) for each in fields(Training)})
-    begin = None if options.begin is None else load_predictor(options.begin).network
+    begin = None if options.begin is None else load_predictor(options.begin)
     predictor, guide, further = train(prepared, options.out, training, options.encoder, begin)
     if not ranks.is_first():
         return

@@ -43,7 +43,6 @@ ROWS: dict[str, dict[str, float | str]] = {  # what is changed of Training; COMM
     "attention of all places at 16 and 8 tokens a side": {"mixing": "full"},
     "without distillation": {"distillation": 0.0},
     "with triplets, weight 0.05": {"triplets": 0.05},
-    "without pairs of different noise": {"likeness": 0.0, "several": 0},
     "without the prompt's own field": {},
 }
 WITHOUT_COMMON = "without the prompt's own field"

@@ -9,7 +9,6 @@ from torch import Tensor
 TEMPERATURE = 0.2  # of the cosines between changes
 LEAST_LENGTH = 0.05  # of a prompt's change: a prompt that asks for less asks for this much
 MARGIN = 0.2  # of the triplets
-BEGUN = 1.0  # length of a field in shares, from which on the likeness to another counts
 LEAST_DISTANCE = 0.05  # from the mean field: a field as near counts as this far, or the quotient would explode
 
 
@@ -61,16 +60,6 @@ def diverse_triplets(fields: Tensor, right: Tensor, wrong: Tensor, mean: Tensor)
     near = distance(right, fields) / distance(fields, mean).clamp_min(LEAST_DISTANCE)
     far = distance(right, wrong) / distance(wrong, mean).clamp_min(LEAST_DISTANCE)
     return F.relu(near - far + MARGIN).mean()
-
-
-def likeness(fields: Tensor) -> Tensor:
-    """Return how alike fields of the same face and prompt are that come from different noise, in pairs: (2 n, N).
-
-    A cosine, but that fields which have hardly begun are like nothing yet.
-    """
-    one, other = fields[::2], fields[1::2]
-    lengths = (one.square().sum(1) * other.square().sum(1) + BEGUN**4).sqrt()
-    return F.relu((one * other).sum(1) / lengths).mean()
 
 
 def imitation(fields: Tensor, found: Tensor) -> Tensor:

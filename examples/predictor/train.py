@@ -1,4 +1,4 @@
-"""Trains the one-pass predictor on the optimizer's own objective, after a short imitation of it if asked."""
+"""Trains the one-pass predictor on the optimizer's own objective, if asked after a short imitation; then its draws."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from flowedit.face.light import is_gray
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.predict.network import COLOR_SIZE, COORD_SIZE, NOISE_DIM, PARTS, Prediction, Predictor
+from flowedit.predict.weights import Trained
 
 from . import losses
+from .draws import learn_draws
 from .faces import Faces
 from .objective import CONFIG, SIZES, Batch, Outcome, bound_fields, evaluate, make_batch
 from .prompts import Prompts
@@ -33,14 +35,14 @@ class Training:
 
     Attributes:
         minutes: when it ends at the latest; the rate falls to its end by steps or minutes, whichever is first.
-        steps: of the objective.
+        steps: of the objective; 0 leaves a network that is begun with as it is, but for its draws.
         taught: batches that the optimizer finds fields for, to be imitated first; the shipped network has had none.
         teacher_steps: steps of the optimizer for each.
         lessons: steps of imitation.
-        batch: faces in a step.
-        several: of these, faces whose edits are made in pairs by different noise; even.
+        draws: steps of learning what noise does, afterwards; see `learn_draws`.
+        batch: faces in a step; even.
         rate: of AdamW, at most.
-        distillation, triplets, likeness: weights of the losses beside the objective; 0 leaves one out.
+        distillation, triplets: weights of the losses beside the objective; 0 leaves one out.
         mixing: see `Predictor`.
         seed: of everything.
     """
@@ -50,12 +52,11 @@ class Training:
     taught: int = 0
     teacher_steps: int = 50
     lessons: int = 250
+    draws: int = 400
     batch: int = 16
-    several: int = 2
     rate: float = 2e-3
     distillation: float = 0.01
     triplets: float = 0.0
-    likeness: float = 0.02
     mixing: str = "multi_axis"
     seed: int = 0
 
@@ -82,35 +83,41 @@ def light_and_noise() -> nn.Module:
 
 
 class Source:
-    """Makes batches: a prompt for each face, or for two where triplets are wanted, and pairs that differ by noise."""
+    """Makes batches: faces with a prompt each, with one for two faces where triplets are wanted, or pairs for draws.
+
+    Args:
+        faces: drawn from.
+        prompts: drawn from.
+        encoder: the guide.
+        training: its seed, batch and triplets count.
+    """
 
     def __init__(self, faces: Faces, prompts: Prompts, encoder: Encoder, training: Training) -> None:
         self.faces, self.prompts, self.encoder, self.training = faces, prompts, encoder, training
         self.generator = torch.Generator().manual_seed(training.seed)
         self.augmentation = light_and_noise()
 
-    def draw(self) -> tuple[Batch, Tensor]:
-        """Return a batch and its noise (B, noise_dim): zeros but for the last `several`.
+    def draw(self) -> Batch:
+        """Return a batch; of several processes each gets its share."""
+        rows = torch.arange(self.training.batch)
+        return self._make(rows, rows // 2 if self.training.triplets else rows)
 
-        Of several processes each gets its share.
-        """
-        count, several = self.training.batch, self.training.several
-        faces = self.faces.draw(count - several // 2, self.generator)
-        alone = count - several
-        shared = 2 if self.training.triplets else 1
-        asked, colored = self.prompts.draw(alone // shared + several // 2, self.generator)
-        pairs = torch.arange(several // 2).repeat_interleave(2)  # of different noise
-        face = torch.cat([torch.arange(alone), alone + pairs])
-        prompt = torch.cat([torch.arange(alone) // shared, alone // shared + pairs])
+    def draw_pairs(self) -> tuple[Batch, Tensor]:
+        """Return a batch in which every two rows have one face and prompt, and a noise (B, noise_dim) for each row."""
+        rows = torch.arange(self.training.batch)
+        noise = torch.randn(len(rows), NOISE_DIM, generator=self.generator)
+        return self._make(rows // 2, rows // 2), ranks.share(noise)
+
+    def _make(self, face: Tensor, prompt: Tensor) -> Batch:
+        """Make a batch of as many faces and prompts as are numbered, one of each in a row."""
+        faces = self.faces.draw(int(face.max()) + 1, self.generator)
+        asked, colored = self.prompts.draw(int(prompt.max()) + 1, self.generator)
         _, masks, prices, landmarks = (x[face] for x in faces)
         augmented = self.augmentation(faces[0]).clamp(0, 1)
         gray = torch.tensor([is_gray(image) for image in faces[0].split(1)])
         augmented[gray] = augmented[gray].mean(1, keepdim=True).expand_as(augmented[gray])  # noise has colors
-        noise = torch.zeros(count, NOISE_DIM)
-        noise[count - several :] = torch.randn(several, NOISE_DIM, generator=self.generator)
         shown = augmented[face], masks, prices, landmarks
-        batch = make_batch(self.encoder, shown, asked[prompt], colored[prompt], self.generator)
-        return batch, ranks.share(noise)
+        return make_batch(self.encoder, shown, asked[prompt], colored[prompt], self.generator)
 
     def state(self) -> dict[str, Tensor]:
         """Return what is needed to go on with the same numbers."""
@@ -156,18 +163,15 @@ def gather(batch: Batch, outcome: Outcome) -> tuple[Batch, Outcome]:
 
 def objective(batch: Batch, outcome: Outcome, mean: Tensor | None, training: Training) -> dict[str, Tensor]:
     """Compute the losses of a batch by name, weighted."""
-    count, alone = len(outcome.total), len(outcome.total) - training.several
     terms = {"objective": outcome.total.mean()}
     if training.distillation:
         moved = outcome.embeddings - batch.embeddings
         terms["distillation"] = training.distillation * losses.distillation(moved, batch.asked)
     if training.triplets and mean is not None:
-        fields = outcome.fields[:alone]
+        fields = outcome.fields
         right = fields.detach().reshape(-1, 2, fields.shape[1]).flip(1).reshape_as(fields)  # the prompt's other face
         wrong = fields.roll(2, 0)
         terms["triplets"] = training.triplets * losses.diverse_triplets(fields, right, wrong, mean)
-    if training.likeness and count > alone:
-        terms["likeness"] = training.likeness * losses.likeness(outcome.fields[alone:])
     return terms
 
 
@@ -220,11 +224,11 @@ class Trainer:
 
     def lessons(self) -> Iterator[tuple[Batch, Tensor]]:
         """Yield batches with the fields that the optimizer finds for them, found once, again and again."""
-        training = replace(self.training, several=0)
-        source = Source(self.source.faces, self.source.prompts, self.source.encoder, training)
+        training, drawn = self.training, self.source
+        source = Source(drawn.faces, drawn.prompts, drawn.encoder, training)
         taught = []
         for _ in range(training.taught):
-            batch, _ = source.draw()
+            batch = source.draw()
             taught.append((batch, ranks.gather(find_fields(source.encoder, batch, training.teacher_steps))))
         while True:
             yield from taught
@@ -271,8 +275,8 @@ class Trainer:
         sums: dict[str, float] = {}
         begun = time.perf_counter()
         while (done := self.progress(time.perf_counter() - begun)) < 1:
-            batch, noise = self.source.draw()
-            outcome = evaluate(encoder, batch, self.network(batch.images, batch.changes, noise))
+            batch = self.source.draw()
+            outcome = evaluate(encoder, batch, self.network(batch.images, batch.changes))
             batch, outcome = gather(batch, outcome)
             terms = objective(batch, outcome, self.mean, training)
             self.mean = losses.running_mean(self.mean, outcome.fields)
@@ -317,9 +321,9 @@ def calibrate(network: Predictor, source: Source) -> float:
     network.eval()
     sums = dict.fromkeys(FURTHER, 0.0)
     for _ in range(CALIBRATED):
-        batch, noise = source.draw()
+        batch = source.draw()
         for further in FURTHER:
-            prediction = network(batch.images, further * batch.changes, noise)
+            prediction = network(batch.images, further * batch.changes)
             sums[further] += float(ranks.total(evaluate(source.encoder, batch, prediction).total.sum()))
     if ranks.is_first():
         print("objective, told so many times the change:", {k: round(v / sums[1.0], 4) for k, v in sums.items()})
@@ -337,10 +341,10 @@ def match_amounts(network: Predictor, source: Source, further: float) -> list[fl
         further: of `calibrate`.
     """
     network.eval()
-    colored = Source(source.faces, source.prompts.about_color(), source.encoder, replace(source.training, several=0))
+    colored = Source(source.faces, source.prompts.about_color(), source.encoder, source.training)
     found, predicted = [], []
     for _ in range(MATCHED):
-        batch, _ = colored.draw()
+        batch = colored.draw()
         rows = ranks.gather(batch.colored)
         with torch.no_grad():
             amounts = network(batch.images, further * batch.changes).amounts
@@ -358,7 +362,7 @@ def match_amounts(network: Predictor, source: Source, further: float) -> list[fl
 
 
 def train(
-    faces: Path, folder: Path, training: Training, guide: str | None = None, begin: Predictor | None = None
+    faces: Path, folder: Path, training: Training, guide: str | None = None, begin: Trained | None = None
 ) -> tuple[Predictor, Encoder, float]:
     """Train, or go on with, a predictor for a guide; return its averaged weights, the guide, and its `calibrate`.
 
@@ -369,16 +373,20 @@ def train(
         folder: for the checkpoint and the log; one that is there is gone on with.
         training: the numbers.
         guide: name of an encoder; None is the shipped one.
-        begin: see `Trainer`: one that was trained under a guide whose space is nearly this one's.
+        begin: what to begin with, trained under a guide whose space is nearly this one's.
     """
     if ranks.is_first():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "training.json").write_text(json.dumps(asdict(training), indent=1) + "\n")
     encoder = load_encoder(guide)
     torch.manual_seed(training.seed)
-    trainer = Trainer(Source(Faces(faces), Prompts(encoder), encoder, training), folder, training, begin)
-    trainer.resume()
-    trainer.run()
-    further = calibrate(trainer.averaged, trainer.source)
-    match_amounts(trainer.averaged, trainer.source, further)
+    source = Source(Faces(faces), Prompts(encoder), encoder, training)
+    trainer = Trainer(source, folder, training, None if begin is None else begin.network)
+    further = 1.0 if begin is None else begin.further
+    if training.steps:
+        trainer.resume()
+        trainer.run()
+        further = calibrate(trainer.averaged, source)
+        match_amounts(trainer.averaged, source, further)
+    learn_draws(trainer.averaged, source, further, training.draws, trainer.tell)
     return trainer.averaged, encoder, further

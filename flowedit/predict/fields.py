@@ -19,6 +19,7 @@ from flowedit.guide.targets import make_targets
 from flowedit.predict.inputs import network_crops, straight_view, target_change
 from flowedit.predict.network import Prediction, Predictor
 from flowedit.predict.place import place
+from flowedit.predict.variety import set_apart
 from flowedit.predict.weights import Trained
 from flowedit.provenance import StopReason
 from flowedit.task.attributes import split_prompts
@@ -65,6 +66,7 @@ def find_fields(
         draws = [_draw(trained, task, draw) for task, draw in wishes]
         noise = torch.cat([draw.repeat(len(each), 1) for draw, each in zip(draws, asked, strict=True)])
     counts = [len(task.faces) * len(each) for (task, _), each in zip(wishes, asked, strict=True)]
+    painted = torch.tensor([task.paints for task, _ in wishes]).repeat_interleave(torch.tensor(counts))
     if place_in_batch is None:
         batches = list(_share_out(counts))
     else:
@@ -72,7 +74,10 @@ def find_fields(
         batches = [((torch.arange(size) - row) % counts[0], [row])]  # its own faces fill the other rows
     found: list[tuple[list[FieldTransform], dict[str, Any]]] = []
     for rows, firsts in batches:
-        prediction = run_network(trained.network, crops[rows], told[rows], None if noise is None else noise[rows])
+        prediction = run_network(trained.network, crops[rows], told[rows], None)
+        if noise is not None:
+            drawn = run_network(trained.network, crops[rows], told[rows], noise[rows])
+            prediction = set_apart(prediction, drawn, painted[rows])
         for first in firsts:
             task, draw = wishes[len(found)]
             facts = {

@@ -74,8 +74,8 @@ def predict(
         judge: as for `optimize`.
 
     Returns:
-        The edit, at the strength that the config's bounds allow; for n > 1 a list of them; for a list of prompts a list
-        of what each gives.
+        The edit, at the strength that the config's bounds allow; for n > 1 a list of them, each held back, by its
+        config's `effect`, to what the guide sees in the weakest; for a list of prompts a list of what each gives.
 
     Raises:
         TypeError, ValueError, RuntimeError: as `optimize` and `load_predictor`, a config that no network can do, n out
@@ -99,11 +99,18 @@ def predict(
     found = find_fields(trained, [(each, draw) for each, _ in asked for draw in draws])
     shared = (time.perf_counter() - begun) / len(found)
 
-    def finished(k: int) -> Edit:
+    def finished(k: int, effect: float | None = None) -> Edit:
         asked_task, before = asked[k // n]
+        if effect is not None:
+            asked_task = replace(asked_task, config=replace(asked_task.config, effect=effect))
         return finish_found(asked_task, found[k], before, shared, second)
 
     edits = on_idle_cores(finished, range(len(found)))
+    gains = [edit.facts.gain or 0.0 for edit in edits]
+    weakest = [min(gains[k - k % n : k - k % n + n]) for k in range(len(gains))]
+    stronger = [k for k, least in enumerate(weakest) if 0 < least < gains[k]]
+    for k, edit in zip(stronger, on_idle_cores(lambda k: finished(k, weakest[k]), stronger), strict=True):
+        edits[k] = edit
     results = edits if n == 1 else [edits[k : k + n] for k in range(0, len(edits), n)]
     return results if several else results[0]
 
