@@ -131,7 +131,11 @@ class Optimizer(Group):
     network_lr: float = number(0.02, above=0, most=1)
     """Adam's step for a neural field, parameter units."""
     warm_up: int = number(5, least=1, most=1000)
-    """Steps until the rate is whole."""
+    """Steps until the rate is whole; from a prediction it is whole at once."""
+    momentum: float = number(0.9, least=0, most=0.99)
+    """Share of the running mean of a raster's gradient that a step keeps."""
+    momentum_predicted: float = number(0.7, least=0, most=0.99)
+    """The same in the few steps from a prediction."""
     cool_down: float = number(0.2, least=0, most=10)
     """Share of the rate that is left after the last step."""
     patience: int = number(15, least=1, most=10**6)

@@ -18,6 +18,7 @@ from test_isolation import STATES
 import flowedit
 from flowedit.app.cli import main
 from flowedit.config import Augment, Config, Optimizer, RasterConfig, Weights
+from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.guide.encoder import load_encoder
 from flowedit.predict import weights
 from flowedit.predict.inputs import target_change
@@ -437,6 +438,26 @@ def test_damaged_and_hostile_weights_are_refused_in_one_line(folder):
         text = str(caught.value)
         assert text.startswith(f"{file.absolute()} must be a predictor made by save_predictor: "), k
         assert "\n" not in text and len(text) < 600, k
+
+
+def test_steps_from_a_prediction_begin_at_the_whole_rate(monkeypatch):
+    rates, memories = [], []
+
+    class Watched(AdamUniform):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            memories.append(self._betas[0])
+
+        def step(self):
+            rates.append(self.param_groups[0]["lr"])
+            super().step()
+
+    monkeypatch.setattr("flowedit.fit.iterate.AdamUniform", Watched)
+    settings = Optimizer(lr=0.002, warm_up=4, momentum=0.8, momentum_predicted=0.6, cool_down=10.0)
+    config = replace(FREE, steps=2, views=1, augment=Augment(pool=1), optimizer=settings)
+    for start in (NETWORK, None):
+        flowedit.optimize(PORTRAIT, "red", config=config, encoder=TinyEncoder(), start=start)
+    assert rates == pytest.approx([0.002, 0.002, 0.0005, 0.001]) and memories == [0.6, 0.8]
 
 
 def test_weights_beyond_half_precision_are_not_saved(tmp_path):

@@ -16,6 +16,8 @@ from flowedit.fit.terms import Term, weigh
 from flowedit.task.prepare import FaceTask, Task
 from flowedit.transform.transforms import FieldTransform
 
+SQUARES_KEPT = 0.95  # share of the running mean of a gradient's square that a step keeps
+
 
 @dataclass(frozen=True)
 class Step:
@@ -61,7 +63,7 @@ def iterate(
     """
     config, device = task.config, face.pixels.device
     objective = Objective(task, face, terms or {})
-    optimizers = optimizers or make_optimizers(face.start, config)
+    optimizers = optimizers or make_optimizers(face.start, config, task.predicted)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     rates = [float(group["lr"]) for group in groups]
 
@@ -82,7 +84,7 @@ def iterate(
         yield Step(number, values, weigh(values, objective.weights), len(chosen), objective.preview)
         # A quick start, a quiet end.
         warm, cool = (
-            (number + 1) / config.optimizer.warm_up,
+            1.0 if task.predicted else (number + 1) / config.optimizer.warm_up,
             1 + config.optimizer.cool_down - number / task.most_steps,
         )
         for group, rate in zip(groups, rates, strict=True):
@@ -94,9 +96,16 @@ def iterate(
         move()
 
 
-def make_optimizers(transform: FieldTransform, config: Config) -> list[Optimizer]:
-    """Make AdamUniform for everything that is a place or a part, and Adam for a network's weights."""
+def make_optimizers(transform: FieldTransform, config: Config, predicted: bool = False) -> list[Optimizer]:
+    """Make AdamUniform for everything that is a place or a part, and Adam for a network's weights.
+
+    Args:
+        transform: whose parameters move.
+        config: has the rates.
+        predicted: whether the parameters are a prediction's.
+    """
     device, sizes = next(transform.field.parameters()).device, config.optimizer
+    betas = sizes.momentum_predicted if predicted else sizes.momentum, SQUARES_KEPT
 
     def rate(lr: float) -> float | Tensor:
         # A CUDA graph reads tensors only.
@@ -110,7 +119,7 @@ def make_optimizers(transform: FieldTransform, config: Config) -> list[Optimizer
     uniform += [{"params": parts, "lr": rate(sizes.part_rate * sizes.lr)}] if parts else []
     if transform.retouch is not None:
         uniform.append({"params": [transform.retouch.amounts], "lr": rate(sizes.retouch_rate * sizes.lr)})
-    optimizers: list[Optimizer] = [AdamUniform(uniform, sizes.lr)] if uniform else []
+    optimizers: list[Optimizer] = [AdamUniform(uniform, sizes.lr, betas)] if uniform else []
     if groups.get("network"):
         lr = rate(sizes.network_lr)
         optimizers.insert(0, torch.optim.Adam(groups["network"], lr, fused=True, capturable=isinstance(lr, Tensor)))
