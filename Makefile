@@ -23,7 +23,7 @@ $(VENV)/.app: $(READY)
 
 # pytest comes last, so that its closing line is the last one printed.
 test: lint examples
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

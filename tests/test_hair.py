@@ -14,7 +14,7 @@ from examples.hair.train import Heads, train
 from flowedit.face import hair_net
 from flowedit.face.crop import extract
 from flowedit.face.detect import choose
-from flowedit.face.hair import hair_mask
+from flowedit.face.hair import hair_mask, is_scalp
 from flowedit.face.hair_net import HairNet, likely_hair
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places
 from flowedit.face.landmarks import interocular_distance
@@ -168,3 +168,17 @@ def test_heads_are_believed_whose_hair_is_dark_and_hangs_over_all_of_them():
     assert covers(cap, place, EVERYWHERE) and not covers(speckled, place, EVERYWHERE)
     assert not covers(cap * (torch.arange(HAIR_PX) < HAIR_PX * 0.4), place, EVERYWHERE)
     assert is_dark(dark, cap, place, EVERYWHERE) and not is_dark(light, cap, place, EVERYWHERE)
+
+
+@pytest.mark.parametrize(
+    ("color", "sure", "scalp"),
+    [((0.8, 0.6, 0.5), 0.7, True), ((0.8, 0.6, 0.5), 0.9, False), ((0.4, 0.3, 0.2), 0.7, False),
+     ((0.7, 0.65, 0.65), 0.7, False)],
+)  # fmt: skip
+def test_what_has_the_skins_color_and_was_hardly_expected_is_a_bald_heads_side(color, sure, scalp):
+    found, skin = torch.zeros(8, 8), torch.zeros(8, 8)
+    found[:3], skin[4:] = 1, 1
+    image = torch.tensor((0.85, 0.64, 0.53)).reshape(3, 1, 1).repeat(1, 8, 8)
+    image[:, :3] = torch.tensor(color).reshape(3, 1, 1)
+    assert is_scalp(image, found, skin, sure * found) is scalp
+    assert not is_scalp(image, torch.zeros(8, 8), skin, found)

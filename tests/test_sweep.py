@@ -84,6 +84,7 @@ def test_a_video_needs_its_library_and_says_so_before_any_work(monkeypatch, tmp_
 
 def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("flowedit.task.prepare.load_encoder", lambda name, device: TinyEncoder())
+    monkeypatch.setattr("flowedit.report.strips.FRAMES", 2)
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("face.png")
     command = ["sweep", "face.png", "red", "--no-align", "--steps", "3", "--strengths", "0", "0.5"]
