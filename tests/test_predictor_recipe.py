@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from test_align import astronaut
 
 from examples.faceclip.captions import MAKEABLE
-from examples.predictor import losses
+from examples.predictor import ablate, losses
 from examples.predictor import prompts as recipe_prompts
 from examples.predictor.draws import learn_draws, likeness
 from examples.predictor.faces import Faces, describe_face
@@ -207,6 +207,27 @@ def test_differences_of_two_draws_along_one_line_cost():
     one, other = torch.eye(2, 8)
     assert likeness(torch.stack([one, 3 * one, one, -one])) == pytest.approx(1)
     assert likeness(torch.stack([one, other])) == 0
+
+
+def test_each_form_is_trained_and_compared_on_the_same_faces(face, faces_file, few_prompts, monkeypatch, capsys):
+    described = describe_face(face[2])
+    image = torch.from_numpy(described["image"]).permute(2, 0, 1)[None].float() / 255
+    monkeypatch.setattr(ablate, "unseen_faces", lambda raw: (image, *tensors_of(described)))
+    monkeypatch.setattr(ablate, "PROMPTS", ("a smiling face",))
+    monkeypatch.setattr(ablate, "ROWS", {"shipped form": {"batch": 2}, ablate.WITHOUT_COMMON: {"batch": 2}})
+    out = str(faces_file.parent)
+    monkeypatch.setattr("sys.argv", ["ablate", "--data", "raw", "--out", out, "--steps", "1"])
+    ablate.main()
+    (*rows, shipped) = capsys.readouterr().out.splitlines()[-3:]
+    assert rows[0].startswith("shipped form ") and rows[1].startswith("without the prompt's own field ")
+    assert shipped.startswith("shipped weights ") and float(shipped.split()[-1].rstrip("%")) > 5
+    weights = [
+        torch.load(faces_file.parent / "ablation_1" / str(k) / "predictor.ckpt", weights_only=True)["network"]
+        for k in range(2)
+    ]
+    assert [bool(each["common.weight"].any()) for each in weights] == [True, False]
+    with pytest.raises(ValueError, match="--steps must be at least 1 without --begin"):
+        train(faces_file, faces_file.parent / "none", Training(steps=0))
 
 
 class Scaled(torch.nn.Module):

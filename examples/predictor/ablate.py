@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -24,28 +23,25 @@ from flowedit.checks import require
 from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.targets import text_change
-from flowedit.predict.network import NOISE_DIM, Predictor
+from flowedit.predict.network import Predictor
 from flowedit.predict.weights import load_predictor
 
 from .faces import Faces, describe_face
-from .objective import CONFIG, SIZES, Batch, bound_fields, evaluate, make_batch
+from .objective import CONFIG, Batch, evaluate, make_batch
 from .prompts import Prompts
 from .train import Source, Trainer, Training
 
 PEOPLE = 16
-DRAWS = 4  # edits of one face and prompt, whose spread is measured
 PROMPTS = (*GEOMETRY, *COLORS)
-
-
-ROWS: dict[str, dict[str, float | str]] = {  # what is changed of Training; COMMON of the network
+WITHOUT_COMMON = "without the prompt's own field"
+ROWS: dict[str, dict[str, float | str]] = {  # what is changed of Training
     "shipped form": {},
     "convolutions in place of attention": {"mixing": "convolution"},
     "attention of all places at 16 and 8 tokens a side": {"mixing": "full"},
     "without distillation": {"distillation": 0.0},
     "with triplets, weight 0.05": {"triplets": 0.05},
-    "without the prompt's own field": {},
+    WITHOUT_COMMON: {},
 }
-WITHOUT_COMMON = "without the prompt's own field"
 
 
 def unseen_faces(raw: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -72,28 +68,16 @@ def make_batches(faces: tuple[Tensor, Tensor, Tensor, Tensor], encoder: Encoder)
 
 
 @torch.no_grad()
-def measure(network: Predictor, batches: Sequence[Batch], encoder: Encoder) -> tuple[float, float, float]:
-    """Return the shares by which objective and text term fall from the unedited faces, and `spread`'s median."""
+def measure(network: Predictor, batches: Sequence[Batch], encoder: Encoder) -> tuple[float, float]:
+    """Return the shares by which objective and text term fall from the unedited faces."""
     network.eval()
-    objective, text, before, spreads = 0.0, 0.0, 0.0, []
+    objective, text, before = 0.0, 0.0, 0.0
     for batch in batches:
         outcome = evaluate(encoder, batch, network(batch.images, batch.changes))
         objective += float(outcome.total.sum())
         text += float(outcome.text.sum())
         before += float((1 - (batch.embeddings * batch.targets).sum(1)).sum())
-        spreads.append(spread(network, batch))
-    return 1 - objective / before, 1 - text / before, median(spreads)
-
-
-def spread(network: Predictor, batch: Batch) -> float:
-    """Return how far the movements of DRAWS noises lie from their mean, in shares of its length: a median."""
-    moves = []
-    for draw in range(DRAWS):
-        noise = torch.randn(1, NOISE_DIM, generator=torch.Generator().manual_seed(draw)).expand(len(batch.images), -1)
-        moves.append(bound_fields(batch, network(batch.images, batch.changes, noise))[:, : SIZES[0]])
-    mean = torch.stack(moves).mean(0)
-    apart = torch.stack([(move - mean).norm(dim=1) for move in moves]).mean(0)
-    return float((apart / mean.norm(dim=1).clamp_min(1e-6)).median())
+    return 1 - objective / before, 1 - text / before
 
 
 def train_rows(options: argparse.Namespace, encoder: Encoder) -> Iterator[tuple[str, Predictor]]:
@@ -119,10 +103,10 @@ def main() -> None:
     options = parser.parse_args()
     encoder = load_encoder(None)
     batches = make_batches(unseen_faces(options.data), encoder)
-    lines = [["", "objective falls by", "text term by", f"spread of {DRAWS}"]]
+    lines = [["", "objective falls by", "text term by"]]
     for name, network in train_rows(options, encoder):
-        objective, text, apart = measure(network, batches, encoder)
-        lines.append([name, f"{objective:.1%}", f"{text:.1%}", f"{apart:.2f}"])
+        objective, text = measure(network, batches, encoder)
+        lines.append([name, f"{objective:.1%}", f"{text:.1%}"])
         print("  ".join(lines[-1]), flush=True)
     print("\n".join(["", *align(lines, 1)]))
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.faceclip import ranks
+from flowedit.checks import require
 from flowedit.face.light import is_gray
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.guide.encoder import Encoder, load_encoder
@@ -374,7 +375,11 @@ def train(
         training: the numbers.
         guide: name of an encoder; None is the shipped one.
         begin: what to begin with, trained under a guide whose space is nearly this one's.
+
+    Raises:
+        ValueError: there are no steps, and nothing to begin with.
     """
+    require(training.steps > 0 or begin is not None, "--steps must be at least 1 without --begin; got 0")
     if ranks.is_first():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "training.json").write_text(json.dumps(asdict(training), indent=1) + "\n")
