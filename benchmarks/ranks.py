@@ -91,7 +91,7 @@ def train_predictor(folder: Path, out: Path, steps: int) -> dict[str, Tensor]:
     few = patch.multiple(prompts, PHRASES=1, COMBINATIONS=3)
     after = patch.multiple("examples.predictor.train", calibrate=lambda *_: 1.0, match_amounts=lambda *_: None)
     with few, after:
-        settings = Training(minutes=1e6, steps=steps, batch=BATCH, triplets=0.02, seed=SEED)
+        settings = Training(minutes=1e6, steps=steps, draws=0, batch=BATCH, triplets=0.02, seed=SEED)
         train(folder / "predictor.npz", out, settings)
     return torch.load(out / "predictor.ckpt", weights_only=True)["network"] if (out / "predictor.ckpt").exists() else {}
 

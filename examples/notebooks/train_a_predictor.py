@@ -81,7 +81,7 @@ class TwoPrompts:
 # %% [markdown]
 # ## Training
 #
-# Each step shows the network a batch of faces, each with a prompt and noise, and moves it down the loop's own
+# Each step shows the network a batch of faces, each with a prompt, and moves it down the loop's own
 # objective: the text term and the regularizers of its fields. No field is taught. `Training` has the numbers; the
 # rate's warm-up, which is a constant of the recipe, is cut here, for there are few steps.
 
