@@ -15,7 +15,7 @@ from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
 from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
-from flowedit.task.judge import judge_edit, measure_similarity
+from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_little
 from flowedit.task.views import crop_side
@@ -76,8 +76,9 @@ def finish(
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
         scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
-        similarity, gain = measure_similarity(scaled, guide)
-        reach = measure_reach(scaled.edited, gain.share)
+        pictures = look_at(scaled, guide)
+        similarity, gain = measure_similarity(scaled, guide, pictures)
+        reach = measure_reach(scaled.edited, gain.share, pictures)
         if not (task.told and reach.visible):  # a color that words say need not be one that the guide knows
             warn_of_little(reach, scaled.strength)
         measured = replace(

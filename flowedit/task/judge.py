@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from flowedit.checks import warn
 from flowedit.edit import Edit
@@ -22,16 +23,28 @@ def is_fooled(guide: Gain, judge: Gain) -> bool:
 
 
 @torch.no_grad()
-def measure_similarity(edit: Edit, encoder: Encoder) -> tuple[dict[str, list[float]], Gain]:
+def look_at(edit: Edit, encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """Return an edit's first face as an encoder is shown it, before and at the edit's strength: (1, 3, S, S) each."""
+    crop, side = edit.edited.crops()[0], crop_side(encoder)
+    return edit.edited.unedited(crop, side), edit.edited.crop_image(crop, side)
+
+
+@torch.no_grad()
+def measure_similarity(
+    edit: Edit, encoder: Encoder, pictures: tuple[Tensor, Tensor] | None = None
+) -> tuple[dict[str, list[float]], Gain]:
     """Let an encoder look at an edit's first face, before and at the edit's strength.
+
+    Args:
+        edit: has a photo.
+        encoder: any.
+        pictures: of `look_at`, where they are at hand.
 
     Returns:
         Cosines to each prompt, before and after; and the gain.
     """
     texts = encoder.text(list(edit.prompts))
-    edited, side = edit.edited, crop_side(encoder)
-    crop = edited.crops()[0]
-    seen = encoder.image(torch.cat([edited.unedited(crop, side), edited.crop_image(crop, side)]).to(texts.device))
+    seen = encoder.image(torch.cat(pictures or look_at(edit, encoder)).to(texts.device))
     cosines = seen @ texts.T
     similarity = {text: [round(float(c), 4) for c in cosines[:, k]] for k, text in enumerate(edit.prompts)}
     return similarity, measure_gain(text_change(encoder, edit.prompts), *seen)

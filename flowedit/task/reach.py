@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from flowedit.checks import warn
 from flowedit.face.landmarks import OUTER_CANTHAL
@@ -56,10 +57,18 @@ class Reach:
 
 
 @torch.no_grad()
-def measure_reach(edited: EditedPhoto, gain: float) -> Reach:
-    """Measure the first face of an edited photo, for which an encoder saw a gain."""
+def measure_reach(edited: EditedPhoto, gain: float, pictures: tuple[Tensor, Tensor] | None = None) -> Reach:
+    """Measure the first face of an edited photo, for which an encoder saw a gain.
+
+    Args:
+        edited: has a photo.
+        gain: of the encoder.
+        pictures: the face before and after, (1, 3, S, S), where they are at hand; made where S is not SIDE_PX.
+    """
     crop = edited.crops()[0]
-    before, after = edited.unedited(crop, SIDE_PX), edited.crop_image(crop, SIDE_PX)
+    if pictures is None or pictures[0].shape[-1] != SIDE_PX:
+        pictures = edited.unedited(crop, SIDE_PX), edited.crop_image(crop, SIDE_PX)
+    before, after = pictures
     cells = F.adaptive_avg_pool2d(after - before, CELLS).abs().amax(1).flatten()
     most = cells.topk(max(1, round(CHANGED_SHARE * len(cells)))).values
     longest = edited.offsets(crop, SIDE_PX).coord.norm(dim=1).max()
