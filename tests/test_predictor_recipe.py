@@ -161,8 +161,10 @@ def few_prompts(monkeypatch):
 def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts, monkeypatch):
     monkeypatch.setattr("examples.predictor.train.calibrate", lambda network, source: 1.0)
     monkeypatch.setattr("examples.predictor.train.match_amounts", lambda network, source, further: None)
-    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "triplets": 0.02, "minutes": 60.0, "draws": 1}
-    whole, _, _ = train(faces_file, tmp_path / "whole", Training(steps=4, **short))
+    learned = []
+    monkeypatch.setattr("examples.predictor.train.learn_draws", lambda *arguments: learned.append(arguments[2:4]))
+    short = {"taught": 1, "teacher_steps": 2, "lessons": 2, "batch": 4, "triplets": 0.02, "minutes": 60.0, "draws": 7}
+    whole, _, _ = train(faces_file, tmp_path / "whole", Training(steps=3, **short))
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[0]["imitation"] > 0
     assert any(parameter.abs().max() > 0 for parameter in whole.coord.parameters())
@@ -171,12 +173,13 @@ def test_training_goes_on_where_it_was_stopped(faces_file, tmp_path, few_prompts
         stopped.setattr("examples.predictor.train.SAVE_EVERY", 2)
         stopped.setattr(Source, "draw", stop_at(Source.draw, 1 + 3))
         with pytest.raises(KeyboardInterrupt):
-            train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
-    again, _, _ = train(faces_file, tmp_path / "stopped", Training(steps=4, **short))
+            train(faces_file, tmp_path / "stopped", Training(steps=3, **short))
+    again, _, _ = train(faces_file, tmp_path / "stopped", Training(steps=3, **short))
+    assert learned == [(1.0, 7)] * 2  # not where it was stopped
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
-    one_step = Training(steps=1, **{**short, "taught": 0, "draws": 0})  # of a rate of 1e-5
+    one_step = Training(steps=1, **{**short, "taught": 0})  # of a rate of 1e-5
     further, _, _ = train(faces_file, tmp_path / "further", one_step, begin=Trained(whole))
     for one, other in zip(whole.parameters(), further.parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-5)
