@@ -227,6 +227,12 @@ def test_draws_are_held_back_to_what_the_guide_sees_in_the_weakest():
     assert again.strength == eyes[0].strength and torch.equal(again.render(), eyes[0].render())
 
 
+def test_several_edits_that_words_say_wholly_are_told_to_be_the_same():
+    with pytest.warns(UserWarning, match="the words of 'black hair' say the whole edit: all 2 are the same"):
+        one, other = flowedit.predict(skimage.data.astronaut(), "black hair", n=2)
+    assert torch.equal(one.render(), other.render()) and any("are the same" in text for text in one.messages)
+
+
 def test_draws_lie_as_far_from_the_edit_without_noise_as_it_is_large():
     generator = torch.Generator().manual_seed(0)
     shapes = (2, 16, 16), (3, 64, 64), (5, 3)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
-from flowedit.checks import as_device, collect, require, whole_number
+from flowedit.checks import as_device, collect, require, warn, whole_number
 from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
@@ -91,10 +91,13 @@ def predict(
         task = prepare(image, prompts[0], config, encoder)
         trained = resolve_predictor(network, task.guide)
         second = None if judge is None else resolve_encoder(judge, task.config)
+        _warn_of_same(task, n)
     asked = [(task, messages)]
     for each in prompts[1:]:
         with collect() as messages:
-            asked.append((with_prompt(task, each, config or Config()), messages))
+            other = with_prompt(task, each, config or Config())
+            _warn_of_same(other, n)
+        asked.append((other, messages))
     draws = [None] if n == 1 else list(range(n))
     found = find_fields(trained, [(each, draw) for each, _ in asked for draw in draws])
     shared = (time.perf_counter() - begun) / len(found)
@@ -113,6 +116,12 @@ def predict(
         edits[k] = edit
     results = edits if n == 1 else [edits[k : k + n] for k in range(0, len(edits), n)]
     return results if several else results[0]
+
+
+def _warn_of_same(task: Task, n: int) -> None:
+    """Warn where the words say all of what is asked, which no noise changes."""
+    if n > 1 and task.told:
+        warn(f"the words of {', '.join(map(repr, task.prompts))} say the whole edit: all {n} are the same")
 
 
 def predict_again(
