@@ -194,6 +194,7 @@ def read_set(
     """
     data = dict(np.load(path))  # an array in the file is decompressed at every access
     require(ages is None or "age" in data, f"--ages must be of a set that tells ages; got {path}")
+    require(turned is None or "landmarks" in data, f"--turned must be of a set that has landmarks; got {path}")
     offset, seen = data["offset"], set()
     people = next((data[key] for key in ("person", "name") if key in data), None)
     for i in range(len(offset) - 1):

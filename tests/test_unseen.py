@@ -105,7 +105,9 @@ def test_faces_are_edited_both_ways_and_drawn(folder, capsys):
     assert Image.open("out/sheet.png").width == 3 * unseen.CELL_PX
 
 
-@pytest.mark.parametrize("words", [["--light", "0"], ["--limit", "0"], ["--predictor", "gone"], ["--ages", "3-9"]])
+@pytest.mark.parametrize(
+    "words", [["--light", "0"], ["--limit", "0"], ["--predictor", "gone"], ["--ages", "3-9"], ["--turned", "9", "30"]]
+)
 def test_what_cannot_be_is_refused(words, folder, capsys):
     with pytest.raises(SystemExit):
         main(["faces", "set.npz", *words])

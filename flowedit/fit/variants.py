@@ -23,7 +23,7 @@ from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
 from flowedit.task.finish import bound_effect
-from flowedit.task.judge import measure_similarity
+from flowedit.task.judge import look_at, measure_similarity
 from flowedit.task.prepare import check_config, resolve_encoder
 from flowedit.task.reach import measure_reach
 from flowedit.task.threads import steady
@@ -181,8 +181,9 @@ def _hold_back(edit: Edit, bound: Bound, guide: Encoder, identity: float | None)
         return edit
     edit = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
     distance = None if chosen.distance is None else round(chosen.distance, 4)
-    similarity, gain = measure_similarity(edit, guide)
-    reached = str(measure_reach(edit.edited, gain.share))
+    pictures = look_at(edit, guide)
+    similarity, gain = measure_similarity(edit, guide, pictures)
+    reached = str(measure_reach(edit.edited, gain.share, pictures))
     facts = replace(
         edit.facts, identity_distance=distance, similarity=similarity, gain=round(gain.share, 4), reached=reached
     )

@@ -179,13 +179,12 @@ def run_network(network: Predictor, crops: Tensor, changes: Tensor, noise: Tenso
     require(changes.shape[1] == dim, f"the encoder's embeddings must have {dim} numbers, as the predictor's guide has; "
             f"got {changes.shape[1]}")  # fmt: skip
     device, training = next(network.parameters()).device, network.training
-    if noise is None:
-        noise = changes.new_zeros(len(changes), network.settings["noise_dim"])
+    given = (crops, changes) if noise is None else (crops, changes, noise)
     size = SHARE_ROWS if device.type == "cpu" else len(crops)
-    shares = list(zip(*(each.to(device).split(size) for each in (crops, changes, noise)), strict=True))
+    shares = list(zip(*(each.to(device).split(size) for each in given), strict=True))
 
     @torch.no_grad()
-    def predict(share: tuple[Tensor, Tensor, Tensor]) -> Prediction:
+    def predict(share: tuple[Tensor, ...]) -> Prediction:
         return network(*share)
 
     network.eval()
