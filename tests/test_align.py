@@ -305,6 +305,23 @@ def test_faces_are_counted_from_left_to_right():
 
 
 @needs_dlib
+def test_a_large_face_is_where_it_is_whether_smaller_ones_are_looked_for_or_not(monkeypatch):
+    small, large = astronaut()[:256, 90:346], np.repeat(np.repeat(astronaut()[:256, 90:346], 3, 0), 3, 1)
+    pair = np.full((768, 1100, 3), 128, np.uint8)
+    pair[40:296, 20:276], pair[:, 300:1068] = small, large
+    photo, searched = load(pair), []
+    search = align.search
+    monkeypatch.setattr(
+        align, "search", lambda picture, *doublings: searched.append(len(picture)) or search(picture, *doublings)
+    )
+    (alone,) = find_faces(photo, large=True)
+    assert len(searched) == 1 and searched[0] < 300
+    assert torch.equal(choose(photo, "largest")[0].landmarks, choose(photo, 1)[0].landmarks)
+    neighbour, same = find_faces(photo)
+    assert torch.equal(same.landmarks, alone.landmarks) and neighbour.box[2] < 300
+
+
+@needs_dlib
 @pytest.mark.parametrize("size", [(1, 1), (33, 33), (20000, 20), (20, 20000)])
 def test_no_face_names_the_way_out(size):
     with pytest.raises(ValueError, match=r"no face found in the .* photo; align=False .*--no-align") as error:

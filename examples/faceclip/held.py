@@ -56,6 +56,9 @@ class Held:
         names = (*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL)
         self.measured = dict(zip(names, measured.unbind(1), strict=True))
         self.measured |= faces.beside_skin(self.measured)
+        for name in attr.STRUCTURE:
+            if name in self.measured:  # beside its own set, as it is taught: of a sharp set all would have lines
+                self.measured[name] = beside_own(self.measured[name], self.source)
         self.colored = faces.colored[chosen]
         self.hair = self.colored & (faces.hair_seen[chosen] >= VISIBLE_HAIR)
         self.clear = torch.from_numpy(np.isin(self.source, CLEAR))
@@ -112,6 +115,15 @@ class Held:
     @staticmethod
     def by_change(name: str) -> bool:
         return name in (*attr.UNEVEN, *attr.COLOR, *attr.TINT, *attr.STRUCTURE, "gaze_up", "teeth")
+
+
+def beside_own(values: Tensor, source: np.ndarray) -> Tensor:
+    """Take from each face's value (N,) the median of its set."""
+    apart = values.clone()
+    for each in np.unique(source):
+        members = torch.from_numpy(source == each)
+        apart[members] -= values[members].median()
+    return apart
 
 
 def measure_plain(faces: Faces, i: Tensor, pixels: Tensor) -> Tensor:

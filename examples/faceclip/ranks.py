@@ -29,6 +29,7 @@ def joined(device: str = "cpu") -> Iterator[None]:
     dist.init_process_group("nccl" if gpu else "gloo")
     try:
         yield
+        dist.barrier()  # one that leaves while another still sends ends it too
     finally:
         dist.destroy_process_group()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from flowedit.guide.faceclip import VIEW_PX, FaceTower
@@ -25,6 +26,9 @@ from . import ranks
 from .faces import Faces, here, seeded
 
 MEAN, STD = 0.5, 0.25  # what open_clip is told in the config
+WEIGHTS = "open_clip_model.safetensors"
+DIRECTIONS = "directions.npz"  # where attributes, faces and anything else lie in the image tower's space
+KEEP = 2.0  # weight of what is no attribute staying where it was
 FAMILIES = {
     "expression": attr.EXPRESSION, "geometry": attr.GEOMETRY, "person": attr.PERSON, "color": attr.COLOR,
     "shape": attr.SHAPE, "tint": attr.TINT, "structure": attr.STRUCTURE, "thing": attr.THING,
@@ -106,30 +110,88 @@ def evaluate(tower: FaceTower, heads: Directions, faces: Faces) -> dict[str, flo
 
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether this processor computes in bfloat16; where it does not, emulation is a hundred times slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and any(
         getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     )
 
 
 def batches(
-    faces: Faces, chosen: Tensor, share: Tensor, first: int, steps: int, batch: int, seed: int
+    faces: Faces, chosen: Tensor, share: Tensor, first: int, steps: int, batch: int, seed: int, at_once: int = 1
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Make each step's batch by the step's own seed, the next one while the network learns from this one."""
+    """Make the batches of each `at_once` steps by the first one's seed, while the network learns from those before.
+
+    Making them is some thousand small operations, which a GPU is as long at for one batch as for several.
+    """
     device = chosen.device
 
-    def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def make(step: int) -> list[tuple[Tensor, ...]]:
         with device:  # a thread has a default device of its own
             generator = seeded(seed * 1_000_003 + step)
-            made = faces.batch(chosen[torch.multinomial(share, batch, generator=generator)], generator)
-            return tuple(ranks.share(rows, parts=2) for rows in made)  # of the half that is hardened, and the other
+            drawn = chosen[torch.multinomial(share, at_once * batch, replacement=at_once > 1, generator=generator)]
+            made = [rows.split(batch) for rows in faces.batch(drawn, generator)]
+            # of the half that is hardened, and the other
+            return [tuple(ranks.share(rows, parts=2) for rows in each) for each in zip(*made, strict=True)]
 
+    start = first - first % at_once
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(make, first)
-        for step in range(first, steps):
+        coming = pool.submit(make, start)
+        for step in range(start, steps, at_once):
             made = coming.result()
-            if step + 1 < steps:
-                coming = pool.submit(make, step + 1)
-            yield made
+            if step + at_once < steps:
+                coming = pool.submit(make, step + at_once)
+            yield from made[max(0, first - step) : steps - step]
+
+
+def begin_with(path: Path, tower: FaceTower, heads: Directions) -> None:
+    """Take a finished run's averaged weights, or an encoder folder's, with the directions that its words have."""
+    if path.is_file():
+        saved = torch.load(path, map_location=heads.bias.device, weights_only=False)["all"]
+        tower.load_state_dict(saved[2])
+        heads.load_state_dict(saved[3])
+        return
+    prefix = "visual.trunk."
+    tensors = {n.removeprefix(prefix): v for n, v in load_file(path / WEIGHTS).items() if n.startswith(prefix)}
+    missing = tower.load_state_dict(tensors, strict=False).missing_keys
+    if others := [name for name in missing if not name.startswith("eyes.")]:  # which begin at zero
+        raise ValueError(f"{path / WEIGHTS} must hold an image tower; it lacks {', '.join(others)}")
+    with np.load(path / DIRECTIONS) as directions, torch.no_grad():
+        heads.vectors.copy_(torch.from_numpy(directions["vectors"]))
+    heads.vectors.requires_grad_(False)
+
+
+def calibrate(tower: FaceTower, heads: Directions, image: Tensor, labels: Tensor, weights: Tensor) -> None:
+    """Fit the scale and the biases that belong to a tower's directions, on one large batch."""
+    with torch.no_grad():
+        features = torch.cat([tower.eval()((part - MEAN) / STD) for part in image.split(256)])
+    tower.train()
+    own = [heads.log_scale, heads.bias]
+    optimizer = torch.optim.LBFGS(own, max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = objective(heads(features), labels, weights)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+
+
+class Anchor:
+    """What stays of a tower that learns on: where embeddings lie, but along the attributes' directions."""
+
+    def __init__(self, tower: FaceTower, heads: Directions) -> None:
+        self.tower = copy.deepcopy(tower).eval().requires_grad_(False)
+        basis, _ = torch.linalg.qr(heads.unit().detach().T)
+        self.elsewhere = torch.eye(len(basis)) - basis @ basis.T
+
+    def __call__(self, image: Tensor, features: Tensor, lower: bool) -> Tensor:
+        """Return the mean square of how far embeddings (B, D) of images moved; this process's share of it."""
+        with torch.no_grad(), torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=lower):
+            before = self.tower(image)
+        moved = F.normalize(features.float(), dim=-1) - F.normalize(before.float(), dim=-1)
+        return (moved @ self.elsewhere).square().sum() / (ranks.count() * len(moved))
 
 
 def train(
@@ -142,9 +204,17 @@ def train(
     batch: int = 64,
     lr: float = 2e-3,
     seed: int = 0,
+    at_once: int = 1,
     begin: Path | None = None,
+    kept: float = 0.0,
 ) -> None:
-    """Train on torch's default device; from the averaged weights of a finished run, if its checkpoint is `begin`."""
+    """Train on torch's default device.
+
+    From the averaged weights of a finished run, if its checkpoint is `begin`. From an encoder, if its folder is: the
+    directions of its words stay then, and of an embedding what is about no attribute, so that its text tower serves on.
+    A share `kept` of what was begun with stays in the averaged weights (WiSE-FT, Wortsman et al. 2022): a short run of
+    small batches gains on what is new in it and loses a little elsewhere.
+    """
     torch.manual_seed(seed)  # a script, not the library: the networks' initial weights
     place = torch.get_default_device()
     faces = Faces(data)
@@ -154,13 +224,18 @@ def train(
     ranks.normalize_together(tower)
     heads = Directions(len(attr.NAMES), 128)
     if begin:
-        saved = torch.load(begin, map_location=place, weights_only=False)["all"]
-        tower.load_state_dict(saved[2])
-        heads.load_state_dict(saved[3])
-    parameters = [*tower.parameters(), *heads.parameters()]
+        begin_with(begin, tower, heads)
+    anchor: Anchor | None = None
+    if not heads.vectors.requires_grad:
+        generator = seeded(seed)
+        many = chosen[torch.multinomial(share, min(16 * batch, 2048), replacement=True, generator=generator)]
+        calibrate(tower, heads, *faces.batch(many, generator))
+        anchor = Anchor(tower, heads)
+    parameters = [p for p in (*tower.parameters(), *heads.parameters()) if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.12)
     average = copy.deepcopy(tower), copy.deepcopy(heads)
+    start_weights = copy.deepcopy(tower.state_dict())
     checkpoint = out / "image_tower.pt"
     first = 0
     if checkpoint.exists():
@@ -173,15 +248,19 @@ def train(
     lower = fast_bfloat16(place)
     print(f"{len(chosen)} faces, {sum(p.numel() for p in parameters)} parameters, bfloat16 {lower}", flush=True)
     known = torch.zeros(len(attr.NAMES))  # of each attribute, running
-    for step, made in enumerate(batches(faces, chosen, share, first, steps, batch, seed), first):
+    every = max(500, steps // 6)
+    for step, made in enumerate(batches(faces, chosen, share, first, steps, batch, seed, at_once), first):
         image, labels, weights = made
         image = ((image - MEAN) / STD).contiguous(memory_format=torch.channels_last)
         with torch.autocast(place.type, dtype=torch.bfloat16, enabled=lower):
             image = harden(image, labels, weights, tower, heads, radius, seeded(step))
-            logits = heads(tower(image))
+            features = tower(image)
+            logits = heads(features)
         directions = heads.unit()
         off = 1 - torch.eye(len(directions))
         loss = objective(logits, labels, weights)
+        if anchor is not None:
+            loss = loss + KEEP * anchor(image, features, lower)
         (loss + 0.05 * ((directions @ directions.T * off) ** 2).sum() / len(off) / ranks.count()).backward()
         ranks.add_gradients(parameters)
         optimizer.step()
@@ -191,6 +270,8 @@ def train(
         for slow, fast in zip(average, (tower, heads), strict=True):
             for a, b in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
                 a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
+        if step + 1 == steps:
+            blend(average[0], start_weights, kept)
         rows = map(ranks.gather, (logits.detach(), labels, weights))
         known = torch.lerp(known, 1 - excess(*rows).clamp(-1, 1), max(0.02, 1 / (step - first + 1)))
         loss = ranks.total(loss)
@@ -204,7 +285,7 @@ def train(
                 f"{step + 1}/{steps} loss {loss.item():.4f} known: {shown}; {pace:.2f} s a step, {left:.2f} h left",
                 flush=True,
             )
-        if (step + 1) % 500 == 0 or step + 1 == steps:
+        if (step + 1) % every == 0 or step + 1 == steps:
             result = evaluate(*average, faces)
             print(" ".join(f"{k} {v:.3f}" for k, v in result.items()), flush=True)
             state = {
@@ -218,6 +299,14 @@ def train(
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+
+@torch.no_grad()
+def blend(tower: FaceTower, other: dict[str, Tensor], share: float) -> None:
+    """Move a tower's weights by a share of the way to others."""
+    for name, value in tower.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(other[name], share)
 
 
 def harden(
@@ -254,7 +343,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=defaults["batch"])
     parser.add_argument("--lr", type=float, default=defaults["lr"])
     parser.add_argument("--seed", type=int, default=defaults["seed"])
-    parser.add_argument("--begin", type=Path, help="a finished run's checkpoint to train further in another folder")
+    parser.add_argument(
+        "--at-once", type=int, default=defaults["at_once"], help="steps whose batches are made together; on a GPU 4"
+    )
+    parser.add_argument(
+        "--begin", type=Path, help="what to train further in another folder: a run's checkpoint, or an encoder's folder"
+    )
+    parser.add_argument(
+        "--kept", type=float, default=defaults["kept"], help="share of the weights of --begin that stays at the end"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = vars(parser.parse_args())
     options["out"].mkdir(parents=True, exist_ok=True)

@@ -29,10 +29,8 @@ from . import ranks
 from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
 from .languages import LANGUAGES, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
-from .train_image import MEAN, STD, Directions, Faces
+from .train_image import DIRECTIONS, MEAN, STD, WEIGHTS, Directions, Faces
 
-WEIGHTS = "open_clip_model.safetensors"
-DIRECTIONS = "directions.npz"  # where attributes, faces and anything else lie in the image tower's space
 CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 128,
@@ -216,9 +214,19 @@ def train(
 
 
 def train_further(
-    begin: Path, out: Path, *, steps: int = 1500, batch: int = 192, rate: float = 5e-4, seed: int = 0
+    begin: Path,
+    out: Path,
+    image: Path | None = None,
+    *,
+    steps: int = 1500,
+    batch: int = 192,
+    rate: float = 5e-4,
+    seed: int = 0,
 ) -> None:
-    """Teach a finished encoder's text tower more words, or other meanings; its image tower stays."""
+    """Teach a finished encoder's text tower more words, or other meanings; by 0 steps it stays as it is.
+
+    Its image tower stays too, or becomes `image`'s, which was trained further on the same directions.
+    """
     torch.manual_seed(seed)
     model = new_model(out)
     tensors = load_file(begin / WEIGHTS)  # of the counts of batches, which are whole, nothing is read
@@ -226,11 +234,17 @@ def train_further(
     model.visual.eval().requires_grad_(False)
     with np.load(begin / DIRECTIONS) as directions:
         meanings = Meanings(**{name: torch.from_numpy(directions[name]) for name in KEPT})
+    accuracy = json.loads((begin / "card.json").read_text())["image_auc"]
+    if image is not None:
+        state = torch.load(image, map_location="cpu", weights_only=False)
+        model.visual.trunk.load_state_dict(state["all"][2])
+        accuracy = state["auc"]
     with ranks.joined():
-        fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, begun=True)
+        if steps:
+            fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, begun=True)
         first = ranks.is_first()
     if first:
-        write(model, meanings, json.loads((begin / "card.json").read_text())["image_auc"], out)
+        write(model, meanings, accuracy, out)
 
 
 def fit(
@@ -299,9 +313,9 @@ def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", type=Path, default=Path("out/faceclip/image_tower.pt"))
+    parser.add_argument("--image", type=Path, help="default: out/faceclip/image_tower.pt, or --begin's own image tower")
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
-    parser.add_argument("--begin", type=Path, help="folder of an encoder to teach more words; no tower or faces then")
+    parser.add_argument("--begin", type=Path, help="folder of an encoder to teach more words; no faces then")
     parser.add_argument("--out", type=Path, default=Path("flowedit/weights/faceclip"))
     parser.add_argument("--steps", type=int, help="default: 3000, or 1500 from --begin")
     parser.add_argument("--batch", type=int)
@@ -311,9 +325,9 @@ def main() -> None:
     image, data, begin, out = (options.pop(name) for name in ("image", "data", "begin", "out"))
     given = {name: value for name, value in options.items() if value is not None}
     if begin is None:
-        train(image, data, out, **given)
+        train(image or Path("out/faceclip/image_tower.pt"), data, out, **given)
     else:
-        train_further(begin, out, **given)
+        train_further(begin, out, image, **given)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from flowedit.photo.photo import Photo, quantize
 
 DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
 SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
+_SAME = 0.5  # share of their union that two boxes of one face have in common at the least
 _SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
@@ -61,7 +62,8 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
         photo: where to look.
         turned: where no upright face is sure, look at the quarter turns of the photo too, and return the faces of the
             surest turn; their landmarks are in the photo as it is.
-        large: look for smaller ones than dlib's 80 px only where there is none so large: a quarter of the time.
+        large: look for smaller faces only where there is no large one, that is of a fifth of the longest side, or of
+            dlib's 80 px in a picture smaller than SMALL_PX. A fifth of the time.
 
     Raises:
         RuntimeError: dlib or its models are not installed.
@@ -70,11 +72,10 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
     scale = min(1.0, DETECT_PX / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     picture = _bytes(_shrunk(photo, size))
-    doublings = 1 if max(size) < SMALL_PX and not large else 0
-    turn, boxes = 0, _detect(picture, doublings)
+    turn, boxes = 0, _detect(picture, large)
     if turned and max((score for _, score in boxes), default=0.0) < _SURE:
         for quarters in (1, 2, 3):
-            others = _detect(np.rot90(picture, quarters).copy(), doublings)
+            others = _detect(np.rot90(picture, quarters).copy(), large)
             if max((score for _, score in others), default=0.0) > max((score for _, score in boxes), default=0.0):
                 turn, boxes = quarters, others
     scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32, device="cpu")
@@ -88,9 +89,35 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
 
-def _detect(picture: np.ndarray, doublings: int) -> list[tuple[Box, float]]:
-    """Return the box and score of each upright face in a (H, W, 3) uint8 picture, doubled where it has none."""
-    return search(picture, doublings) or ([] if doublings else search(picture, 1))
+def _detect(picture: np.ndarray, large: bool) -> list[tuple[Box, float]]:
+    """Return the box and score of each upright face in a (H, W, 3) uint8 picture; see `find_faces`.
+
+    A large face is found on a copy half as wide, whether smaller ones are looked for or not: it is where it is.
+    """
+    if max(picture.shape) < SMALL_PX:
+        return (search(picture) if large else []) or search(picture, 1)
+    half = [(tuple(2 * edge for edge in box), score) for box, score in search(_halved(picture)) if score >= _SURE]
+    if large and half:
+        return half
+    found = search(picture)
+    smaller = [each for each in found if all(_overlap(each[0], box) < _SAME for box, _ in half)]
+    return [*half, *smaller] or search(picture, 1)
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """Return the share of their union that two boxes have in common."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(0.0, width) * max(0.0, height)
+    whole = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return common / (whole - common)
+
+
+def _halved(picture: np.ndarray) -> np.ndarray:
+    """Shrink a (H, W, 3) uint8 picture to half its sides."""
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    half = F.avg_pool2d(pixels, 2, ceil_mode=True, count_include_pad=False)
+    return half[0].round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
 def search(picture: np.ndarray, doublings: int = 0, least: float = 0.0) -> list[tuple[Box, float]]:
@@ -127,7 +154,7 @@ def choose(photo: Photo, face: int | str) -> list[Crop]:
         (isinstance(face, str) and face in ("largest", "all")) or (isinstance(index, int) and index >= 0),
         f'face must be "largest", "all" or an index from 0, left to right; got {describe(face)}',
     )
-    faces = find_faces(photo, turned=True)
+    faces = find_faces(photo, turned=True, large=face == "largest")
     require(
         len(faces) > 0,
         f"no face found in the {photo.width} x {photo.height} photo; "

@@ -33,6 +33,7 @@ GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
 MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
 BROW_HAIR = 0.45  # share of the skin's brightness that a brow's hair is darker by, or more
+EVENED, EVENED_IN = 0.6, (0.5, 1.8)  # power of a lip's brightness, in that of the lips, that its tint goes with
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -191,6 +192,9 @@ class BoundRetouch:
         if {"hair", "brows"} & set(retouch.parts):
             skin = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
             self.skin_light = float(skin.mean().clamp_min(0.01))
+        if "lips" in retouch.parts:
+            mask = F.interpolate(self.planes["lips"][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
+            self.lip_light = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
@@ -229,6 +233,10 @@ class BoundRetouch:
                 up, down = self._hair(pixels, given, lift, x, y)
             else:
                 weight = self._weight(part, x, y)
+                if part == "lips":
+                    # A pale lower lip takes more of a dark color than the upper one, or it would come out pink.
+                    even = (brightness / self.lip_light).clamp(*EVENED_IN).pow(EVENED)
+                    given, weight = (self.lip_light + lift) * (1 - pixels) / even.square(), weight * even
                 if part == "brows":  # the skin between and about its hairs is given no light
                     given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
