@@ -17,8 +17,22 @@ from flowedit.app.cli import main
 from flowedit.app.imagine import WHAT
 from flowedit.config import Config
 from flowedit.face.detect import find_faces
+from flowedit.face.landmarks import INNER_LOWER, INNER_UPPER
+from flowedit.field.warp import count_folds
 from flowedit.fit import imagine as home
-from flowedit.fit.averages import CARD, FOLDER, AverageFace, average_names, bend, draw_face, join, load_average
+from flowedit.fit.averages import (
+    CARD,
+    FOLDER,
+    AverageFace,
+    average_names,
+    bend,
+    bending,
+    draw_face,
+    join,
+    load_average,
+    part_lips,
+    shape_shift,
+)
 from flowedit.fit.person import BANDS, Person, guess_person, read_person
 from flowedit.guide.clauses import split_clauses
 from flowedit.photo.photo import load
@@ -141,6 +155,20 @@ def test_joining_a_picture_with_itself_leaves_it_and_bending_moves_what_lies_at_
     x, y = nose.round().long().tolist()
     assert float(moved[0, 0, y, x] - ramp[0, 0, y, x]) == pytest.approx(-0.1, abs=0.01)
     assert torch.allclose(moved[..., 0], ramp[..., 0], atol=0.01)  # the border stays
+
+
+@pytest.mark.parametrize("name", ["middle-aged woman", "old man"])
+def test_no_shape_folds_a_drawn_face_and_lips_stay_as_far_apart_as_they_can(name):
+    _, landmarks, components = load_average(name)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(6):
+        along = 1.5 * torch.randn(len(components), generator=generator, dtype=torch.float64).sign()
+        assert count_folds(shape_shift(landmarks, components, along, 128)) == 0
+        shape = part_lips(landmarks, landmarks + torch.einsum("m,mij->ij", along, components))
+        parted, before = (each[list(INNER_LOWER), 1] - each[list(INNER_UPPER), 1] for each in (shape, landmarks))
+        assert (parted >= 0.499 * before).all() and (parted <= 1.601 * before).all()
+    plain = bending(landmarks, landmarks + torch.einsum("m,mij->ij", along, components), 128)
+    assert count_folds(plain) > 0
 
 
 def test_faces_are_ordinary_edits_of_averages_that_differ_and_come_again():

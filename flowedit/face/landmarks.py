@@ -39,6 +39,7 @@ UPPER_LIDS, LOWER_LIDS = (37, 38, 43, 44), (41, 40, 47, 46)  # each lower one be
 OUTER_LOWER_LIDS = (41, 46)
 MOUTH_CORNERS = (48, 54)
 UPPER_LIP, LOWER_LIP = (50, 51, 52), (56, 57, 58)
+INNER_UPPER, INNER_LOWER = (61, 62, 63), (67, 66, 65)  # the lips' inner borders, opposite each other
 LIP_MIDDLES = (51, 62, 66, 57)  # outer and inner border of the upper lip, inner and outer border of the lower one
 
 

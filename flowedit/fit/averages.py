@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require
+from flowedit.face.landmarks import INNER_LOWER, INNER_UPPER
 from flowedit.face.regions import face_distance, smoothstep
 from flowedit.field.offsets import Offsets, pixel_centers
-from flowedit.field.warp import warp_by_torch
+from flowedit.field.warp import count_folds, warp_by_torch
 from flowedit.photo import photo as images
 from flowedit.transform.transfer import border_points, plate, plate_system
 
@@ -27,6 +28,8 @@ CARD, SHAPES = "card.json", "shapes.safetensors"
 LATTICE = 128  # points along a side that a warp is computed on
 LEAD = 0.55  # least share of one average in a mixture: more alike, and all drawn faces are the same
 FARTHEST = 1.5  # deviations that a shape goes along each of its components: farther, faces become caricatures
+PARTED = (0.5, 1.6)  # how far apart a shape's lips may be, in how far the average's are: nothing is between or behind
+SHRUNK = 0.8  # of its way, that a shape which would fold the picture goes, again and again
 FACE = (-0.5, 0.0)  # interocular distances from the outline: where a face gives way to the hair of one average
 JOIN = 0.2  # interocular distances within which that takes the face's color
 
@@ -96,8 +99,8 @@ def draw_face(average: AverageFace, number: int, generator: torch.Generator) -> 
     along = torch.randn(len(components), generator=generator, dtype=torch.float64).clamp(-FARTHEST, FARTHEST)
     face = torch.einsum("k,kchw->chw", shares.float(), pictures)[None]
     joined = join(pictures[lead : lead + 1], face, landmarks)
-    shape = landmarks + torch.einsum("m,mij->ij", along, components)
-    drawn = bend(joined, landmarks, shape).clamp(0, 1)[0]
+    coord = shape_shift(landmarks, components, along, joined.shape[-1])
+    drawn = warp_by_torch(joined, Offsets(coord, torch.zeros_like(joined))).clamp(0, 1)[0]
     if number // k % 2:
         drawn = drawn.flip(-1)
     return (255 * drawn).round().byte().permute(1, 2, 0).numpy()
@@ -133,13 +136,49 @@ def face_weight(landmarks: Tensor, side: int, edge: tuple[float, float]) -> Tens
     return smoothstep(distance, *edge).float()[None, None]
 
 
-def bend(picture: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Warp a crop so that landmarks go from `start` to `end`, by a thin plate that is held at the border.
+def shape_shift(landmarks: Tensor, components: Tensor, along: Tensor, side: int) -> Tensor:
+    """Return where a picture of a shape is read from (1, 2, side, side), as far along its components as nothing folds.
 
     Args:
-        picture: (1, 3, S, S).
+        landmarks: (68, 2) crop coordinates.
+        components: (m, 68, 2).
+        along: (m,) deviations.
+        side: pixels.
+    """
+    while True:
+        shape = part_lips(landmarks, landmarks + torch.einsum("m,mij->ij", along, components))
+        coord = bending(landmarks, shape, side)
+        if count_folds(coord) == 0:
+            return coord
+        along = SHRUNK * along
+
+
+def part_lips(start: Tensor, end: Tensor) -> Tensor:
+    """Keep the inner borders of a shape's lips PARTED as they are in another: they would cross, or open on nothing.
+
+    Args:
+        start, end: (68, 2) crop coordinates.
+    """
+    end, upper, lower = end.clone(), list(INNER_UPPER), list(INNER_LOWER)
+    middle, before = (end[upper] + end[lower]) / 2, start[lower] - start[upper]
+    parted = end[lower, 1] - end[upper, 1]
+    half = torch.stack([before[:, 0], parted.clamp(PARTED[0] * before[:, 1], PARTED[1] * before[:, 1])], 1) / 2
+    end[upper], end[lower] = middle - half, middle + half
+    return end
+
+
+def bend(picture: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Warp a crop (1, 3, S, S) by the `bending` of landmarks."""
+    return warp_by_torch(picture, Offsets(bending(start, end, picture.shape[-1]), torch.zeros_like(picture)))
+
+
+def bending(start: Tensor, end: Tensor, side: int) -> Tensor:
+    """Return coordinate offsets (1, 2, side, side) that carry landmarks, by a thin plate that is held at the border.
+
+    Args:
         start: (68, 2) in crop coordinates.
         end: (68, 2), where they go.
+        side: pixels.
     """
     border = border_points()
     anchors = torch.cat([end.double(), border])
@@ -147,9 +186,8 @@ def bend(picture: Tensor, start: Tensor, end: Tensor) -> Tensor:
     weights = torch.linalg.solve(plate_system(anchors, 0.0), torch.cat([shifts, shifts.new_zeros(3, 2)]))
     points, n = pixel_centers(LATTICE, dtype=torch.float64).reshape(-1, 2), len(anchors)
     shift = plate(points, anchors) @ weights[:n] + weights[n] + points @ weights[n + 1 :]
-    coord = shift.T.reshape(1, 2, LATTICE, LATTICE).to(picture)
-    coord = F.interpolate(coord, size=picture.shape[-2:], mode="bicubic", align_corners=False)
-    return warp_by_torch(picture, Offsets(coord, torch.zeros_like(picture)))
+    coord = shift.T.reshape(1, 2, LATTICE, LATTICE).float()
+    return F.interpolate(coord, size=(side, side), mode="bicubic", align_corners=False)
 
 
 def _blur(picture: Tensor, sigma: float) -> Tensor:
