@@ -96,12 +96,17 @@ def _detect(picture: np.ndarray, large: bool) -> list[tuple[Box, float]]:
     """
     if max(picture.shape) < SMALL_PX:
         return (search(picture) if large else []) or search(picture, 1)
-    half = [(tuple(2 * edge for edge in box), score) for box, score in search(_halved(picture)) if score >= _SURE]
+    half = [(_doubled(box), score) for box, score in search(_halved(picture)) if score >= _SURE]
     if large and half:
         return half
     found = search(picture)
     smaller = [each for each in found if all(_overlap(each[0], box) < _SAME for box, _ in half)]
     return [*half, *smaller] or search(picture, 1)
+
+
+def _doubled(box: Box) -> Box:
+    left, top, right, bottom = box
+    return 2 * left, 2 * top, 2 * right, 2 * bottom
 
 
 def _overlap(first: Box, second: Box) -> float:

@@ -51,9 +51,10 @@ class Eyes(nn.Module):
         super().__init__()
         self.trunk = nn.Sequential(Down(3, width), Residual(width), Down(width, 2 * width), Residual(2 * width))
         self.each = nn.Linear(2 * width * (EYES_PX // 4) * (EYE_PX // 4), found)
-        self.both = nn.Sequential(nn.SiLU(), nn.Linear(2 * found, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, embed_dim))
-        nn.init.zeros_(self.both[-1].weight)
-        nn.init.zeros_(self.both[-1].bias)
+        last = nn.Linear(HIDDEN, embed_dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.both = nn.Sequential(nn.SiLU(), nn.Linear(2 * found, HIDDEN), nn.SiLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
         strip = x[:, :, EYES_TOP : EYES_TOP + EYES_PX]
