@@ -411,6 +411,18 @@ def test_lipstick_evens_a_pale_lower_lip_and_a_dark_upper_one():
     assert 1.0 < pale / dark < 1.75  # as photographed 2, and 1.9 where each takes its share
 
 
+def test_the_dark_corners_of_a_mouth_take_no_light_from_lipstick():
+    made = retouch(["lips"], 0.0)
+    made.set_gains("lips", torch.tensor([0.1, 0.8, 0.8]))
+    picture = torch.tensor([0.5, 0.3, 0.26]).expand(SIDE, SIDE, -1).clone()
+    corner = slice(0, int(0.42 * SIDE))
+    picture[:, corner] = 0.02
+    photo = Photo((picture * 255).round().byte().numpy().copy())
+    after = render(photo, [FieldTransform(RasterField(4, 4), crop(), retouch=made)])[0]
+    added = (after - photo.tensor()[0]).mean(0)
+    assert 0 < added[:, corner].max() < 0.4 * added.max()
+
+
 def test_degrees_weights_and_negations_scale_what_is_said():
     def gain(prompt, weight=1.0, part="beard"):
         return said_looks({prompt: weight})[part].gains[0]

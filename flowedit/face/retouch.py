@@ -33,7 +33,10 @@ GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
 MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
 BROW_HAIR = 0.45  # share of the skin's brightness that a brow's hair is darker by, or more
-EVENED, EVENED_IN = 0.6, (0.5, 1.8)  # power of a lip's brightness, in that of the lips, that its tint goes with
+EVENED, EVENED_TO = (
+    0.6,
+    1.8,
+)  # power of a lip's brightness, in that of the lips, that its tint goes with, and up to what
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -234,9 +237,11 @@ class BoundRetouch:
             else:
                 weight = self._weight(part, x, y)
                 if part == "lips":
-                    # A pale lower lip takes more of a dark color than the upper one, or it would come out pink.
-                    even = (brightness / self.lip_light).clamp(*EVENED_IN).pow(EVENED)
-                    given, weight = (self.lip_light + lift) * (1 - pixels) / even.square(), weight * even
+                    # A pale lower lip takes more of a dark color than the rest, or it would come out pink. The dark
+                    # corners of an open mouth are given light by their own brightness alone.
+                    even = (brightness / self.lip_light).clamp(1, EVENED_TO).pow(EVENED)
+                    given = (brightness.clamp(max=self.lip_light) + lift) * (1 - pixels) / even.square()
+                    weight = weight * even
                 if part == "brows":  # the skin between and about its hairs is given no light
                     given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
