@@ -423,6 +423,23 @@ def test_the_dark_corners_of_a_mouth_take_no_light_from_lipstick():
     assert 0 < added[:, corner].max() < 0.4 * added.max()
 
 
+@pytest.mark.parametrize(("hair", "deepened"), [((0.85, 0.84, 0.82), True), ((0.25, 0.18, 0.12), False)])
+def test_white_hair_that_is_dyed_dark_has_deeper_shadows_and_dark_hair_the_same(hair, deepened):
+    image, cap = scene(hair, (0.4, 0.5, 0.6))
+    image = image.clone()
+    image[..., ::2] *= torch.where(cap > 0.5, 0.9, 1.0)[:, ::2]  # strands in the shadow of others
+    photo = Photo((255 * image[0].permute(1, 2, 0)).round().byte().numpy())
+    frame = Crop(
+        torch.tensor([[HAIR_PX / 4, 0, HAIR_PX / 2], [0, HAIR_PX / 4, HAIR_PX / 2]], dtype=torch.float64), HERE
+    )
+    made = make_retouch(("hair",), frame, lambda c, n: extract(photo, c, n), torch.ones(HAIR_PX, HAIR_PX))
+    made.set_gains("hair", torch.full((3,), -0.7))
+    after = EditedPhoto(photo, (FieldTransform(RasterField(4, 4), frame, retouch=made),)).tensor()[0].mean(0)
+    rows = slice(36, 40)  # well within the cap
+    shadow = after[rows, 48:80:2].mean() / after[rows, 49:80:2].mean()
+    assert shadow < 0.87 if deepened else shadow == pytest.approx(0.9, abs=0.01)
+
+
 def test_degrees_weights_and_negations_scale_what_is_said():
     def gain(prompt, weight=1.0, part="beard"):
         return said_looks({prompt: weight})[part].gains[0]

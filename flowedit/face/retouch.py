@@ -37,6 +37,9 @@ EVENED, EVENED_TO = (
     0.6,
     1.8,
 )  # power of a lip's brightness, in that of the lips, that its tint goes with, and up to what
+WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
+WIDER = 0.15  # what the outer border of white hair is moved by, in shares of a pixel
+SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -206,6 +209,7 @@ class BoundRetouch:
             fitted = fit_guided(guide, mask[0], sigma, HairShapes().edge * light)
             self.planes["hair"] = torch.cat([fitted, mask, zone])
             self.skin = Skinlike(typical_color(guide[None], mask[0]), skin, light)
+            self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
         self.grain = min(1.0, max(0.0, self.cell * crop.side_px / 2 - 1))
@@ -269,10 +273,14 @@ class BoundRetouch:
         at = _read(self.planes["hair"], x / HAIR_REACH, y / HAIR_REACH)
         inside = (x.abs() < HAIR_REACH) & (y.abs() < HAIR_REACH)
         # The border as the photo's own colors have it; far from any hair the fit is of nothing.
-        weight = (1 - smoothstep((at[:3] * pixels).sum(0) + at[3], 0.2, 0.8)) * (at[4] * 8).clamp(0, 1) * inside
         hairline = 1 - at[5]
+        outer = self.white * (1 - hairline)  # a rim that stays white is seen beside what is dyed, thin as it may be
+        fitted = (at[:3] * pixels).sum(0) + at[3] + WIDER * outer
+        weight = (1 - smoothstep(fitted, 0.2, 0.8)) * (at[4] * 8).clamp(0, 1) * inside
         edge = hairline * smoothstep(at[4], *SURELY)  # a blonde lock within the hair is like skin, too
-        down = weight * (1 - self.skin(pixels) * edge) * pixels
+        # White hair has hardly any shadows, since light goes through it many times; dyed dark it would be flat.
+        ratio = (pixels.mean(0) / self.skin.hair.mean()).clamp(0.5, 1.5)
+        down = weight * (1 - self.skin(pixels) * edge) * pixels * ratio.pow(-SHADED * self.white)
         if not self.skin.clear:
             return weight * given, down
         hair, share = self.skin.hair[:, None], 1 - self.skin.way_to(pixels).clamp(0, 1)
