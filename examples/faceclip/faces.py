@@ -261,7 +261,8 @@ class Faces:
         count = sum((amounts[name] > least).float() for name, least in MAKEUP.items())
         heavy = attr.INDEX["heavy_makeup"]
         label[:, heavy] = torch.where(count >= 3, 1.0, label[:, heavy])
-        weight[:, heavy] = torch.where(count >= 3, 1.0, torch.where(count >= 1, 0.0, weight[:, heavy]))
+        seen = shown * (~amounts["sunglasses"]).float()  # gray paint is a shadow
+        weight[:, heavy] = torch.where(count >= 3, seen, torch.where(count >= 1, 0.0, weight[:, heavy]))
         whiskers = amounts["moustache_hair"] > 0.4
         k = attr.INDEX["mustache"]
         label[:, k], weight[:, k] = torch.where(whiskers, 1.0, label[:, k]), torch.where(whiskers, 0.7, weight[:, k])

@@ -126,6 +126,9 @@ def thing_labels(name: str, columns: dict[str, Any]) -> tuple[np.ndarray, np.nda
         beardless = unsaid & ((np.nan_to_num(female, nan=0.5) > 0.9) | (np.nan_to_num(age, nan=30) < GROWN_UP))
         weight[beardless] = 1.0 if name != "bald" else 0.5
         weight[unsaid & (age < 3) & (name == "bald")] = 0.0
+    if name == "heavy_makeup":
+        bare = unsaid & ((np.nan_to_num(female, nan=0.5) < 0.1) | (np.nan_to_num(age, nan=30) < GROWN_UP))
+        weight[bare] = 0.5
     if name == "hair_long":
         weight[unsaid] = np.where(np.nan_to_num(female, nan=0.5)[unsaid] < 0.1, 0.3, 0.0)
     if name in STUDIO_HAS_NONE:
