@@ -80,6 +80,10 @@ def test_what_no_word_tells_leaves_a_choice_of_averages_that_are_there():
         ("a sad and tired face", ["a sad and tired face"]),
         ("a smile, freckles and big eyes", ["a smile", "freckles", "big eyes"]),
         ("a face", ["a face"]),
+        ("una cara con pelo rubio y ojos verdes", ["pelo rubio", "ojos verdes"]),
+        ("schwarze Haare und ein breites Lächeln", ["schwarze Haare", "ein breites Lächeln"]),
+        ("金色的头发，绿色的眼睛", ["金色的头发", "绿色的眼睛"]),
+        ("a con man with big eyes", ["a con man", "big eyes"]),
     ],
 )
 def test_each_attribute_is_a_prompt_and_none_is_cut(text, clauses):

@@ -13,14 +13,22 @@ from flowedit.guide.encoder import Encoder
 UNLIKE = 0.3  # cosine between changes up to which they are two things
 MIN_WEIGHT = 1e-12
 
-BARE = re.compile(r"(?:an?|the|very|of|picture|photo|portrait|face|person|[\s,.!;:])*", re.I)  # asks for nothing
+BARE = re.compile(  # asks for nothing, in English or another language that faceclip was taught
+    r"(?:an?|the|very|of|picture|photo|portrait|face|person|una?|cara|rostro|persona|eine?|gesicht|une|visage|personne|"
+    r"一张|一个|脸|人|एक|चेहरा|[\s,.!;:，。；])*",
+    re.I,
+)
 _ARTICLE = re.compile(r"\b(?:an?|the)\b", re.I)
 _WHOLE = re.compile(  # words that say all of an attribute, where no other word is beside them
     r"(?:an?\s+|the\s+)?(?:smile|smiling|grin|grinning|frown|frowning|pout|pouting|wink|winking|laughing|freckles|"
     r"wrinkles|crow's feet|dimples|stubble|beard|moustache|mustache|tan|blush)",
     re.I,
 )
-_BETWEEN = re.compile(r"([,;.]\s+(?:(?:and|but|with)\s+)?|\s+(?:and|but|with|who has|having)\s+)", re.I)
+_BETWEEN = re.compile(
+    r"([,;.]\s+(?:(?:and|but|with)\s+)?|[，；。、]\s*"
+    r"|\s+(?:and(?! pepper)|but|with|who has|having|y|(?<!\ba )con|und|mit|et|avec|और)\s+)",
+    re.I,
+)
 
 
 def split_clauses(text: str) -> list[str]:
@@ -71,6 +79,8 @@ def split_parts(text: str) -> list[str]:
 
 
 def _is_lone(part: str) -> bool:
+    if signs := re.findall(r"[\u4e00-\u9fff]", part):  # Chinese, which has no spaces
+        return len(signs) < 3
     return len(_ARTICLE.sub("", part).split()) < 2 and not _WHOLE.fullmatch(part.strip(" ,.;"))
 
 

@@ -15,7 +15,8 @@ def split_prompts(task: Task) -> list[Mapping[str, float]]:
     That is each attribute of the prompts: of several in one an encoder, and a network that it guides, give each a part.
     What words say outright is left out, as a retouch does it. For a target that is no direction all prompts are one.
     """
-    prompts = unsaid(task.prompts) or task.prompts
+    rest = unsaid(task.restated)
+    prompts = rest if rest and rest != task.restated else task.prompts
     if task.config.target != "direction":
         return [prompts]
     return [{text: weight} for text, weight in list_attributes(task.guide, prompts).items()]

@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from dataclasses import field as attribute
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from flowedit.guide.doubt import doubt
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.part_looks import said_looks, says_all, unsaid
 from flowedit.guide.part_words import named_parts
+from flowedit.guide.restate import restate
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
@@ -79,6 +81,7 @@ class Task:
         upscaler: that enlarged a face at least; None where no face was enlarged.
         said: parts of the faces' retouches whose amounts the prompts' words say: no step moves them.
         told: whether that is all the prompts ask for: nothing else is moved.
+        restated: the prompts in the words of the tables of parts, where the guide reads theirs alike.
     """
 
     photo: Photo
@@ -95,6 +98,7 @@ class Task:
     upscaler: Upscaler | None = None
     said: tuple[str, ...] = ()
     told: bool = False
+    restated: Mapping[str, float] = attribute(default_factory=dict)
 
     @property
     def most_steps(self) -> int:
@@ -137,12 +141,16 @@ def prepare(
     side = crop_side(guide)
     upscaler = upscaler if any(is_small(crop, side) for crop in crops) else None
     faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, upscaler) for crop in crops)
-    hues, paints = _color(guide, prompts, config, faces)
+    restated = restate(guide, prompts)
+    hues, paints = _color(guide, prompts, restated, config, faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
     if upscaler is not None:
         files.append([upscaler.name, upscaler.sha256])
-    task = Task(photo, faces, prompts, guide, config, settings, generator, hues, paints, files, upscaler=upscaler)
+    task = Task(
+        photo, faces, prompts, guide, config, settings, generator, hues, paints, files,
+        upscaler=upscaler, restated=restated,
+    )  # fmt: skip
     return _retouch(task)
 
 
@@ -172,8 +180,9 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     """
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
-    hues, paints = _color(task.guide, prompts, config, task.faces)
-    task = replace(task, prompts=prompts, config=config, settings=settings, hues=hues, paints=paints)
+    restated = restate(task.guide, prompts)
+    hues, paints = _color(task.guide, prompts, restated, config, task.faces)
+    task = replace(task, prompts=prompts, restated=restated, config=config, settings=settings, hues=hues, paints=paints)
     if any(face.start.retouch is not None for face in task.faces):  # what the other prompt named
         bare = tuple(replace(face, start=replace(face.start, retouch=None)) for face in task.faces)
         task = replace(task, faces=bare, said=(), told=False)
@@ -182,8 +191,8 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
 
 def _retouch(task: Task) -> Task:
     """Return a task whose faces may be retouched where its prompts name it; the same task where they name nothing."""
-    looks = said_looks(task.prompts)
-    parts = tuple(sorted({*named_parts(task.prompts), *looks}))
+    looks = said_looks(task.restated)
+    parts = tuple(sorted({*named_parts(task.restated), *looks}))
     if not parts or any(face.start.crop.landmarks is None for face in task.faces):
         return task
     faces, found = [], []
@@ -194,7 +203,7 @@ def _retouch(task: Task) -> Task:
         found.append(retouch)
         faces.append(replace(face, start=replace(face.start, retouch=retouch)))
     warn_of_missing_hair(found)
-    told = bool(looks) and says_all(task.prompts)
+    told = bool(looks) and says_all(task.restated)
     return replace(task, faces=tuple(faces), said=tuple(looks), told=told)
 
 
@@ -212,14 +221,18 @@ def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[
 
 
 def _color(
-    guide: Encoder, prompts: Mapping[str, float], config: Config, faces: Sequence[FaceTask]
+    guide: Encoder,
+    prompts: Mapping[str, float],
+    restated: Mapping[str, float],
+    config: Config,
+    faces: Sequence[FaceTask],
 ) -> tuple[bool, bool]:
     """Return a task's `hues` and `paints`; warn where no face can take a color that is asked for."""
     colored = names_color(guide, prompts)
     if colored and all(is_gray(face.pixels) for face in faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
-    rest = unsaid(prompts)
-    if rest != dict(prompts):  # the color of what is retouched is not for the rest of the photo
+    rest = unsaid(restated)
+    if rest != dict(restated):  # the color of what is retouched is not for the rest of the photo
         colored = names_color(guide, rest)
     hues = colored if config.hues == "auto" else config.hues == "free"
     return hues, colored or hues

@@ -1,0 +1,63 @@
+"""Prompts in the words that the tables of parts have, where an encoder takes theirs to mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowedit.guide.clauses import split_parts
+from flowedit.guide.color_words import COLORED, SHAPED
+from flowedit.guide.corpus import embed_changes
+from flowedit.guide.encoder import Encoder
+from flowedit.guide.part_looks import said_looks
+
+ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
+KNOWN = (  # what the tables know by these words
+    *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
+    *("dark hair", "light hair", "stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
+    *("no eye shadow", "eyeliner", "no eyeliner", "dark circles under the eyes", "no dark circles", "tired"),
+    *("well rested", "smooth skin", "rough skin", "wrinkles", "no wrinkles", "freckles", "no freckles"),
+    *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
+    *("no crow's feet", "smile lines", "no smile lines"),
+)
+OTHER = (  # what lies near them and is something else
+    *("a child", "dark eyes", "light eyes", "arched eyebrows", "a mustache", "a beard", "a bald head"),
+    *("a woman", "a man", "sleepy eyes", "closed eyes", "shiny skin", "curly hair", "long hair"),
+)
+
+
+def restate(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
+    """Return prompts in which attributes that the tables of parts do not know are in words that they do.
+
+    "raven tresses and a smile" is "black hair, a smile", and "pelo rubio" is "blonde hair", where the encoder reads
+    them alike. An encoder of which nobody knows what it was taught keeps its prompts: what is alike to it is not known.
+
+    Args:
+        encoder: reads them.
+        prompts: text -> weight.
+    """
+    if getattr(encoder, "languages", None) is None:
+        return dict(prompts)
+    told: dict[str, float] = {}
+    for prompt, weight in prompts.items():
+        parts = split_parts(prompt)
+        same = [_same(encoder, part) for part in parts]
+        text = prompt if not any(same) else ", ".join(new or part for new, part in zip(same, parts, strict=True))
+        told[text] = told.get(text, 0.0) + weight
+    return told
+
+
+def _same(encoder: Encoder, part: str) -> str | None:
+    """Return what of KNOWN means the same as a part of a prompt; None where nothing does, or its words say a look."""
+    if said_looks({part: 1.0}) or not encoder.knows(part):
+        return None
+    alike = _known(encoder) @ F.normalize(embed_changes(encoder, [part])[0], dim=0)
+    best = int(alike.argmax())
+    return KNOWN[best] if best < len(KNOWN) and float(alike[best]) >= ALIKE else None
+
+
+def _known(encoder: Encoder) -> Tensor:
+    """Changes of all that is known and of what is near: (n, D) unit vectors."""
+    return F.normalize(embed_changes(encoder, [*KNOWN, *OTHER, *COLORED, *SHAPED]), dim=1)

@@ -1,0 +1,44 @@
+"""Prompts in other words, or another language, that an encoder takes to mean what the tables of parts know."""
+
+import torch
+import torch.nn.functional as F
+
+from flowedit.guide.restate import restate
+
+
+class Reader:
+    """Reads a few words: texts with the same ones mean the same, and all others something of their own."""
+
+    languages = ("English",)
+    meanings = ({"pelo negro", "raven tresses", "black hair"}, {"carrot top", "red hair"}, {"foreign"})
+
+    def text(self, prompts):
+        return torch.stack([self._embed(prompt) for prompt in prompts])
+
+    def knows(self, prompt):
+        return prompt != "foreign"
+
+    def _embed(self, prompt):
+        if prompt == "a face":
+            return torch.zeros(64)
+        for k, texts in enumerate(self.meanings):
+            if prompt in texts:
+                return torch.eye(64)[k]
+        own = torch.Generator().manual_seed(sum(prompt.encode()))
+        return F.normalize(torch.cat([torch.zeros(8), torch.randn(56, generator=own)]), dim=0)
+
+
+def test_attributes_in_other_words_are_told_in_the_tables_words():
+    prompts = {"raven tresses and a smile": 1.0, "carrot top": 0.5, "pelo negro": -1.0}
+    assert restate(Reader(), prompts) == {"black hair, a smile": 1.0, "red hair": 0.5, "black hair": -1.0}
+
+
+def test_words_that_the_tables_know_or_nothing_is_like_stay():
+    prompts = {"auburn hair and big eyes": 1.0, "a smile": 1.0, "foreign": 1.0}
+    assert restate(Reader(), prompts) == prompts
+
+
+def test_an_encoder_of_unknown_teaching_keeps_its_prompts():
+    reader = Reader()
+    reader.languages = None
+    assert restate(reader, {"raven tresses": 1.0}) == {"raven tresses": 1.0}
