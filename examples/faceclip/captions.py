@@ -27,7 +27,7 @@ LETTERS = "bcdfghjklmnpqrstvwxyz0123456789"
 TURNS = re.compile(
     r"(no|not|never|without|nothing|none|hardly|barely|less|more|too|un\w+|stop\w*|off|out|away|lose|\w+n't)\b"
 )
-SAYINGS = 0.3  # share of the captions about one thing or two, that are sayings
+SAYINGS = 0.4  # share of the captions about one thing or two, that are sayings
 KEPT_SHARE = 0.5  # of a meaning's largest coefficient that must remain where some attributes are unknown
 
 
@@ -331,7 +331,7 @@ def describe(rng: random.Random, concepts: Sequence[Concept] = CONCEPTS) -> tupl
 
 def foreign(rng: random.Random) -> str:
     """Make a prompt about anything but a face: things, names, sentences, and letters that are no word."""
-    if rng.random() < 0.1:
+    if rng.random() < 0.4:
         return rng.choice(SENTENCES)
 
     def noun() -> str:
@@ -354,6 +354,7 @@ def phrase_bank(concepts: Sequence[Concept] = CONCEPTS) -> tuple[list[str], list
         for phrase in each.nouns:
             bank += [(form.format(phrase), each.meaning) for form in ("{}", "a face with {}")]
         bank += [(phrase, each.meaning) for change in each.changes for phrase in spell(change)[:2]]
+        bank += [(fill(saying, WHOM[0]), each.meaning) for saying in each.sayings]
     bank += [(f"a {word}", meaning) for word, meaning in PEOPLE]
     bank += [(word, None) for word in (*THINGS, *NAMES, *SENTENCES)]
     return [text for text, _ in bank], [meaning for _, meaning in bank]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .captions import Meaning
 
-AT_ONCE = 4096  # texts that are compared with every phrase, 100 MB to a thousand
+AT_ONCE = 512  # texts that are compared with every phrase, 100 MB
 TEMPERATURE = 0.045  # cosines that differ by this much count e times as much
 CROWD = 0.5  # power of how many phrases mean the same, by which each counts less
 FRAMES = (
@@ -95,12 +95,12 @@ class Teacher:
         return torch.cat([self._place(part) for part in self.model(texts).split(AT_ONCE)])
 
     def _place(self, embedded: Tensor) -> Tensor:
-        score = embedded @ self.known.T / TEMPERATURE - self.crowd
+        score = self.known @ embedded.T / TEMPERATURE - self.crowd[:, None]
         for more, less, middle, direction in self.sides:
-            side = 4 * ((embedded - middle) @ direction)[:, None]
-            score[:, more] += F.logsigmoid(side)
-            score[:, less] += F.logsigmoid(-side)
-        return F.normalize(score.softmax(-1) @ self.targets, dim=-1)
+            side = 4 * ((embedded - middle) @ direction)
+            score[more] += F.logsigmoid(side)
+            score[less] += F.logsigmoid(-side)
+        return F.normalize(score.softmax(0).T @ self.targets, dim=-1)
 
 
 def sentences(

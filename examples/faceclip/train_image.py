@@ -302,9 +302,9 @@ def train(
 
 
 @torch.no_grad()
-def blend(tower: FaceTower, other: dict[str, Tensor], share: float) -> None:
-    """Move a tower's weights by a share of the way to others."""
-    for name, value in tower.state_dict().items():
+def blend(model: nn.Module, other: dict[str, Tensor], share: float) -> None:
+    """Move a model's weights by a share of the way to others."""
+    for name, value in model.state_dict().items():
         if value.is_floating_point():
             value.lerp_(other[name], share)
 

@@ -7,6 +7,7 @@ about anything else go to a direction of their own, which is how faceclip says "
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import random
@@ -29,7 +30,7 @@ from . import ranks
 from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
 from .languages import LANGUAGES, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
-from .train_image import DIRECTIONS, MEAN, STD, WEIGHTS, Directions, Faces
+from .train_image import DIRECTIONS, MEAN, STD, WEIGHTS, Directions, Faces, blend
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {
@@ -119,15 +120,15 @@ class Words:
 
     def _draw(self) -> tuple[str, Meaning | None]:
         roll = self.rng.random()
-        if roll < 0.22:
+        if roll < 0.18:
             return foreign(self.rng), None
-        if roll < 0.26:
+        if roll < 0.22:
             return self.rng.choice(self.tongues).elsewhere(self.rng), None
-        if roll < 0.30:
+        if roll < 0.25:
             return self.rng.choice(PLAIN), {}
-        if roll < 0.44:
+        if roll < 0.45:
             return self.rng.choice(self.tongues).say(self.rng)
-        if roll < 0.58:
+        if roll < 0.63:
             return self.rng.choice(self.phrases)
         return describe(self.rng, self.concepts)
 
@@ -190,7 +191,15 @@ def _read_rows(model: Any, rows: Tensor) -> Tensor:
 
 
 def train(
-    image: Path, data: Path, out: Path, *, steps: int = 3000, batch: int = 192, rate: float = 1.5e-3, seed: int = 0
+    image: Path,
+    data: Path,
+    out: Path,
+    *,
+    steps: int = 3000,
+    batch: int = 192,
+    rate: float = 1.5e-3,
+    seed: int = 0,
+    free: int = FREE,
 ) -> None:
     """Train on a finished image tower, whose mean embedding of the training faces says where faces are."""
     torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
@@ -207,7 +216,7 @@ def train(
         mean = torch.cat([F.normalize(model.visual(part), dim=-1) for part in pixels.split(128)]).mean(0)
     meanings = Meanings.of_tower(heads, mean)
     with ranks.joined():
-        fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed)
+        fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, free=free)
         first = ranks.is_first()
     if first:
         write(model, meanings, state["auc"], out)
@@ -222,10 +231,13 @@ def train_further(
     batch: int = 192,
     rate: float = 5e-4,
     seed: int = 0,
+    free: int = FREE,
+    kept: float = 0.0,
 ) -> None:
     """Teach a finished encoder's text tower more words, or other meanings; by 0 steps it stays as it is.
 
-    Its image tower stays too, or becomes `image`'s, which was trained further on the same directions.
+    A share `kept` of its former weights stays (see `train_image.train`): what is new is learned at the cost of a little
+    of what it knew. Its image tower stays too, or becomes `image`'s, which was trained further on the same directions.
     """
     torch.manual_seed(seed)
     model = new_model(out)
@@ -239,9 +251,11 @@ def train_further(
         state = torch.load(image, map_location="cpu", weights_only=False)
         model.visual.trunk.load_state_dict(state["all"][2])
         accuracy = state["auc"]
+    before = copy.deepcopy(model.state_dict())
     with ranks.joined():
         if steps:
-            fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, begun=True)
+            fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, free=free, begun=True)
+            blend(model, before, kept)
         first = ranks.is_first()
     if first:
         write(model, meanings, accuracy, out)
@@ -296,7 +310,8 @@ def fit(
 
 def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path) -> None:
     """Write weights in half precision (normalization apart), and the card's facts with the SHA-256."""
-    tensors = {name: value.half() if value.ndim > 1 else value.clone() for name, value in model.state_dict().items()}
+    weights = {name: value.half() if value.ndim > 1 else value.clone() for name, value in model.state_dict().items()}
+    tensors = {name: value.contiguous() for name, value in weights.items()}
     path = out / WEIGHTS
     save_file(tensors, path)
     np.savez(out / DIRECTIONS, **{name: getattr(meanings, name).numpy() for name in KEPT})
@@ -321,7 +336,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rate", type=float, help="default: 1.5e-3, or 5e-4 from --begin")
     parser.add_argument("--seed", type=int)
-    options = vars(parser.parse_args())
+    parser.add_argument("--free", type=int, help=f"sentences that the sentence model reads, default {FREE}")
+    parser.add_argument("--kept", type=float, help="share of --begin's weights that stays, default 0")
+    parsed = parser.parse_args()
+    if parsed.kept is not None and parsed.begin is None:
+        parser.error("--kept goes with --begin")
+    options = vars(parsed)
     image, data, begin, out = (options.pop(name) for name in ("image", "data", "begin", "out"))
     given = {name: value for name, value in options.items() if value is not None}
     if begin is None:
