@@ -220,9 +220,9 @@ def test_draws_are_held_back_to_what_the_guide_sees_in_the_weakest():
     smile, eyes = flowedit.predict(face, ["a smiling face", "big eyes"], n=3)
     for draws in (smile, eyes):
         gains, effects = [edit.facts.gain for edit in draws], [edit.config.effect for edit in draws]
-        least = min(gains)
-        assert max(gains) < 1.05 * least and effects.count(None) == 1
-        assert [effect for effect in effects if effect] == [pytest.approx(least, abs=1e-3)] * 2
+        assert max(gains) < 1.05 * min(gains) and effects.count(None) == 1
+        weakest = gains[effects.index(None)]  # the others end at its gain or a little below
+        assert [effect for effect in effects if effect] == [pytest.approx(weakest, abs=1e-3)] * 2
     again = predict_again(face, "big eyes", eyes[0].facts, config=eyes[0].config)
     assert again.strength == eyes[0].strength and torch.equal(again.render(), eyes[0].render())
 
