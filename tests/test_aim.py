@@ -30,7 +30,8 @@ class Colors(TinyEncoder):
 
 def aim(prompt, guide=None, **settings):
     config = Config(**settings)
-    task = SimpleNamespace(config=config, guide=guide or Colors(), prompts={prompt: 1.0}, settings=SETTINGS)
+    asked = {prompt: 1.0}
+    task = SimpleNamespace(config=config, guide=guide or Colors(), prompts=asked, restated=asked, settings=SETTINGS)
     return Aim(task, VIEWS)
 
 
