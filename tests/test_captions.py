@@ -141,7 +141,7 @@ def test_german_adjectives_bend():
     rng, tongue = random.Random(0), Tongue("de", attr.NAMES)
     wanted = [["fröhlich", "fröhlich"], ["müde", "müde"]]
     tongue.concepts = [
-        {"meaning": each["meaning"], "nouns": each["nouns"], "adjectives": [a for a in wanted if a in each["adjectives"]]}
+        {**each, "alone": [], "changes": [], "adjectives": [a for a in wanted if a in each["adjectives"]]}
         for each in tongue.concepts
         if any(a in each.get("adjectives", []) for a in wanted)
     ]
