@@ -10,7 +10,12 @@ class Reader:
     """Reads a few words: texts with the same ones mean the same, and all others something of their own."""
 
     languages = ("English",)
-    meanings = ({"pelo negro", "raven tresses", "black hair"}, {"carrot top", "red hair"}, {"foreign"})
+    meanings = (
+        {"pelo negro", "raven tresses", "black hair"},
+        {"carrot top", "red hair"},
+        {"not raven-haired", "blonde hair"},
+        {"sin pecas", "no freckles"},
+    )
 
     def text(self, prompts):
         return torch.stack([self._embed(prompt) for prompt in prompts])
@@ -31,6 +36,13 @@ class Reader:
 def test_attributes_in_other_words_are_told_in_the_tables_words():
     prompts = {"raven tresses and a smile": 1.0, "carrot top": 0.5, "pelo negro": -1.0}
     assert restate(Reader(), prompts) == {"black hair, a smile": 1.0, "red hair": 0.5, "black hair": -1.0}
+
+
+def test_what_is_negated_is_no_color_of_hair():
+    assert restate(Reader(), {"not raven-haired": 1.0, "sin pecas": 1.0}) == {
+        "not raven-haired": 1.0,
+        "no freckles": 1.0,
+    }
 
 
 def test_words_that_the_tables_know_or_nothing_is_like_stay():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -13,10 +14,17 @@ from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import said_looks
 
+NEGATED = re.compile(  # "not black" is no color: its opposite to the encoder is platinum blonde
+    r"\b(?:no|not|without|never|less|isn't|aren't|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
+)
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
-KNOWN = (  # what the tables know by these words
+HAIR = (
     *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
-    *("dark hair", "light hair", "stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
+    *("dark hair", "light hair"),
+)
+KNOWN = (  # what the tables know by these words
+    *HAIR,
+    *("stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
     *("no eye shadow", "eyeliner", "no eyeliner", "dark circles under the eyes", "no dark circles", "tired"),
     *("well rested", "smooth skin", "rough skin", "wrinkles", "no wrinkles", "freckles", "no freckles"),
     *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
@@ -55,7 +63,9 @@ def _same(encoder: Encoder, part: str) -> str | None:
         return None
     alike = _known(encoder) @ F.normalize(embed_changes(encoder, [part])[0], dim=0)
     best = int(alike.argmax())
-    return KNOWN[best] if best < len(KNOWN) and float(alike[best]) >= ALIKE else None
+    if best >= len(KNOWN) or float(alike[best]) < ALIKE or (best < len(HAIR) and NEGATED.search(part)):
+        return None
+    return KNOWN[best]
 
 
 def _known(encoder: Encoder) -> Tensor:
