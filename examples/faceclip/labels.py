@@ -122,15 +122,15 @@ def thing_labels(name: str, columns: dict[str, Any]) -> tuple[np.ndarray, np.nda
     unsaid = source != "synthetic"
     studio = np.isin(source, ("london", "3dsk", "composite"))
     weight[unsaid] = COMMON.get(name, ABSENT)
+    womanly, young = np.nan_to_num(female, nan=0.5), np.nan_to_num(age, nan=30) < GROWN_UP
     if name in ("full_beard", "mustache", "bald"):
-        beardless = unsaid & ((np.nan_to_num(female, nan=0.5) > 0.9) | (np.nan_to_num(age, nan=30) < GROWN_UP))
+        beardless = unsaid & ((womanly > 0.9) | young)
         weight[beardless] = 1.0 if name != "bald" else 0.5
         weight[unsaid & (age < 3) & (name == "bald")] = 0.0
     if name == "heavy_makeup":
-        bare = unsaid & ((np.nan_to_num(female, nan=0.5) < 0.1) | (np.nan_to_num(age, nan=30) < GROWN_UP))
-        weight[bare] = 0.5
+        weight[unsaid & ((womanly < 0.1) | young)] = 0.5
     if name == "hair_long":
-        weight[unsaid] = np.where(np.nan_to_num(female, nan=0.5)[unsaid] < 0.1, 0.3, 0.0)
+        weight[unsaid] = np.where(womanly[unsaid] < 0.1, 0.3, 0.0)
     if name in STUDIO_HAS_NONE:
         weight[studio] = 1.0
     weight[ruled_out] = 1.0

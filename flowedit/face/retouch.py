@@ -33,10 +33,7 @@ GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
 MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
 BROW_HAIR = 0.45  # share of the skin's brightness that a brow's hair is darker by, or more
-EVENED, EVENED_TO = (
-    0.6,
-    1.8,
-)  # power of a lip's brightness, in that of the lips, that its tint goes with, and up to what
+EVENED, EVENED_TO = 0.6, 1.8  # power of a lip's brightness, in the lips', that its tint goes with, and up to what
 WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
 WIDER = 0.15  # what the outer border of white hair is moved by, in shares of a pixel
 SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken

@@ -12,10 +12,10 @@ from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.part_looks import said_looks
+from flowedit.guide.part_looks import NEGATIONS, said_looks
 
 NEGATED = re.compile(  # "not black" is no color: its opposite to the encoder is platinum blonde
-    r"\b(?:no|not|without|never|less|isn't|aren't|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
+    rf"\b(?:{'|'.join(NEGATIONS)}|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
 )
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
 HAIR = (

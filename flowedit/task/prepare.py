@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from dataclasses import field as attribute
 
 import numpy as np
 import torch
@@ -81,7 +81,6 @@ class Task:
         upscaler: that enlarged a face at least; None where no face was enlarged.
         said: parts of the faces' retouches whose amounts the prompts' words say: no step moves them.
         told: whether that is all the prompts ask for: nothing else is moved.
-        restated: the prompts in the words of the tables of parts, where the guide reads theirs alike.
     """
 
     photo: Photo
@@ -98,7 +97,11 @@ class Task:
     upscaler: Upscaler | None = None
     said: tuple[str, ...] = ()
     told: bool = False
-    restated: Mapping[str, float] = attribute(default_factory=dict)
+
+    @functools.cached_property
+    def restated(self) -> Mapping[str, float]:
+        """The prompts in the words of the tables of parts, where the guide reads theirs alike."""
+        return restate(self.guide, self.prompts)
 
     @property
     def most_steps(self) -> int:
@@ -141,17 +144,12 @@ def prepare(
     side = crop_side(guide)
     upscaler = upscaler if any(is_small(crop, side) for crop in crops) else None
     faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, upscaler) for crop in crops)
-    restated = restate(guide, prompts)
-    hues, paints = _color(guide, prompts, restated, config, faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
     if upscaler is not None:
         files.append([upscaler.name, upscaler.sha256])
-    task = Task(
-        photo, faces, prompts, guide, config, settings, generator, hues, paints, files,
-        upscaler=upscaler, restated=restated,
-    )  # fmt: skip
-    return _retouch(task)
+    task = Task(photo, faces, prompts, guide, config, settings, generator, files=files, upscaler=upscaler)
+    return _retouch(_color(task))
 
 
 def check_config(config: Config | None) -> Config:
@@ -180,9 +178,7 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     """
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
-    restated = restate(task.guide, prompts)
-    hues, paints = _color(task.guide, prompts, restated, config, task.faces)
-    task = replace(task, prompts=prompts, restated=restated, config=config, settings=settings, hues=hues, paints=paints)
+    task = _color(replace(task, prompts=prompts, config=config, settings=settings))
     if any(face.start.retouch is not None for face in task.faces):  # what the other prompt named
         bare = tuple(replace(face, start=replace(face.start, retouch=None)) for face in task.faces)
         task = replace(task, faces=bare, said=(), told=False)
@@ -220,22 +216,16 @@ def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[
     return config, settings
 
 
-def _color(
-    guide: Encoder,
-    prompts: Mapping[str, float],
-    restated: Mapping[str, float],
-    config: Config,
-    faces: Sequence[FaceTask],
-) -> tuple[bool, bool]:
-    """Return a task's `hues` and `paints`; warn where no face can take a color that is asked for."""
-    colored = names_color(guide, prompts)
-    if colored and all(is_gray(face.pixels) for face in faces):
+def _color(task: Task) -> Task:
+    """Return a task with its `hues` and `paints`; warn where no face can take a color that is asked for."""
+    colored = names_color(task.guide, task.prompts)
+    if colored and all(is_gray(face.pixels) for face in task.faces):
         warn("the photo is gray and stays gray: a color can only make it lighter or darker")
-    rest = unsaid(restated)
-    if rest != dict(restated):  # the color of what is retouched is not for the rest of the photo
-        colored = names_color(guide, rest)
-    hues = colored if config.hues == "auto" else config.hues == "free"
-    return hues, colored or hues
+    rest = unsaid(task.restated)
+    if rest != task.restated:  # the color of what is retouched is not for the rest of the photo
+        colored = names_color(task.guide, rest)
+    hues = colored if task.config.hues == "auto" else task.config.hues == "free"
+    return replace(task, hues=hues, paints=colored or hues)
 
 
 def prepare_face(
