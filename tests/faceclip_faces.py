@@ -24,6 +24,7 @@ def write_faces(path: Path, n: int = 24) -> None:
         path,
         image=generator.integers(0, 255, (n, 128, 128, 3), dtype=np.uint8),
         landmarks=marks,
+        gaze=0.05 * generator.standard_normal((n, 2)),
         mean_face=mean,
         maps=face_maps(torch.from_numpy(marks), torch.tensor(mean).float()).numpy(),
         hair=generator.integers(0, 255, (n, 64, 64), dtype=np.uint8),

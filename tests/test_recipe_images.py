@@ -11,6 +11,7 @@ from examples.faceclip import attributes as attr
 from examples.faceclip import prepare as preparing
 from examples.faceclip.detail import paint_patterns, scale_detail
 from examples.faceclip.faces import BESIDE_SKIN, Faces
+from examples.faceclip.gaze import ACROSS, HIGH, INWARD, MARGIN, WIDE, learn_gaze
 from examples.faceclip.hair import find_hair
 from examples.faceclip.labels import labels
 from examples.faceclip.paints import recolor
@@ -118,8 +119,23 @@ def test_a_turned_iris_is_found_where_it_was_turned_to(monkeypatch):
     moves = still(3)
     moves.gaze[1, 0], moves.gaze[2, 0] = 0.15, -0.15
     warped, _ = warp_faces(image, landmarks, moves, torch.zeros(3, 8, 8), torch.Generator())
-    found = measure_gaze(luma(warped), landmarks)[:, 0]
-    assert found[1] - found[0] > 0.05 and found[0] - found[2] > 0.05
+    found = measure_gaze(luma(warped), landmarks)[..., 0]
+    assert (found[1] - found[0] > 0.05).all() and (found[0] - found[2] > 0.05).all()
+
+
+def test_gaze_is_what_both_eyes_share():
+    generator = torch.Generator().manual_seed(0)
+    n = 800
+    gaze = 0.08 * torch.randn(n, 2, generator=generator)
+    measured = torch.stack([gaze, gaze * INWARD], 1) + 0.08 * torch.randn(n, 2, 2, generator=generator)
+    columns, rows = (ACROSS / WIDE * (torch.arange(k + 2 * MARGIN) - MARGIN + 0.5 - k / 2) for k in (WIDE, HIGH))
+    iris = torch.stack([gaze, gaze * INWARD], 1)
+    far = (columns - iris[..., None, None, 0]).square() + (rows[:, None] + iris[..., None, None, 1]).square()
+    told = learn_gaze(-3 * torch.exp(-far / 0.02), measured, torch.arange(n // 2))
+    plain = (measured[:, 0] + measured[:, 1] * INWARD) / 2
+    for told_way, plain_way, true in zip(told[n // 2 :].T, plain[n // 2 :].T, gaze[n // 2 :].T, strict=True):
+        agree, before = (float(torch.corrcoef(torch.stack([way, true]))[0, 1]) for way in (told_way, plain_way))
+        assert agree > 0.95 > before
 
 
 @pytest.mark.parametrize("dark", [0.25, 0.8])

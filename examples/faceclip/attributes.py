@@ -63,7 +63,7 @@ def shapes(landmarks: Tensor, gaze: Tensor) -> Tensor:
 
     Args:
         landmarks: (B, 68, 2), x before y, y down, any unit.
-        gaze: (B, 2) how far the irises lie right of and above the eyes' middles, in eye widths.
+        gaze: (B, 2) how far the irises lie right of and above where they mostly do, in eye widths.
 
     Returns:
         (B, 23) in the order of MEASURED_SHAPES.

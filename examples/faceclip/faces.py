@@ -19,7 +19,7 @@ from .patterns import INDEX as PATTERN
 from .patterns import draw_patterns, draw_wearables
 from .regions import brow_offset, places, read, region_masks
 from .shapes import draw_moves, warp_faces
-from .tones import TONED, enlarge, luma, measure_brows, measure_gaze, measure_structure, measure_teeth
+from .tones import TONED, enlarge, luma, measure_brows, measure_structure, measure_teeth
 
 MASKS_PX = 64  # side of the regions over the crop
 SOURCES = {  # how often faces of each set are drawn
@@ -40,7 +40,6 @@ SHUT = 0.6  # share that a lid covers from which an eye shows nothing
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
 BESIDE_SKIN = ("beard_shadow", "moustache_shadow", "lid_dark", "liner", "under_eye_dark")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
-GAZE = 0.5  # share of a photo's own gaze that is believed: a turned head or a shadow passes for one
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
 POPULATION = 1024  # faces whose measurements say what is much and what little
 FRECKLED = 0.5  # amount from which freckles are named
@@ -62,6 +61,7 @@ class Faces:
     Attributes:
         image: (N, S, S, 3) uint8.
         landmarks: (N, 68, 2) crop coordinates.
+        gaze: (N, 2) how far the irises lie right of and above where they mostly do, in eye widths.
         label, weight: (N, K) what the sets say, in the order of `attributes.LABELLED`.
         source, split, age, female, group, expression, skin: (N,) of each face.
         stats: name -> median and deviation of each measurement over the augmented population, or by source.
@@ -73,7 +73,7 @@ class Faces:
     def __init__(self, path: Path) -> None:
         data: dict[str, Any] = dict(np.load(path))
         self.image = here(data["image"])
-        self.landmarks = here(data["landmarks"]).float()
+        self.landmarks, self.gaze = here(data["landmarks"]).float(), here(data["gaze"]).float()
         self.maps, self.hair = here(data["maps"]), here(data["hair"])
         self.colored = here(data["colored"])
         self.label, self.weight = labels(data)
@@ -117,7 +117,7 @@ class Faces:
         shapes, tones, structure, brows = [], [], [], []
         for i in indices.split(64):
             image = self.pixels(i)
-            shapes.append(attr.shapes(self.landmarks[i], GAZE * measure_gaze(luma(image), self.landmarks[i])))
+            shapes.append(attr.shapes(self.landmarks[i], self.gaze[i]))
             masks, at = self.masks(i)
             brows.append(measure_brows(luma(image), masks))
             structure.append(self.structure_of(image, self.fine(i, masks), self.read_patterns(at, generator)))
@@ -212,7 +212,7 @@ class Faces:
 
         for k, name in enumerate(attr.LABELLED):
             say(name, self.label[i, k], self.weight[i, k])
-        gaze = GAZE * measure_gaze(natural, marks)
+        gaze = self.gaze[i]
         own, shape = attr.shapes(marks, gaze), attr.shapes(moved, gaze + moves.gaze)
         caused = (shape - own).abs() > self.stats["shapes"][1]
         shape = attr.soft_label(shape, *self.stats["shapes"])

@@ -12,7 +12,7 @@ from flowedit.guide.encoder import Encoder
 
 from . import attributes as attr
 from .faces import HAIR, STRUCTURAL, Faces
-from .tones import TONED, luma, measure_brows, measure_gaze, measure_tones
+from .tones import TONED, luma, measure_brows, measure_tones
 from .train_image import auc
 
 NO_SMILE = ("sad", "angry", "fearful", "disgusted")  # what nobody is whom the set calls happy
@@ -131,7 +131,7 @@ def measure_plain(faces: Faces, i: Tensor, pixels: Tensor) -> Tensor:
     masks, at = faces.masks(i)
     light, marks = luma(pixels), faces.landmarks[i]
     small = F.avg_pool2d(pixels, pixels.shape[-1] // masks.shape[-1])
-    shapes = attr.shapes(marks, measure_gaze(light, marks))
+    shapes = attr.shapes(marks, faces.gaze[i])
     tones = measure_tones(rgb_to_lab(small), masks, faces.hair[i].float() / 255)
     patterns = faces.read_patterns(at, torch.Generator().manual_seed(0))
     structure = faces.structure_of(pixels, faces.fine(i, masks), patterns)

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .gaze import learn_gaze, read_eyes
 from .hair import HAIR_PX, find_hair
 from .regions import INDEX, face_maps, mean_face, places, read, region_masks
 from .sources import Row, all_faces
@@ -58,21 +59,24 @@ def prepare(raw: Path, out: Path) -> None:
     grown_up = learned & np.isin(columns["source"], ("london", "3dsk", "portraits", "composite"))
     mean = mean_face(columns["landmarks"][grown_up])
     drawn = torch.from_numpy(region_masks(mean))
-    maps, hair, skin = [], [], []
+    maps, hair, skin, eyes = [], [], [], []
     for start in range(0, len(learned), 128):
         some = slice(start, start + 128)
         marks = torch.from_numpy(columns["landmarks"][some])
         maps.append(face_maps(marks, torch.tensor(mean, dtype=torch.float32)))
         image = torch.from_numpy(columns["image"][some]).permute(0, 3, 1, 2).float() / 255
+        eyes.append(read_eyes(image, marks))
         small = F.interpolate(image, (HAIR_PX, HAIR_PX), mode="area")
         area = torch.from_numpy(np.stack([true_area(source, HAIR_PX) for source in columns["source"][some]]))
         cheeks = read(drawn[[INDEX["cheek_skin"]]], places(maps[-1], HAIR_PX))[:, 0]
         skin.append(mean_in(luma(small)[:, 0], cheeks))
         hair.append((255 * find_hair(small, drawn, places(maps[-1], HAIR_PX)) * area).round().to(torch.uint8))
+    patches, measured = (torch.cat(part) for part in zip(*eyes, strict=True))
+    gaze = learn_gaze(patches, measured, torch.from_numpy(np.flatnonzero(learned)))
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial.npz")
     np.savez(partial, mean_face=mean, maps=torch.cat(maps).numpy(), hair=torch.cat(hair).numpy(),
-             skin=torch.cat(skin).numpy(), **columns)  # fmt: skip
+             skin=torch.cat(skin).numpy(), gaze=gaze.numpy(), **columns)  # fmt: skip
     partial.replace(out)
     for name in ("split", "source"):
         names, counts = np.unique(columns[name], return_counts=True)

@@ -148,14 +148,14 @@ def measure_structure(light: Tensor, masks: dict[str, Tensor], liner: Tensor) ->
 
 
 def measure_gaze(light: Tensor, landmarks: Tensor) -> Tensor:
-    """Find how far right of and above the eyes' middles the dark of the irises lies.
+    """Find how far right of and above each eye's middle the dark of its iris lies.
 
     Args:
         light: (B, 1, H, W).
         landmarks: (B, 68, 2) crop coordinates.
 
     Returns:
-        (B, 2) in eye widths, the mean of both eyes.
+        (B, 2, 2) of the left and the right eye, in eye widths.
     """
     u, v = torch.linspace(-0.8, 0.8, 17), torch.linspace(-0.8, 0.8, 9)
     frame = torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)
@@ -172,7 +172,7 @@ def measure_gaze(light: Tensor, landmarks: Tensor) -> Tensor:
         center = (dark[..., None] * frame).sum((1, 2)) / dark.sum((1, 2))[:, None]
         height = half[:, 1] / half[:, 0]  # eye widths are of both sides: half a half width
         found.append(torch.stack([center[:, 0], -center[:, 1] * height], -1) / 2)
-    return (found[0] + found[1]) / 2
+    return torch.stack(found, 1)
 
 
 def measure_teeth(light: Tensor, landmarks: Tensor) -> Tensor:
