@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from examples.faceclip import attributes as attr
 from examples.faceclip import train_image, train_text
 from examples.faceclip.faces import seeded
 from examples.faceclip.held import beside_own
@@ -66,7 +67,7 @@ def test_further_training_of_an_encoder_leaves_its_directions_and_moves_its_towe
         assert np.array_equal(heads["vectors"].numpy(), directions["vectors"])
     assert heads["bias"].abs().max() > 0.1  # fitted before the first step, which is of a tiny rate
     out = tmp_path / "encoder"
-    train_text.train_further(ENCODER, out, image, steps=0)
+    train_text.train_further(ENCODER, out, image, train_text.Fit(steps=0))
     before, after = (load_file(folder / train_image.WEIGHTS) for folder in (ENCODER, out))
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed and all(name.startswith(PREFIX) for name in changed)
@@ -115,3 +116,26 @@ def test_batches_made_together_are_those_that_follow_each_other(first):
     drawn = chosen[torch.multinomial(share, 8, replacement=True, generator=generator)]
     image, _, _ = faces.batch(drawn, generator)
     torch.testing.assert_close(made[3 - first][0], image[4:])
+
+
+def test_a_batch_of_captions_is_drawn_by_its_own_seed_whoever_draws_it():
+    words = train_text.Words(seed=0)
+    directions = torch.nn.functional.normalize(torch.randn(len(attr.NAMES) + 2, 8), dim=-1)
+    meanings = train_text.Meanings(directions[:-2], directions[-2], directions[-1])
+    batches = train_text.Batches(words, meanings, train_text.Fit(steps=3, batch=5))
+    rows, targets = batches[1]
+    others, _ = batches[0]
+    for again in (batches[1], train_text.Batches(train_text.Words(seed=0), meanings, batches.plan)[1]):
+        assert torch.equal(again[0], rows) and torch.equal(again[1], targets)
+    assert not torch.equal(others, rows)
+
+
+def test_of_a_token_table_twice_the_share_is_kept():
+    model = torch.nn.ModuleDict({"token_embedding": torch.nn.Embedding(2, 2), "head": torch.nn.Linear(2, 2)})
+    before = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    for value in model.parameters():
+        torch.nn.init.ones_(value)
+    train_text.keep(model, before, 0.3)
+    assert {name: round(float(v.mean()), 5) for name, v in model.state_dict().items()} == {
+        "token_embedding.weight": 0.4, "head.weight": 0.7, "head.bias": 0.7,
+    }  # fmt: skip

