@@ -109,7 +109,7 @@ def test_the_surest_doubt_is_said_in_one_line():
     assert "cannot be made: glasses" in doubt(faceclip, "a bowl of soup with glasses")
     assert "the language of 'hymyilevä nainen', Finnish" in doubt(faceclip, "hymyilevä nainen")
     assert "does not know 'a red sports car'" in doubt(faceclip, "a red sports car")
-    shadow = "five o'clock shadow on a lamp"  # which is done by its words
+    shadow = "the stubble of the wheat field"  # stubble is painted by its word
     assert not faceclip.knows(shadow) and doubt(faceclip, shadow) is None
 
 
