@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -40,9 +41,10 @@ class Prompts:
             phrases = [form.format(word) for word in concept.adjectives for form in ("a {} face", "a {} person")]
             phrases += [form.format(word) for word in concept.nouns for form in ("{}", "a face with {}")]
             phrases += [text for change in concept.changes for text in spell(change)]
-            phrases = [text for text in phrases if not says_all({text: 1.0})]  # else its words decide, not the network
+            rng.shuffle(phrases)
+            makeable = (text for text in phrases if not says_all({text: 1.0}))  # else its words decide, not the network
             begin = len(texts)
-            texts += rng.sample(phrases, min(PHRASES, len(phrases)))
+            texts += islice(makeable, PHRASES)
             if len(texts) > begin:
                 self._bounds.append((begin, len(texts)))
         self._alone = len(texts)
