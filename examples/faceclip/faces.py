@@ -72,6 +72,8 @@ class Faces:
 
     def __init__(self, path: Path) -> None:
         data: dict[str, Any] = dict(np.load(path))
+        if "gaze" not in data:
+            raise ValueError(f"{path} must have a column gaze, as prepare writes it; got one of a former version")
         self.image = here(data["image"])
         self.landmarks, self.gaze = here(data["landmarks"]).float(), here(data["gaze"]).float()
         self.maps, self.hair = here(data["maps"]), here(data["hair"])

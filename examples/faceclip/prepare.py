@@ -1,4 +1,4 @@
-"""Raw photos -> one file of aligned faces, landmarks, maps, hair, labels and a split by person.
+"""Raw photos -> one file of aligned faces, landmarks, maps, hair, gazes, labels and a split by person.
 
 Reads a folder with
     london/NNN_{neutral,smiling}.jpg and people.csv   Face Research Lab London Set (CC BY 4.0)
