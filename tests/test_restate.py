@@ -15,6 +15,7 @@ class Reader:
         {"carrot top", "red hair"},
         {"not raven-haired", "blonde hair"},
         {"sin pecas", "no freckles"},
+        {"बूढ़ा नहीं", "an old person"},
     )
 
     def text(self, prompts):
@@ -38,11 +39,9 @@ def test_attributes_in_other_words_are_told_in_the_tables_words():
     assert restate(Reader(), prompts) == {"black hair, a smile": 1.0, "red hair": 0.5, "black hair": -1.0}
 
 
-def test_what_is_negated_is_no_color_of_hair():
-    assert restate(Reader(), {"not raven-haired": 1.0, "sin pecas": 1.0}) == {
-        "not raven-haired": 1.0,
-        "no freckles": 1.0,
-    }
+def test_what_is_negated_is_no_color_of_hair_and_not_what_it_denies():
+    prompts = {"not raven-haired": 1.0, "sin pecas": 1.0, "बूढ़ा नहीं": 1.0}
+    assert list(restate(Reader(), prompts)) == ["not raven-haired", "no freckles", "बूढ़ा नहीं"]
 
 
 def test_words_that_the_tables_know_or_nothing_is_like_stay():

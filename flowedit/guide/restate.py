@@ -14,7 +14,7 @@ from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import NEGATIONS, said_looks
 
-NEGATED = re.compile(  # "not black" is no color: its opposite to the encoder is platinum blonde
+NEGATED = re.compile(  # "not black" is no color, though its opposite to the encoder is platinum blonde
     rf"\b(?:{'|'.join(NEGATIONS)}|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
 )
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
@@ -30,6 +30,7 @@ KNOWN = (  # what the tables know by these words
     *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
     *("no crow's feet", "smile lines", "no smile lines"),
 )
+DENIALS = ("no ", "clean-shaven", "well rested", "smooth skin", "a young person")  # what a negation may come to
 OTHER = (  # what lies near them and is something else
     *("a child", "dark eyes", "light eyes", "arched eyebrows", "a mustache", "a beard", "a bald head"),
     *("a woman", "a man", "sleepy eyes", "closed eyes", "shiny skin", "curly hair", "long hair"),
@@ -63,9 +64,9 @@ def _same(encoder: Encoder, part: str) -> str | None:
         return None
     alike = _known(encoder) @ F.normalize(embed_changes(encoder, [part])[0], dim=0)
     best = int(alike.argmax())
-    if best >= len(KNOWN) or float(alike[best]) < ALIKE or (best < len(HAIR) and NEGATED.search(part)):
+    if best >= len(KNOWN) or float(alike[best]) < ALIKE:
         return None
-    return KNOWN[best]
+    return None if NEGATED.search(part) and not KNOWN[best].startswith(DENIALS) else KNOWN[best]
 
 
 def _known(encoder: Encoder) -> Tensor:
