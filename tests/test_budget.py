@@ -134,6 +134,7 @@ def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):
     assert by_displacement.reason.endswith(" of at most 1 % of the distance between the outer eye corners")
     by_other = choose(1.0, 2.5)
     assert by_other.strength == pytest.approx(0.25, abs=0.02) and "other 2.50 of at most 2.5 apples" in by_other.reason
+    assert Bound("effect", 0.249, abs).describe(0.2487, "of at most") == "effect 0.249 of at most 0.249"
     whole = choose(3.0, 12.0)
     assert whole.strength == 1 and whole.reason.startswith("whole: identity distance 0.0")
     assert "displacement 2.00 within 3 %" in whole.reason and "other 10.00 within 12 apples" in whole.reason

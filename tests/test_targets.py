@@ -193,6 +193,8 @@ def test_the_change_of_several_prompts_is_their_sum():
 def test_prompts_that_cancel_are_refused():
     with pytest.raises(ValueError, match="cancel"):
         change({"unknown": 1.0, "unheard": -1.0})
+    with pytest.raises(ValueError, match="more than a face; got 'a face'"):
+        change({"a face": 1.0})
 
 
 def test_a_direction_starts_from_each_view_and_grows_with_intensity():

@@ -253,4 +253,8 @@ def redistribute(embeddings: Tensor, change: Tensor, basis: Tensor, alpha: float
 
 
 def _check_sum(total: Tensor, prompts: Mapping[str, float]) -> None:
-    require(float(total.norm()) > MIN_LENGTH, f"prompts must not cancel each other; got {dict(prompts)}")
+    if len(prompts) == 1:
+        problem = f"a prompt must ask for more than a face; got {next(iter(prompts))!r}"
+    else:
+        problem = f"prompts must not cancel each other; got {dict(prompts)}"
+    require(float(total.norm()) > MIN_LENGTH, problem)

@@ -47,7 +47,9 @@ class Bound(NamedTuple):
 
     def describe(self, value: float, relation: str) -> str:
         """Say a value and the limit in one phrase."""
-        return f"{self.name} {value:.2f} {relation} {self.limit:.3g}{self.unit}"
+        limit = f"{self.limit:.3g}"
+        digits = max(2, len(limit.partition(".")[2]))  # else 0.249 of at most 0.249 would read as 0.25
+        return f"{self.name} {value:.{digits}f} {relation} {limit}{self.unit}"
 
 
 class Strength(NamedTuple):
