@@ -18,13 +18,9 @@ NEGATED = re.compile(  # "not black" is no color, though its opposite to the enc
     rf"\b(?:{'|'.join(NEGATIONS)}|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
 )
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
-HAIR = (
-    *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
-    *("dark hair", "light hair"),
-)
 KNOWN = (  # what the tables know by these words
-    *HAIR,
-    *("stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
+    *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
+    *("dark hair", "light hair", "stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
     *("no eye shadow", "eyeliner", "no eyeliner", "dark circles under the eyes", "no dark circles", "tired"),
     *("well rested", "smooth skin", "rough skin", "wrinkles", "no wrinkles", "freckles", "no freckles"),
     *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
