@@ -57,7 +57,8 @@ def make_rich():
     mask = np.zeros((PHOTO.height, PHOTO.width), np.float32)
     mask[4:, :9] = 1
     marks = torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
-    part_tint = PartTint(torch.full((5, 4, 4), 200, dtype=torch.uint8), torch.eye(3).repeat(5, 1, 1), 0.15)
+    masks = torch.tensor([200, 255, 50, 0], dtype=torch.uint8).expand(5, 4, 4)
+    part_tint = PartTint(masks, torch.eye(3).repeat(5, 1, 1), 0.15)
     with torch.no_grad():
         part_tint.amounts += 0.02
     face = Crop(whole_crop(PHOTO).matrix, marks)
@@ -183,13 +184,19 @@ def test_files_of_older_formats_are_read(tmp_path):
     for leaf in head["moves"]:
         leaf.pop("hard_mask_of")
         leaf.pop("part_tint_limit")
+        leaf.pop("part_tint_follows")
     tensors["1.hard_mask"] = tensors["0.hard_mask"].clone()
     head.pop("config")
+    *others, painted = RICH.transforms
+    tint = copy.deepcopy(painted.part_tint)
+    tint.follows = False  # the colors of parts did not go with a face's pixels
+    then = replace(RICH, transforms=(*others, replace(painted, part_tint=tint))).render()
+    assert not torch.equal(then, RICH.render())
 
     def check(old, version):
         path = forge(tmp_path / "old.flowedit", {**old, "format": version}, tensors, version=version)
         again = flowedit.load(path)
-        assert torch.equal(replace(again, photo=PHOTO).render(), RICH.render()) and again.config is None
+        assert torch.equal(replace(again, photo=PHOTO).render(), then) and again.config is None
 
     check(head, 3)
     for new, old in (("amounts", "palette"), ("masks", "parts"), ("paints", "paints")):

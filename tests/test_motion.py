@@ -10,18 +10,20 @@ import pytest
 import torch
 
 from flowedit.face.crop import Crop, whole_crop
+from flowedit.face.part_tint import PartTint
 from flowedit.field.hashgrid import HashField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
+from flowedit.field.warp import window
 from flowedit.photo.photo import load
-from flowedit.transform import transforms
+from flowedit.transform import evaluate as evaluation
+from flowedit.transform.evaluate import evaluate, place_in_crop
 from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import (
     Composition,
     FieldTransform,
     Inverse,
     bounding_box,
-    evaluate,
     find_crops,
     inverse,
     leaves,
@@ -56,7 +58,7 @@ PHOTO = smooth_photo()
 
 
 def bind(transform):
-    bound = transforms.bind([transform])
+    bound = evaluation.bind([transform])
     return lambda x, y: evaluate(bound, x, y)
 
 
@@ -76,6 +78,39 @@ def test_offsets_at_places_are_those_of_the_grid():
         assert torch.equal(placed(spread_x.flatten(), spread_y.flatten()).reshape(5, 50, 70), grid)
         one = placed(x[7:8], y[9])
         assert torch.equal(one, grid[:, 9, 7:8])
+
+
+def painted(seed, follows=True, **rest):
+    """A layer that moves nothing, and colors what is left of the crop's middle."""
+    masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    masks[..., :32] = 255
+    tint = PartTint(masks, torch.eye(3)[None], 0.2, follows)
+    with torch.no_grad():
+        tint.amounts.copy_(0.1 * torch.rand(1, 3, generator=torch.Generator().manual_seed(seed)))
+    return FieldTransform(RasterField(6, 6, max_tint=0.2), A.crop, part_tint=tint, **rest)
+
+
+def test_paint_goes_with_what_it_lies_on():
+    paint = painted(1)
+    still, (x, y) = evaluation.bind([paint]), points()
+    for moves in ([A], [B, A], [replace(A, strength=-2.0)]):
+        together = evaluate(evaluation.bind([paint, *moves]), x, y)
+        alone = evaluate(evaluation.bind(moves), x, y)
+        there = evaluate(still, x + alone[0], y + alone[1])
+        assert torch.equal(together[:2], alone[:2]) and alone[:2].abs().max() > 0.5
+        inside = (evaluate(still, x, y)[2:] != 0).any(0) & (there[2:] != 0).any(0)  # the window goes with the place
+        share = (together - alone)[2:] / window(torch.stack(place_in_crop(A.crop, x, y), -1))
+        moved = there[2:] / window(torch.stack(place_in_crop(A.crop, x + alone[0], y + alone[1]), -1))
+        torch.testing.assert_close(share[:, inside], moved[:, inside], rtol=1e-3, atol=1e-4)
+        stays = evaluate(evaluation.bind([painted(1, follows=False), *moves]), x, y)  # as in edits of old files
+        torch.testing.assert_close((stays - alone)[2:], evaluate(still, x, y)[2:])
+        assert (together - stays).abs().max() > 0.02
+
+
+def test_paint_with_its_contrary_is_none():
+    moved = replace(A, part_tint=painted(1).part_tint)
+    both = evaluation.bind([moved, B, replace(moved, strength=-1.0)])
+    torch.testing.assert_close(evaluate(both, *points()), bind(B)(*points()), rtol=0, atol=1e-6)
 
 
 def test_a_chain_reads_what_was_moved_before():
@@ -99,7 +134,9 @@ def test_a_chain_renders_as_two_renderings_do():
 
 
 @pytest.mark.parametrize(
-    "moves", [(A,), (A, B), (C,), (Composition(((A,), (B,))),)], ids=["one", "sum", "hash", "chain"]
+    "moves",
+    [(A,), (A, B), (C,), (Composition(((A,), (B,))),), (replace(A, part_tint=painted(2).part_tint),)],
+    ids=["one", "sum", "hash", "chain", "paint"],
 )
 def test_undoing_leads_back(moves):
     x, y = points()

@@ -16,7 +16,7 @@ from flowedit.face.part_tint import PartTint
 from flowedit.field.hashgrid import HashField
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.field.warp import effective, warp
+from flowedit.field.warp import effective, pull_back, warp
 from flowedit.fit.adam_uniform import AdamUniform
 from flowedit.fit.cuda_graph import WARM_UP, Captured
 from flowedit.fit.iterate import iterate, make_optimizers
@@ -113,7 +113,8 @@ def test_a_step_shows_and_prices_what_would_be_done_to_the_photo(diffeomorphic):
         return render_views(soft, coord, color, views.theta, views.gain, task.guide.size)
 
     raw = field.on_grid(64)
-    painted = (parts.colors().T @ parts.masks_on(64).flatten(1)).reshape(1, 3, 64, 64)
+    moved = effective(raw, weight, diffeomorphic=diffeomorphic).coord.detach()  # a part's edge of paint moves nothing
+    painted = (parts.colors().T @ pull_back(parts.masks_on(64)[None], moved)[0].flatten(1)).reshape(1, 3, 64, 64)
     done = effective(raw._replace(color=(raw.color + painted).clamp(-0.15, 0.15)), weight, diffeomorphic=diffeomorphic)
     still = torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64)
     targets = make_targets("direction", task.guide, task.prompts, task.guide.image(seen(*still)), task.settings)

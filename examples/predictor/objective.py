@@ -14,7 +14,7 @@ from flowedit.config import Augment, Config
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.parts import mix_paints
 from flowedit.field.offsets import pixel_centers
-from flowedit.field.warp import window
+from flowedit.field.warp import pull_back, window
 from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import evenness
 from flowedit.guide.encoder import Encoder
@@ -158,9 +158,10 @@ def evaluate(encoder: Encoder, batch: Batch, prediction: Prediction) -> Outcome:
     views, costs = [], []
     for i in range(len(batch.images)):
         one = slice(i, i + 1)
+        masks = pull_back(batch.masks[one], shift[one].detach())[0]  # as in `flowedit.fit.objective`
         step = fused_step(
             batch.images[one], shift[one], tint[one], amounts[i], weight=WINDOW, paints=batch.paints[i],
-            masks=batch.masks[i], price=batch.prices[i], even_x=batch.even[0][one], even_y=batch.even[1][one],
+            masks=masks, price=batch.prices[i], even_x=batch.even[0][one], even_y=batch.even[1][one],
             theta=batch.views.theta[one], gain=batch.views.gain[one], limit=config.max_tint * batch.lights[i],
             size=CROP_PX,
         )  # fmt: skip

@@ -16,13 +16,14 @@ from torch import Tensor
 from flowedit.app.recipe import Recipe, combine, draw_region, restrict, sample_over, weigh_parts
 from flowedit.face.crop import average_cells, crop_key
 from flowedit.isolation import isolated
-from flowedit.kernels import warp_pixels
+from flowedit.kernels import Interpolation, sample, warp_pixels
 from flowedit.photo.photo import Photo, quantize
 from flowedit.photo.png import quick_png
+from flowedit.transform.evaluate import bind, evaluate, pixel_places, place_in_crop
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import resize
-from flowedit.transform.transforms import Box, FieldTransform, bind, bounding_box, evaluate
+from flowedit.transform.transforms import Box, FieldTransform, bounding_box
 
 if TYPE_CHECKING:
     from flowedit.edit import Edit
@@ -40,11 +41,26 @@ class _Layer:
         leaf: the field, placed in the shown photo.
         box: where its crop lies.
         offsets: (5, h, w) there: the shift in pixels, x before y, and the tint.
+        paint: (3, m, m) over the crop: the colors of the face's parts, which are read where the pixels are, and so are
+            not in the tint; or None.
     """
 
     leaf: FieldTransform
     box: Box
     offsets: Tensor
+    paint: Tensor | None
+
+    def tint(self, shift: Tensor) -> Tensor:
+        """Return the tint with the parts' colors, (3, h, w), where the pixels are moved by a shift (2, h, w)."""
+        if self.paint is None:
+            return self.offsets[2:]
+        assert self.leaf.part_tint is not None  # it has painted
+        limit, half = self.leaf.part_tint.limit, self.paint.shape[-1] / 2
+        px, py = pixel_places(self.box)
+        places = place_in_crop(self.leaf.crop, *(axis.flatten() for axis in (px + shift[0], py + shift[1])))
+        x, y = ((axis.clamp(-1, 1) + 1) * half - 0.5 for axis in places)
+        painted = sample(self.paint, x, y, Interpolation.LINEAR).reshape(3, *shift.shape[1:])
+        return (self.offsets[2:] + painted).clamp(-limit, limit)
 
 
 class Preview:
@@ -87,16 +103,16 @@ class Preview:
         height, width = self.photo.height, self.photo.width
         box = bounding_box([layer.leaf.crop for _, layer in layers], height, width)
         total = torch.zeros(5, box[2] - box[0], box[3] - box[1])
+        places: list[tuple[_Layer, Tensor, Tensor | float]] = []
         for amount, layer in layers:
             top, left, bottom, right = layer.box
             place = total[:, top - box[0] : bottom - box[0], left - box[1] : right - box[1]]
-            mask = self._mask(recipe, layer)
-            if mask is None:
-                place.add_(layer.offsets, alpha=amount * layer.leaf.strength)
-            else:
-                place.addcmul_(layer.offsets, mask, value=amount * layer.leaf.strength)
-        total[:2] *= recipe.strength * recipe.shape
-        total[2:] *= recipe.strength * recipe.color
+            mask, strength = self._mask(recipe, layer), recipe.strength * amount * layer.leaf.strength
+            places.append((layer, place, strength if mask is None else strength * mask))
+        for layer, place, share in places:
+            place[:2] += recipe.shape * share * layer.offsets[:2]
+        for layer, place, share in places:
+            place[2:] += recipe.color * share * layer.tint(place[:2])
         pixels = self.photo.pixels.copy()
         if total.numel():
             patch = warp_pixels(torch.from_numpy(self.photo.pixels), total, box, 1)
@@ -126,9 +142,12 @@ class Preview:
             if not isinstance(leaf, FieldTransform) or leaf.field.diffeomorphic:
                 return None
             box = bounding_box([leaf.crop], self.photo.height, self.photo.width)
-            px, py = torch.arange(box[1], box[3]).double() + 0.5, torch.arange(box[0], box[2]).double()[:, None] + 0.5
             bare = replace(leaf, strength=1.0, mask=None, region=None, protect=())
-            layers.append(_Layer(leaf, box, evaluate(bind([bare]), px, py)))
+            paint = None
+            if leaf.part_tint is not None and leaf.part_tint.follows and bool(leaf.part_tint.amounts.any()):
+                bare = replace(bare, part_tint=None)
+                paint = torch.einsum("nc,nyx->cyx", leaf.part_tint.colors(), leaf.part_tint.masks / 255)
+            layers.append(_Layer(leaf, box, evaluate(bind([bare]), *pixel_places(box)), paint))
         return layers
 
     def _mask(self, recipe: Recipe, layer: _Layer) -> Tensor | None:

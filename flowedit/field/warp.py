@@ -88,6 +88,12 @@ def _grid_sample(planes: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(planes, points, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def pull_back(planes: Tensor, coord: Tensor) -> Tensor:
+    """Return planes(p + coord(p)), read as by `warp_by_torch`, of planes (B, C, h, w) and coord (B, 2, h, w)."""
+    _check_coord(coord)
+    return _read(planes, coord, _grid_sample).to(planes.dtype)
+
+
 def compose(first: Tensor, second: Tensor) -> Tensor:
     """Return the coord of warping by `first` and then by `second`: second(p) + first(p + second(p)).
 
@@ -95,7 +101,7 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     """
     _check_coord(first)
     # What remap calls, with the same bits: a diffeomorphic field does this seven times a step, and loads no kornia.
-    return (_read(first, second, _grid_sample) + second).to(first.dtype)
+    return (pull_back(first, second) + second).to(first.dtype)
 
 
 def invert(coord: Tensor, iterations: int = 20) -> Tensor:

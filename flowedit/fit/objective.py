@@ -14,7 +14,7 @@ from flowedit.face.crop import extract
 from flowedit.face.retouch import Retouch, combine
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets, pixel_centers
-from flowedit.field.warp import integrate
+from flowedit.field.warp import integrate, pull_back
 from flowedit.fit.aim import Aim
 from flowedit.fit.smile import RealSmile
 from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_price
@@ -72,9 +72,11 @@ class Objective:
         self._prices = torch.cat([moved, tinted])
         even_x, even_y = self._evenness
         self._fused_step = partial(
-            fused_step, weight=self._weight, paints=paints, masks=masks, price=self._prices, even_x=even_x,
-            even_y=even_y, limit=self._field.max_tint if self._part_tint is None else self._part_tint.limit,
+            fused_step, weight=self._weight, paints=paints, price=self._prices, even_x=even_x, even_y=even_y,
+            limit=self._field.max_tint if self._part_tint is None else self._part_tint.limit,
         )  # fmt: skip
+        self._masks = masks
+        self._painted = self._part_tint is not None and (task.paints or bool(self._amounts.any()))
         self._terms = {name: term for name, (term, _) in terms.items()}
         self.weights = {name: float(getattr(config.weights, name)) for name in REGULARIZERS}
         self.weights |= {name: float(weight) for name, (_, weight) in terms.items()}
@@ -116,8 +118,9 @@ class Objective:
             color = lighten(color)
         views = self._views.choose(chosen)
         shown, tinted, own_color, costs = self._fused_step(
-            self._pixels, coord, color, self._amounts, theta=views.theta, gain=views.gain, size=self._encoder.size
-        )
+            self._pixels, coord, color, self._amounts, masks=self._masks_under(coord), theta=views.theta,
+            gain=views.gain, size=self._encoder.size,
+        )  # fmt: skip
         if self._layer is not None:
             shown = shown + self._layer.show(coord, views.theta, views.gain, self._encoder.size)
         if self._early:
@@ -153,11 +156,21 @@ class Objective:
             coord = integrate(coord)
         theta = torch.eye(2, 3, dtype=coord.dtype, device=coord.device)[None]
         size = size or self._crop.shape[-1]
-        step = self._fused_step(self._crop, coord, color, self._amounts, theta=theta, gain=theta.new_ones(1), size=size)
-        views = step.views
+        masks = self._masks_under(coord)
+        views = self._fused_step(
+            self._crop, coord, color, self._amounts, masks=masks, theta=theta, gain=theta.new_ones(1), size=size
+        ).views
         if self._layer is not None:
             views = views + self._layer.show(coord, theta, theta.new_ones(1), size)
         return views.clamp(0, 1)
+
+    def _masks_under(self, coord: Tensor) -> Tensor:
+        """Return the parts' masks where a shift reads them: paint goes with the pixels it lies on.
+
+        The shift is no variable here. How a part moves is seen in its own pixels; by its edge of paint alone it would
+        be moved for the color's sake.
+        """
+        return pull_back(self._masks[None], coord.detach())[0] if self._painted else self._masks
 
 
 class _RetouchLayer:

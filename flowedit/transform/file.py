@@ -18,8 +18,9 @@ from flowedit.transform.state import from_state, to_state
 from flowedit.transform.transforms import Transform
 
 # Of the edit file. 1 had leaves only, 1 and 2 kept the parts' colors in the field, and up to 3 the digest stood beside
-# the head, in an order that was another from time to time. Up to 4 no leaf had a retouch.
-FORMAT = 5
+# the head, in an order that was another from time to time. Up to 4 no leaf had a retouch, and up to 5 the parts' colors
+# stayed where a face moved.
+FORMAT = 6
 MOST_HEAD_BYTES = 16 << 20
 T = TypeVar("T")
 DTYPES = {"F32": torch.float32, "U8": torch.uint8}  # all that is stored

@@ -17,17 +17,9 @@ from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.photo.raster import Rows
+from flowedit.transform.evaluate import Evaluator, Reading, bind, evaluate, pixel_places
 from flowedit.transform.retouching import Layer, add_layer, bind_retouch, is_retouched, reached
-from flowedit.transform.transforms import (
-    Box,
-    Evaluator,
-    Transform,
-    bind,
-    bounding_box,
-    evaluate,
-    find_crops,
-    leaves,
-)
+from flowedit.transform.transforms import Box, Transform, bounding_box, find_crops, leaves
 
 _BLOCK = 1 << 16  # points handled at a time: what fits the processor's cache
 _STRIP = 256  # rows converted at a time
@@ -251,9 +243,10 @@ def _touched_tiles(
     return [(part, touching) for part, touching in touched if touching]
 
 
-def _no_offsets(px: Tensor, py: Tensor) -> Tensor:
-    """Return the offsets of what only retouches: none."""
-    return torch.zeros(5, *torch.broadcast_shapes(px.shape, py.shape))
+def _no_offsets(px: Tensor, py: Tensor) -> Reading:
+    """Read what only retouches: nothing is moved or tinted."""
+    shape = torch.broadcast_shapes(px.shape, py.shape)
+    return Reading(torch.zeros(2, *shape), lambda moved: torch.zeros(3, *shape))
 
 
 @torch.no_grad()
@@ -297,10 +290,16 @@ def _edit_tile(
     """
     top, left, bottom, right = part
     offsets = torch.zeros(5, bottom - top, right - left)
-    for evaluator, box in transforms:
-        for y0, x0, y1, x1 in _bands(_intersection(part, box)):
-            px, py = torch.arange(x0, x1).double() + 0.5, torch.arange(y0, y1).double()[:, None] + 0.5
-            offsets[:, y0 - top : y1 - top, x0 - left : x1 - left] += evaluator(px, py)
+    for band in _bands(part):
+        readings: list[tuple[Tensor, Reading]] = []
+        for evaluator, box in transforms:
+            if _overlap(band, box):
+                y0, x0, y1, x1 = area = _intersection(band, box)
+                place, reading = offsets[:, y0 - top : y1 - top, x0 - left : x1 - left], evaluator(*pixel_places(area))
+                place[:2] += reading.shift
+                readings.append((place, reading))
+        for place, reading in readings:  # once all that moves is known
+            place[2:] += reading.tint(place[:2])
     require(bool(torch.isfinite(offsets).all()), "an edit must move and tint by finite amounts; got NaN or infinity")
     shift, tint = offsets[:2], offsets[2:]
 

@@ -11,16 +11,8 @@ from flowedit.face.crop import Crop, extract
 from flowedit.face.retouch import widened
 from flowedit.field.warp import window
 from flowedit.photo.photo import Photo
-from flowedit.transform.transforms import (
-    Composition,
-    FieldTransform,
-    Transform,
-    bind,
-    bind_masks,
-    evaluate,
-    leaves,
-    place_in_crop,
-)
+from flowedit.transform.evaluate import bind, bind_masks, find_shift, place_in_crop
+from flowedit.transform.transforms import Composition, FieldTransform, Transform, leaves
 
 UNDO_ROUNDS = 6  # of Newton's method, towards the light that was before
 STEP = 1e-3  # image units, over which the slope of what is undone is taken
@@ -99,7 +91,7 @@ def _undone(transforms: Sequence[Transform], strength: float, photo: Photo) -> L
         return None
 
     def layer(pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        shift = evaluate(moved, x, y)[:2].double()  # what is at p has come from p + shift, where it was retouched
+        shift = find_shift(moved, x, y).double()  # what is at p has come from p + shift, where it was retouched
         at_x, at_y, before = x + shift[0], y + shift[1], pixels
         for _ in range(UNDO_ROUNDS):
             value = before + done(before, at_x, at_y)

@@ -75,6 +75,7 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
             "strength": transform.strength,
             "field": transform.field.settings(),
             "part_tint_limit": None if transform.part_tint is None else transform.part_tint.limit,
+            "part_tint_follows": transform.part_tint is not None and transform.part_tint.follows,
             "crop": transform.crop.state(),
             "hard_mask": None if hard is None else list(hard.shape),
             "hard_mask_of": shared,
@@ -165,6 +166,8 @@ class _Checker:
         tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
         if any(tint.values()):
             require(0 <= _part_tint_limit(state) <= 1, "part_tint_limit must be in [0, 1]")
+            follows = state.get("part_tint_follows", False)
+            require(isinstance(follows, bool), f"part_tint_follows must be true or false; got {describe(follows)}")
             _, drawn = tint["masks"] or (None, ())
             n, side = len(PARTS), drawn[-1] if drawn else 0
             shapes = {"masks": (n, side, side), "amounts": (n, 3), "paints": (n, 3, 3)}
@@ -228,7 +231,8 @@ class _Builder:
         tint = {name: tensors.pop(f"part_tint.{name}") for name in PART_TINT if f"part_tint.{name}" in tensors}
         part_tint = None
         if tint:
-            part_tint = PartTint(tint["masks"], tint["paints"], _part_tint_limit(state))
+            follows = state.get("part_tint_follows", False)  # older files have colors that stay
+            part_tint = PartTint(tint["masks"], tint["paints"], _part_tint_limit(state), follows)
             part_tint.load_state_dict(tint)
         scaled = {name: tensors.pop(f"retouch.{name}") for name in RETOUCH if f"retouch.{name}" in tensors}
         retouch = None

@@ -108,7 +108,7 @@ def carry_transform(
     if part_tint is not None:
         masks = part_tint.masks if here is None or there is None else part_masks(pixels, there)
         paints = without_color(part_tint.paints) if gray else part_tint.paints
-        scaled = PartTint(masks, share * paints, share * part_tint.limit)
+        scaled = PartTint(masks, share * paints, share * part_tint.limit, part_tint.follows)
         with torch.no_grad():
             scaled.amounts.copy_(part_tint.amounts)
         part_tint = scaled
