@@ -12,6 +12,7 @@ from skimage.data import astronaut
 from test_transfer import HERE
 
 import flowedit
+from flowedit.checks import collect
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask, typical_color
@@ -27,7 +28,7 @@ from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
 from flowedit.task.prepare import prepare
 from flowedit.task.reach import warn_of_little
-from flowedit.task.retouch import gains_toward
+from flowedit.task.retouch import gains_toward, warn_of_missing_hair
 from flowedit.transform.file import read_edit, write_edit
 from flowedit.transform.render import EditedPhoto, render
 from flowedit.transform.transforms import Composition, FieldTransform, Inverse
@@ -476,3 +477,12 @@ def test_a_lightened_hairline_is_no_lighter_than_hair_and_skin():
     hair = made[cap.bool()].quantile(0.5)
     skin, hairline = float(soft[:, 64, column].mean()), made[20:66, column].mean(1)
     assert hair > 0.25 and float(hairline.max()) < max(float(hair), skin) + 0.03
+
+
+@pytest.mark.parametrize(("share", "line"), [(0.0, "no hair is found"), (0.005, "hardly any hair is"), (0.02, None)])
+def test_hair_that_is_named_and_not_to_be_seen_is_told(share, line):
+    mask = torch.zeros(1, 100, 100, dtype=torch.uint8)
+    mask.flatten()[: round(share * 10_000)] = 255
+    with collect() as messages:
+        warn_of_missing_hair([(crop(), Retouch(["hair"], mask, torch.zeros(1)))])
+    assert [message[: len(line or "")] for message in messages] == ([] if line is None else [line])

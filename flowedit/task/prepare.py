@@ -196,7 +196,7 @@ def _retouch(task: Task) -> Task:
     for face in task.faces:
         colored = (task.hues or said) and not is_gray(face.pixels)
         retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
-        found.append(retouch)
+        found.append((face.start.crop, retouch))
         faces.append(replace(face, start=replace(face.start, retouch=retouch)))
     warn_of_missing_hair(found)
     told = bool(looks) and says_all(task.restated)

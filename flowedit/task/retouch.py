@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import warn
-from flowedit.face.crop import extract
+from flowedit.face.crop import Crop, extract
 from flowedit.face.hair import typical_color
 from flowedit.face.hair_places import HAIR_PX
+from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
 from flowedit.guide.part_looks import Look
@@ -20,6 +21,9 @@ from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 
 ASHEN = 0.05  # image units between a color's strongest and weakest channel, below which it is a gray
+LITTLE_HAIR = (
+    0.75  # squared interocular distances; by eye, on 260 tightly cut faces: less is often no hair
+)
 
 
 @torch.no_grad()
@@ -76,11 +80,22 @@ def gains_toward(has: Tensor, look: Look, light: float, lift: float, part: str =
     return gains / float(torch.maximum(gains / most, gains / least).max().clamp_min(1))
 
 
-def warn_of_missing_hair(found: list[Retouch]) -> None:
-    """Warn where hair is named and no face shows any."""
-    asked = [_mask(each, "hair") for each in found if "hair" in each.parts]
-    if asked and not any(bool(mask.any()) for mask in asked):
+def warn_of_missing_hair(found: Sequence[tuple[Crop, Retouch]]) -> None:
+    """Warn where hair is named and no face shows any, or so little that it may be something else.
+
+    Args:
+        found: what is retouched of each face, over its crop, which has landmarks.
+    """
+    most, asked = 0.0, False
+    for crop, retouch in found:
+        if "hair" in retouch.parts:
+            assert crop.landmarks is not None  # a retouch has found them
+            side = 2 * HAIR_REACH / float(interocular_distance(crop.landmarks))
+            most, asked = max(most, side**2 * float(_mask(retouch, "hair").mean())), True
+    if asked and not most:
         warn("no hair is found about the face (bald, covered, or like what is behind it): it takes no color")
+    elif asked and most < LITTLE_HAIR:
+        warn("hardly any hair is found about the face: what takes its color may be something else beside the head")
 
 
 def _mask(retouch: Retouch, part: str) -> Tensor:
