@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -212,15 +213,19 @@ def as_device(name: object) -> torch.device:
     return device
 
 
+INNER = frozenset({"flowedit", "torch", "contextlib"})  # modules between a user's line and a warning
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
 def warn(message: str) -> None:
-    """Warn in the name of the calling module, and keep the message for `collect`."""
+    """Warn of the line outside this package that called it, and keep the message for `collect`."""
     messages = _collected.get()
     if messages is not None:
         messages.append(message)
-    warnings.warn(message, stacklevel=2)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INNER:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 @contextmanager

@@ -66,6 +66,13 @@ def test_an_edit_says_what_it_reached_until_it_is_scaled():
     assert (0.5 * edit).facts.reached is None
 
 
+def test_a_warning_names_the_line_that_asked_for_the_edit():
+    config = flowedit.Config(align=False, steps=2, identity=None)
+    with pytest.warns(UserWarning) as caught:
+        flowedit.optimize(picture(), "glasses", config=config, encoder=TinyEncoder(), progress=False)
+    assert {each.filename for each in caught} == {__file__}
+
+
 def test_an_edit_that_shows_nothing_warns(monkeypatch):
     monkeypatch.setattr("flowedit.task.finish.warn_of_little", warn_of_little)  # tests/conftest.py silences it
     config = flowedit.Config(align=False, steps=1, identity=None)

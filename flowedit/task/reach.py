@@ -52,7 +52,7 @@ class Reach:
         share = f"{100 * self.gain:.0f} % of what is asked" if self.gain > 0 else "nothing of what is asked"
         return (
             f"the guide sees {share}; the face moves by up to {self.moved:.1f} % of {OUTER_CANTHAL}, "
-            f"and changes its color by up to {self.levels:.0f} of 255"
+            f"and its pixels change by up to {self.levels:.0f} of 255"
         )
 
 

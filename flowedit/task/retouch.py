@@ -21,9 +21,7 @@ from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 
 ASHEN = 0.05  # image units between a color's strongest and weakest channel, below which it is a gray
-LITTLE_HAIR = (
-    0.75  # squared interocular distances; by eye, on 260 tightly cut faces: less is often no hair
-)
+LITTLE_HAIR = 0.75  # squared interocular distances; by eye, on 260 tightly cut faces: less is often no hair
 
 
 @torch.no_grad()
