@@ -137,6 +137,23 @@ def test_every_language_says_what_it_means(code):
     assert tongue.elsewhere(rng) not in {text for text, _ in said}
 
 
+@pytest.mark.parametrize(
+    ("code", "phrases", "denied"),
+    [
+        ("zh", {"adjectives": [["老", "老"]], "nouns": ["皱纹"], "changes": ["微笑"]}, {"不老", "没有皱纹", "别微笑"}),
+        ("hi", {"adjectives": [["बूढ़ा", "बूढ़ी"]], "alone": ["झुर्रियाँ"], "changes": ["मुस्कुराओ"]},
+         {"बूढ़ा नहीं", "बिना झुर्रियाँ के", "मत मुस्कुराओ"}),
+        ("zh", {"nouns": ["没有皱纹"]}, set()),
+    ],
+)  # fmt: skip
+def test_what_is_denied_in_a_language_means_the_contrary(code, phrases, denied):
+    rng, tongue = random.Random(0), Tongue(code, attr.NAMES)
+    tongue.concepts = [{"meaning": {"old": 1.0}, **phrases}]
+    said = {text: meaning["old"] for text, meaning in (tongue.say(rng) for _ in range(3000)) if len(meaning) == 1}
+    assert denied <= {text for text, share in said.items() if share == -0.7}
+    assert denied or all(share > 0 for share in said.values())
+
+
 def test_german_adjectives_bend():
     rng, tongue = random.Random(0), Tongue("de", attr.NAMES)
     wanted = [["fröhlich", "fröhlich"], ["müde", "müde"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from .captions import Concept, Meaning, restrict
 LANGUAGES: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "languages.json").read_text("utf-8"))
 AND = {"es": " y ", "de": " und ", "fr": " et ", "zh": "，", "hi": " और "}
 KINDS = ("adjectives", "nouns", "alone", "changes")
+DENIALS = re.compile("不|没|無|无|别|勿|未|नहीं|बिना|मत|न ")  # of the languages with forms that deny, which deny once
+DENIED = 0.15  # share of the phrases that are
+OBJECTS = 0.5  # share of what is about anything but a face, that is about an object
 
 
 class Tongue:
@@ -20,7 +24,8 @@ class Tongue:
 
     A concept has adjectives by gender, noun phrases as they stand after "with", phrases that stand alone, and changes
     asked for. A frame's "{m}" and "{f}" are an adjective's genders, "{s}" and "{p}" a German one's stem and whole,
-    "{d}" one with a degree, and "{n}" a noun phrase.
+    "{d}" one with a degree, and "{n}" a noun phrase. "denied" is said of what somebody has, "stopped" of what somebody
+    does, and "of_objects" of what is no face.
     """
 
     def __init__(self, code: str, names: Sequence[str]) -> None:
@@ -37,10 +42,11 @@ class Tongue:
         if kind == "adjectives":
             text, meaning = self._adjective(one, rng)
         else:
-            text, meaning = rng.choice(self.frames[kind]).format(rng.choice(one[kind])), one["meaning"]
-            if kind == "nouns" and self.frames["denied"] and rng.random() < 0.1:
-                text = rng.choice(self.frames["denied"]).format(rng.choice(one[kind]))
-                meaning = {name: -0.7 * value for name, value in meaning.items()}
+            phrase, frames, meaning = rng.choice(one[kind]), self.frames[kind], one["meaning"]
+            denied = self.frames.get("stopped" if kind == "changes" else "denied")
+            if denied and not DENIALS.search(phrase) and rng.random() < DENIED:
+                frames, meaning = denied, {name: -0.7 * value for name, value in meaning.items()}
+            text = rng.choice(frames).format(phrase)
         if rng.random() < 0.1:
             other = rng.choice(self.concepts)
             if other.get("changes"):
@@ -63,6 +69,8 @@ class Tongue:
             return text, _sum(one["meaning"], other["meaning"])
         if frames and "{d}" in frames[0]:
             form, weight = rng.choice(self.frames["degrees"])
+            if DENIALS.search(form) and DENIALS.search(man):
+                form, weight = "{}", 1.0
             frame = rng.choice(frames)
             feminine = any(word in frame for word in ("ella", "cara")) and bool(woman)
             text = frame.format(d=form.format(woman if feminine else man))
@@ -71,6 +79,8 @@ class Tongue:
 
     def elsewhere(self, rng: random.Random) -> str:
         """Make a prompt about anything but a face."""
+        if "objects" in self.frames and rng.random() < OBJECTS:
+            return rng.choice(self.frames["of_objects"]).format(rng.choice(self.frames["objects"]))
         things = self.frames["things"]
         return rng.choice(things) if rng.random() < 0.7 else AND[self.code].join(rng.sample(things, 2))
 
