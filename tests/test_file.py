@@ -261,6 +261,10 @@ HOSTILE = {
         "table must be finite",
     ),
     "no prompts": (lambda head, tensors: head.pop("prompts"), "prompts must be texts with finite weights; got None"),
+    "paint that goes as it likes": (
+        lambda head, tensors: head["moves"][3].update(part_tint_follows="yes"),
+        "part_tint_follows must be true or false; got 'yes'",
+    ),
     "a strength that overflows": (
         lambda head, tensors: head["moves"][0].update(strength=1e300),
         "strength must be a number of at most 1e+06",
