@@ -313,6 +313,20 @@ def test_hair_takes_the_color_that_is_said(look):
     assert torch.allclose(made, has.lerp(torch.tensor(look.color), look.share), atol=1e-5)
 
 
+@pytest.mark.parametrize(("prompt", "strongest"), [("amber eyes", 0), ("green eyes", 1), ("ojos azules", 2)])
+def test_irises_take_the_color_that_is_said(prompt, strongest):
+    photo = astronaut()[:350, 60:400]
+    edit = flowedit.predict(photo, prompt)
+    (crop,) = edit.edited.crops()
+    before, after = edit.edited.unedited(crop, 256), edit.edited.crop_image(crop, 256)
+    mask = edit.transforms[0].retouch.mask_on_crop("irises", 256)
+    change = (after - before)[0]
+    iris, pupil = (mask > 0.7) & (before[0].mean(0) > 0.12), (mask > 0.7) & (before[0].mean(0) < 0.05)
+    assert int(change[:, iris].mean(1).argmax()) == strongest and change[strongest, iris].mean() > 0.05
+    assert not pupil.any() or change[:, pupil].max() < 0.1
+    assert change[:, mask == 0].abs().max() < 0.01
+
+
 def test_gray_strands_among_brown_ones_tell_what_would_come_out_blue():
     image, mask = torch.empty(1, 3, 10, 10), torch.ones(10, 10)
     image[:] = torch.tensor([0.4, 0.3, 0.2])[:, None, None]
@@ -355,7 +369,9 @@ def test_a_color_out_of_reach_keeps_its_hue():
         ("red lipstick", set(), False),
         ("a woman wearing dark plum lipstick", {"lips"}, True),
         ("pink cheeks and thick lips", set(), False),
-        ("brown eyes red lips", set(), False),
+        ("brown eyes red lips", {"irises"}, False),
+        ("golden hair and bright green eyes", {"hair", "irises"}, False),
+        ("blue eye shadow and big eyes", {"lids"}, False),
         ("a black woman wearing red lipstick", set(), False),
         ("soft matte pink lipstick", {"lips"}, False),
         ("a smiling face", set(), False),

@@ -17,6 +17,7 @@ from flowedit.face.hair import Skinlike, hair_mask, typical_color
 from flowedit.face.hair_places import HAIR_PX, HairShapes, hairline_zone
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
+from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
@@ -27,6 +28,7 @@ HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coo
 FINE, COARSE = 0.016, 0.075  # interocular distances: deviations of what is texture and what are lines
 EVEN = 0.10  # standard deviation, image units in full light, up to which a structure is a line and no edge
 HAIRY = ("beard", "brows")
+SEEN = ("hair", "irises")  # that are found in the picture
 STUBBLE = 0.016  # interocular distances: between the hairs of HAIRY parts
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
@@ -69,6 +71,7 @@ RETOUCHED: dict[str, Kind] = {
     "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5, "beard area"),
     "brows": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.8, 1.2, "brows"),
     "lips": Kind(((-0.95, -0.95, -0.95), (0.6, -0.6, -0.4), (-0.3, -0.5, 0.5)), -0.9, 1.0, "lips"),
+    "irises": Kind(((-0.95, -0.95, -0.95), (0.6, -0.1, -0.5), (-0.4, 0.3, -0.3)), -0.85, 2.5, "irises"),
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
     "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3, "edges of the lids"),
     "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
@@ -337,13 +340,17 @@ def make_retouch(
     """
     assert crop.landmarks is not None  # a retouch is of a face
     light = measure_light(read(crop, RETOUCH_PX))
-    drawn = draw_places([part for part in parts if part != "hair"], crop.landmarks)
+    drawn = draw_places([part for part in parts if part not in SEEN], crop.landmarks)
     lifts = torch.full((len(parts),), 0.05 * light)
+    size = (RETOUCH_PX, RETOUCH_PX)
+    if "irises" in parts:  # in them is a pupil, which stays black
+        mask = part_masks(read(crop, RETOUCH_PX), crop.landmarks)[PARTS.index("irises")].float() / 255
+        drawn["irises"] = F.interpolate(mask[None, None], size, mode="bilinear")[0, 0]
+        lifts[list(parts).index("irises")] = 0.0
     if "hair" in parts:
         image = read(widened(crop, HAIR_REACH), HAIR_PX)
         mask = hair_mask(image, inside, crop.landmarks, HAIR_REACH, light)
         lifts[list(parts).index("hair")] = max(0.0, LIFTED * light - float(typical_color(image, mask).mean()))
-        size = (RETOUCH_PX, RETOUCH_PX)
         drawn["hair"] = F.interpolate(mask[None, None], size, mode="bilinear")[0, 0]
     masks = torch.stack([drawn[part] for part in parts])
     return Retouch(parts, (masks * 255).round().to(torch.uint8), lifts, colored)

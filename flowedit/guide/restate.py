@@ -24,7 +24,8 @@ KNOWN = (  # what the tables know by these words
     *("no eye shadow", "eyeliner", "no eyeliner", "dark circles under the eyes", "no dark circles", "tired"),
     *("well rested", "smooth skin", "rough skin", "wrinkles", "no wrinkles", "freckles", "no freckles"),
     *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
-    *("no crow's feet", "smile lines", "no smile lines"),
+    *("no crow's feet", "smile lines", "no smile lines", "blue eyes", "green eyes", "brown eyes", "hazel eyes"),
+    "amber eyes",
 )
 DENIALS = ("no ", "clean-shaven", "well rested", "smooth skin", "a young person")  # what a negation may come to
 OTHER = (  # what lies near them and is something else

@@ -14,6 +14,7 @@ from flowedit.transform.render import EditedPhoto
 
 SIDE_PX, CELLS = 128, 32  # of the crop, and of the cells that colors are compared in: less than an iris is not a change
 CHANGED_SHARE = 0.02  # of the cells, those that change most: about as much as one eye covers
+SMALL_SHARE, SMALL_LEVELS = 0.004, 1 / 3  # of the cells, an iris; it is seen where it changes three times as much
 # What is less is not seen beside the photo.
 LEAST_MOVED = 1.2  # percent of the outer-canthal distance: a millimeter on a face
 LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
@@ -70,9 +71,10 @@ def measure_reach(edited: EditedPhoto, gain: float, pictures: tuple[Tensor, Tens
         pictures = edited.unedited(crop, SIDE_PX), edited.crop_image(crop, SIDE_PX)
     before, after = pictures
     cells = F.adaptive_avg_pool2d(after - before, CELLS).abs().amax(1).flatten()
-    most = cells.topk(max(1, round(CHANGED_SHARE * len(cells)))).values
+    most, small = (cells.topk(max(1, round(part * len(cells)))).values for part in (CHANGED_SHARE, SMALL_SHARE))
+    levels = max(float(most.mean()), SMALL_LEVELS * float(small.mean()))
     longest = edited.offsets(crop, SIDE_PX).coord.norm(dim=1).max()
-    return Reach(gain, 100 * float(longest) / (crop.outer_canthal_distance or 1.0), 255 * float(most.mean()))
+    return Reach(gain, 100 * float(longest) / (crop.outer_canthal_distance or 1.0), 255 * levels)
 
 
 def warn_of_little(reach: Reach, strength: float) -> None:
