@@ -213,6 +213,10 @@ def as_device(name: object) -> torch.device:
     return device
 
 
+class FlowEditWarning(UserWarning):
+    """What this package warns of, wherever it was called from."""
+
+
 INNER = frozenset({"flowedit", "torch", "contextlib"})  # modules between a user's line and a warning
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
@@ -225,7 +229,7 @@ def warn(message: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INNER:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(message, FlowEditWarning, stacklevel=level)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ PEOPLE: dict[str, dict[str, tuple[int, ...]]] = {
     "middle-aged man": {"portraits": (197, 42, 395, 552, 607, 70, 322, 184, 350, 581, 115, 613, 413, 157, 548)},
     "old woman": {"portraits": (37, 360, 565, 521), "synthetic": (39, 42, 43, 44, 45)},
     "old man": {
-        "portraits": (148, 48, 325, 156, 383, 192, 387, 140, 569, 215, 186, 149, 121, 330, 334)
+        "portraits": (148, 48, 325, 156, 383, 192, 387, 141, 569, 215, 186, 149, 121, 330, 334)
     },  # the least smiling
 }
 # Where hair differs too much to have a mean, that of generated people, from the darkest average to the lightest;

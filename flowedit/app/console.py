@@ -8,8 +8,9 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TextIO
+
+from flowedit.checks import FlowEditWarning
 
 OURS = logging.getLogger("flowedit")
 # Controls, halves of surrogate pairs (bytes of a file name that are no text), and marks that turn the writing
@@ -81,7 +82,6 @@ def is_terminal(stream: TextIO | None) -> bool:
 @contextlib.contextmanager
 def warnings_in_one_line(debug: bool) -> Iterator[None]:
     """Show the package's own warnings as one line each; other packages' only when debugging."""
-    ours = str(Path(__file__).parent.parent)
 
     def show(
         message: Warning | str,
@@ -91,7 +91,7 @@ def warnings_in_one_line(debug: bool) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if debug or filename.startswith(ours):
+        if debug or issubclass(category, FlowEditWarning):
             complain("warning: " + " ".join(str(message).split()))
 
     with warnings.catch_warnings():

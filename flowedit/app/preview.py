@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flowedit.app.recipe import Recipe, combine, draw_region, restrict, sample_over, weigh_parts
 from flowedit.face.crop import average_cells, crop_key
+from flowedit.field.warp import window
 from flowedit.isolation import isolated
 from flowedit.kernels import Interpolation, sample, warp_pixels
 from flowedit.photo.photo import Photo, quantize
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SHOWN_PX = 1024  # longest side of a picture on the page
 MOST_MASKS = 24  # drawn, which are kept
+LEAST_WINDOW = 1e-6  # of a crop's window: what is less is beyond it
 MOST_LAYERS = 8  # of one edit, which take up to 20 MB each
 
 
@@ -43,12 +45,14 @@ class _Layer:
         offsets: (5, h, w) there: the shift in pixels, x before y, and the tint.
         paint: (3, m, m) over the crop: the colors of the face's parts, which are read where the pixels are, and so are
             not in the tint; or None.
+        window: (h, w) the crop's window there.
     """
 
     leaf: FieldTransform
     box: Box
     offsets: Tensor
     paint: Tensor | None
+    window: Tensor
 
     def tint(self, shift: Tensor) -> Tensor:
         """Return the tint with the parts' colors, (3, h, w), where the pixels are moved by a shift (2, h, w)."""
@@ -60,7 +64,8 @@ class _Layer:
         places = place_in_crop(self.leaf.crop, *(axis.flatten() for axis in (px + shift[0], py + shift[1])))
         x, y = ((axis.clamp(-1, 1) + 1) * half - 0.5 for axis in places)
         painted = sample(self.paint, x, y, Interpolation.LINEAR).reshape(3, *shift.shape[1:])
-        return (self.offsets[2:] + painted).clamp(-limit, limit)
+        own = self.offsets[2:] / self.window.clamp_min(LEAST_WINDOW)
+        return self.window * (own + painted).clamp(-limit, limit)
 
 
 class Preview:
@@ -147,7 +152,9 @@ class Preview:
             if leaf.part_tint is not None and leaf.part_tint.follows and bool(leaf.part_tint.amounts.any()):
                 bare = replace(bare, part_tint=None)
                 paint = torch.einsum("nc,nyx->cyx", leaf.part_tint.colors(), leaf.part_tint.masks / 255)
-            layers.append(_Layer(leaf, box, evaluate(bind([bare]), *pixel_places(box)), paint))
+            places = pixel_places(box)
+            share = window(torch.stack(torch.broadcast_tensors(*place_in_crop(leaf.crop, *places)), -1))
+            layers.append(_Layer(leaf, box, evaluate(bind([bare]), *places), paint, share))
         return layers
 
     def _mask(self, recipe: Recipe, layer: _Layer) -> Tensor | None:
