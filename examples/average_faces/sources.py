@@ -32,9 +32,8 @@ PEOPLE: dict[str, dict[str, tuple[int, ...]]] = {
     "middle-aged woman": {"london": (11, 20, 25, 32), "portraits": (73, 202, 420, 462, 222, 409, 37, 360)},
     "middle-aged man": {"portraits": (197, 42, 395, 552, 607, 70, 322, 184, 350, 581, 115, 613, 413, 157, 548)},
     "old woman": {"portraits": (37, 360, 565, 521), "synthetic": (39, 42, 43, 44, 45)},
-    "old man": {
-        "portraits": (148, 48, 325, 156, 383, 192, 387, 141, 569, 215, 186, 149, 121, 330, 334)
-    },  # the least smiling
+    # The least smiling.
+    "old man": {"portraits": (148, 48, 325, 156, 383, 192, 387, 141, 569, 215, 186, 149, 121, 330, 334)},
 }
 # Where hair differs too much to have a mean, that of generated people, from the darkest average to the lightest;
 # mirrored where the row is negative.

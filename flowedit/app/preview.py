@@ -15,12 +15,11 @@ from torch import Tensor
 
 from flowedit.app.recipe import Recipe, combine, draw_region, restrict, sample_over, weigh_parts
 from flowedit.face.crop import average_cells, crop_key
-from flowedit.field.warp import window
 from flowedit.isolation import isolated
-from flowedit.kernels import Interpolation, sample, warp_pixels
+from flowedit.kernels import warp_pixels
 from flowedit.photo.photo import Photo, quantize
 from flowedit.photo.png import quick_png
-from flowedit.transform.evaluate import bind, evaluate, pixel_places, place_in_crop
+from flowedit.transform.evaluate import Reading, bind, pixel_places
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import resize
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 
 SHOWN_PX = 1024  # longest side of a picture on the page
 MOST_MASKS = 24  # drawn, which are kept
-LEAST_WINDOW = 1e-6  # of a crop's window: what is less is beyond it
-MOST_LAYERS = 8  # of one edit, which take up to 20 MB each
+MOST_LAYERS = 8  # of one edit, which take up to 50 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,30 +40,12 @@ class _Layer:
     Attributes:
         leaf: the field, placed in the shown photo.
         box: where its crop lies.
-        offsets: (5, h, w) there: the shift in pixels, x before y, and the tint.
-        paint: (3, m, m) over the crop: the colors of the face's parts, which are read where the pixels are, and so are
-            not in the tint; or None.
-        window: (h, w) the crop's window there.
+        reading: what it does at every pixel there.
     """
 
     leaf: FieldTransform
     box: Box
-    offsets: Tensor
-    paint: Tensor | None
-    window: Tensor
-
-    def tint(self, shift: Tensor) -> Tensor:
-        """Return the tint with the parts' colors, (3, h, w), where the pixels are moved by a shift (2, h, w)."""
-        if self.paint is None:
-            return self.offsets[2:]
-        assert self.leaf.part_tint is not None  # it has painted
-        limit, half = self.leaf.part_tint.limit, self.paint.shape[-1] / 2
-        px, py = pixel_places(self.box)
-        places = place_in_crop(self.leaf.crop, *(axis.flatten() for axis in (px + shift[0], py + shift[1])))
-        x, y = ((axis.clamp(-1, 1) + 1) * half - 0.5 for axis in places)
-        painted = sample(self.paint, x, y, Interpolation.LINEAR).reshape(3, *shift.shape[1:])
-        own = self.offsets[2:] / self.window.clamp_min(LEAST_WINDOW)
-        return self.window * (own + painted).clamp(-limit, limit)
+    reading: Reading
 
 
 class Preview:
@@ -115,9 +95,9 @@ class Preview:
             mask, strength = self._mask(recipe, layer), recipe.strength * amount * layer.leaf.strength
             places.append((layer, place, strength if mask is None else strength * mask))
         for layer, place, share in places:
-            place[:2] += recipe.shape * share * layer.offsets[:2]
+            place[:2] += recipe.shape * share * layer.reading.shift
         for layer, place, share in places:
-            place[2:] += recipe.color * share * layer.tint(place[:2])
+            place[2:] += recipe.color * share * layer.reading.tint(place[:2])
         pixels = self.photo.pixels.copy()
         if total.numel():
             patch = warp_pixels(torch.from_numpy(self.photo.pixels), total, box, 1)
@@ -148,13 +128,8 @@ class Preview:
                 return None
             box = bounding_box([leaf.crop], self.photo.height, self.photo.width)
             bare = replace(leaf, strength=1.0, mask=None, region=None, protect=())
-            paint = None
-            if leaf.part_tint is not None and leaf.part_tint.follows and bool(leaf.part_tint.amounts.any()):
-                bare = replace(bare, part_tint=None)
-                paint = torch.einsum("nc,nyx->cyx", leaf.part_tint.colors(), leaf.part_tint.masks / 255)
-            places = pixel_places(box)
-            share = window(torch.stack(torch.broadcast_tensors(*place_in_crop(leaf.crop, *places)), -1))
-            layers.append(_Layer(leaf, box, evaluate(bind([bare]), *places), paint, share))
+            ((evaluator, _),) = bind([bare])
+            layers.append(_Layer(leaf, box, evaluator(*pixel_places(box))))
         return layers
 
     def _mask(self, recipe: Recipe, layer: _Layer) -> Tensor | None:

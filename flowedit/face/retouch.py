@@ -339,12 +339,13 @@ def make_retouch(
         colored: see `Retouch`.
     """
     assert crop.landmarks is not None  # a retouch is of a face
-    light = measure_light(read(crop, RETOUCH_PX))
+    narrow = read(crop, RETOUCH_PX)
+    light = measure_light(narrow)
     drawn = draw_places([part for part in parts if part not in SEEN], crop.landmarks)
     lifts = torch.full((len(parts),), 0.05 * light)
     size = (RETOUCH_PX, RETOUCH_PX)
     if "irises" in parts:  # in them is a pupil, which stays black
-        mask = part_masks(read(crop, RETOUCH_PX), crop.landmarks)[PARTS.index("irises")].float() / 255
+        mask = part_masks(narrow, crop.landmarks)[PARTS.index("irises")].float() / 255
         drawn["irises"] = F.interpolate(mask[None, None], size, mode="bilinear")[0, 0]
         lifts[list(parts).index("irises")] = 0.0
     if "hair" in parts:

@@ -183,9 +183,10 @@ class _FieldEvaluator:
         shift = shift.where(weighed, shift.new_zeros(()))  # a smooth movement ends short of what must not change
 
         def tint(moved: Tensor) -> Tensor:
-            total = torch.zeros(3, len(x))
-            read_x, read_y = pick(moved)
-            source = place_in_crop(self.crop, px + read_x, py + read_y)
+            total, source = torch.zeros(3, len(x)), (x, y)
+            if any(part.follows for part, _, _ in tints):
+                read_x, read_y = pick(moved)
+                source = place_in_crop(self.crop, px + read_x, py + read_y)
             for part, color, weight in tints:
                 total += part.paint(color, *(source if part.follows else (x, y))) * weight
             return spread(total)
@@ -201,7 +202,8 @@ class _Part:
 
     def __init__(self, leaf: FieldTransform, shape: float, color: float) -> None:
         self.field, self.part_tint = leaf.field, leaf.part_tint
-        self.follows = leaf.part_tint is not None and leaf.part_tint.follows
+        tint = leaf.part_tint
+        self.follows = tint is not None and tint.follows and bool(tint.amounts.any())
         self.masked = bind_masks(leaf)
         self.shape, self.color = shape, color
         self.device = next(leaf.field.parameters()).device

@@ -166,8 +166,7 @@ class _Checker:
         tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
         if any(tint.values()):
             require(0 <= _part_tint_limit(state) <= 1, "part_tint_limit must be in [0, 1]")
-            follows = state.get("part_tint_follows", False)
-            require(isinstance(follows, bool), f"part_tint_follows must be true or false; got {describe(follows)}")
+            _part_tint_follows(state)
             _, drawn = tint["masks"] or (None, ())
             n, side = len(PARTS), drawn[-1] if drawn else 0
             shapes = {"masks": (n, side, side), "amounts": (n, 3), "paints": (n, 3, 3)}
@@ -231,8 +230,7 @@ class _Builder:
         tint = {name: tensors.pop(f"part_tint.{name}") for name in PART_TINT if f"part_tint.{name}" in tensors}
         part_tint = None
         if tint:
-            follows = state.get("part_tint_follows", False)  # older files have colors that stay
-            part_tint = PartTint(tint["masks"], tint["paints"], _part_tint_limit(state), follows)
+            part_tint = PartTint(tint["masks"], tint["paints"], _part_tint_limit(state), _part_tint_follows(state))
             part_tint.load_state_dict(tint)
         scaled = {name: tensors.pop(f"retouch.{name}") for name in RETOUCH if f"retouch.{name}" in tensors}
         retouch = None
@@ -309,6 +307,13 @@ def _check_retouch(
 def _part_tint_limit(state: Mapping[str, Any]) -> float:
     """Return the bound of the parts' colors; older files have no other than the field's."""
     return _number(state, "part_tint_limit", 1) if "part_tint_limit" in state else _field_settings(state)["max_tint"]
+
+
+def _part_tint_follows(state: Mapping[str, Any]) -> bool:
+    """Return whether the parts' colors go with the pixels; in older files they stay."""
+    follows = state.get("part_tint_follows", False)
+    require(isinstance(follows, bool), f"part_tint_follows must be true or false; got {describe(follows)}")
+    return bool(follows)
 
 
 def _field_settings(state: Mapping[str, Any]) -> dict[str, Any]:
