@@ -9,23 +9,32 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def assert_as_exact_as(fast, reference, *args):
-    """Judge values, and every gradient under a random cotangent, by the reference's own rounding."""
+def assert_as_exact_as(fast, reference, *args, device="cpu"):
+    """Judge values, and every gradient under a random cotangent, by the reference's own rounding on the CPU.
 
-    def run(function, dtype):
-        leaves = [a.detach().to(dtype).requires_grad_() for a in args]
+    Both return a tensor or, by their names, several; `fast` gets its arguments on `device`.
+    """
+
+    def run(function, dtype, where="cpu"):
+        leaves = [a.detach().to(where, dtype).requires_grad_() for a in args]
         out = function(*leaves)
-        cotangent = torch.randn(out.shape, generator=generator(1)).to(dtype)
-        return [x.double() for x in (out, *torch.autograd.grad(out, leaves, cotangent))]
+        found = {}
+        for name, value in (out if isinstance(out, dict) else {"value": out}).items():
+            cotangent = torch.randn(value.shape, generator=generator(1)).to(where, dtype)
+            gradients = torch.autograd.grad(value, leaves, cotangent, retain_graph=True)
+            found[name] = [x.detach().cpu().double() for x in (value, *gradients)]
+        return found
 
-    exact = run(reference, torch.float64)
-    for got, plain, true in zip(run(fast, torch.float32), run(reference, torch.float32), exact, strict=True):
-        if not true.numel():
-            assert got.shape == true.shape
-            continue
-        rounding = (plain - true).abs().max()
-        assert (got - true).abs().max() <= 2 * rounding + 1e-6 * true.abs().max()
-        assert got.any() == true.any()
+    exact, rounded = (run(reference, dtype) for dtype in (torch.float64, torch.float32))
+    made = run(fast, torch.float32, device)
+    assert made.keys() == exact.keys()
+    for name, wanted in exact.items():
+        for got, plain, true in zip(made[name], rounded[name], wanted, strict=True):
+            assert got.shape == true.shape, name
+            if true.numel():
+                rounding = (plain - true).abs().max()
+                assert (got - true).abs().max() <= 2 * rounding + 1e-6 * true.abs().max(), name
+                assert got.any() == true.any(), name
 
 
 def bits_by_threads(make):

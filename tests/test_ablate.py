@@ -19,11 +19,15 @@ from benchmarks.table import summarize
 from flowedit.config import Config, Weights
 
 ALL = list(GROUPS)
+VARIANTS = variants(ALL, Config())
 ENCODER = SimpleNamespace(name="tiny")
 
 
 class Bench:
-    """A stand-in for the edits: remembers with which Config it ran, and fails or is interrupted where it is told."""
+    """A stand-in for the edits: remembers with which Config it ran, and fails or is interrupted where it is told.
+
+    It draws no figure, which would take most of the time.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.out = folder / "out"
@@ -55,6 +59,9 @@ class Bench:
         own = [record(0.1 * config.views, **self.numbers) for _ in given["paths"]]
         return {"rows": [summarize(prompt, own) for prompt in given["prompts"]], "edits": own}
 
+    def draw(self, path, results, groups, base):
+        path.write_text(" ".join([*groups, *results]))
+
     def __call__(self, *arguments: str) -> int:
         self.ran.clear()
         return main([str(self.portraits), "-o", str(self.out), *arguments], encoder=ENCODER)
@@ -65,13 +72,13 @@ class Bench:
 
 
 def named(config: Config) -> str:
-    return next(name for name, each in variants(ALL, Config()).items() if each == config)
+    return next(name for name, each in VARIANTS.items() if each == config)
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     made = Bench(tmp_path)
-    for name in ("environment", "faces_of", "run"):
+    for name in ("environment", "faces_of", "run", "draw"):
         monkeypatch.setattr(ablate, name, getattr(made, name))
     return made
 
@@ -88,7 +95,7 @@ def flat(config):
 
 def test_each_variant_changes_exactly_one_setting():
     default = flat(Config())
-    for name, config in variants(ALL, Config()).items():
+    for name, config in VARIANTS.items():
         changed = [key for key, value in flat(config).items() if value != default[key]]
         assert changed == ([] if name == DEFAULT else [name.partition("=")[0]]), name
     for group, settings in GROUPS.items():
@@ -98,7 +105,7 @@ def test_each_variant_changes_exactly_one_setting():
 
 def test_the_default_runs_once_and_stands_in_each_group(bench, capsys):
     assert bench() == 0
-    assert bench.names.count(DEFAULT) == 1 and bench.names == list(variants(ALL, Config())) and bench.looked == 1
+    assert bench.names.count(DEFAULT) == 1 and bench.names == list(VARIANTS) and bench.looked == 1
     lines = capsys.readouterr().out.splitlines()
     marked = [line.split()[0] for line in lines if " * " in line]
     assert marked == [s for settings in GROUPS.values() for s in settings if ablate.name_of(s, Config()) == DEFAULT]
@@ -233,7 +240,7 @@ def test_a_lost_face_is_as_far_on_the_second_call(bench, capsys):
 
 
 def test_the_figure_has_a_panel_for_each_group(tmp_path):
-    results = {name: report(1.0 + 0.1 * i, 2.0) for i, name in enumerate(variants(ALL, Config()))}
+    results = {name: report(1.0 + 0.1 * i, 2.0) for i, name in enumerate(VARIANTS)}
 
     def drawn(groups):
         return np.array(Image.open(draw(tmp_path / "a.png", results, groups, Config())).convert("RGB"))

@@ -69,6 +69,20 @@ def test_big_eyes_are_bigger():
     assert change(edit("big eyes"), "eye_area") > 0.002
 
 
+@pytest.mark.parametrize("method", ["optimize", "predict"])
+def test_lips_without_lipstick_are_not_green(method):
+    made = edit("no lipstick") if method == "optimize" else flowedit.predict(PORTRAIT, "no lipstick")
+    crop = made.transforms[0].crop
+    before, after = (extract(load(each), crop, 128) for each in (PORTRAIT, made.render(1.0)))
+    lips, skin = (part_masks(before, crop.landmarks)[PARTS.index(name)] > 127 for name in ("lips", "skin"))
+
+    def red(image, mask):
+        color = image[0, :, mask].mean(1)
+        return float((color[0] - color[1]) / color.sum())
+
+    assert red(before, skin) < red(after, lips) < red(before, lips)
+
+
 @pytest.fixture(scope="module")
 def lipstick():
     return edit("red lipstick")

@@ -144,7 +144,7 @@ def test_what_moves_as_a_whole_does_not_spread():
     x, y = pixel_centers(LATTICE).unbind(-1)
     lopsided = ((x < -0.5) | (y > 0.7)).float()
     moved = torch.tensor([3.0, -4.0])[:, None, None].expand(2, LATTICE, LATTICE)
-    assert _spread(moved, lopsided) == pytest.approx(0, abs=1e-5)
+    assert _spread(moved, lopsided, torch.stack([x, y])) == pytest.approx(0, abs=1e-5)
 
 
 def test_numbers_of_a_constant_shift():

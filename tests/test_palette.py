@@ -17,6 +17,7 @@ from flowedit.face.parts import (
     Paints,
     PartShapes,
     mix_paints,
+    most_paint,
     part_masks,
 )
 from flowedit.field.offsets import pixel_centers
@@ -150,6 +151,27 @@ def test_a_dark_part_takes_less_paint_than_a_light_one():
     share = mix_paints(image, drawn) / light
     parts = dict(zip(PARTS, share[:, 0].nanmean(-1).tolist(), strict=True))
     assert parts["brows"] == pytest.approx(0.5, abs=0.02) and parts["lips"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("light", [1.0, 0.3])
+def test_lips_and_cheeks_lose_no_more_pigment_than_tells_them_from_the_skin(light):
+    drawn = part_masks(plain(), LANDMARKS)
+    lips, cheeks = torch.tensor([0.7, 0.35, 0.35]), torch.tensor([0.85, 0.55, 0.5])
+    picture = plain(SKIN, PARTS_PX)
+    for row, color in ((0, lips), (2, cheeks)):
+        picture = torch.where(drawn[row] > 127, color[:, None, None], picture)
+    picture = light * picture
+    paints = mix_paints(picture, drawn)
+    most = most_paint(picture, drawn, paints)
+    assert most.isfinite().nonzero().tolist() == [[0, 0], [2, 0]]
+
+    def red(color):
+        return float((color[0] - color[1]) / color.sum())
+
+    bare = light * lips + most[0, 0] * paints[0, 0]
+    assert red(SKIN) < red(bare) < red(SKIN) + 0.4 * (red(lips) - red(SKIN))
+    assert red(light * cheeks + most[2, 0] * paints[2, 0]) == pytest.approx(red(SKIN), abs=0.02)
+    assert most_paint(plain(SKIN, PARTS_PX), drawn, paints)[0, 0] < 1e-9  # lips that are like skin lose none
 
 
 def test_parts_are_where_their_settings_say():

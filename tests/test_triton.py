@@ -1,7 +1,7 @@
 """The Triton kernels against plain torch: on the GPU where there is one, and everywhere through Triton's interpreter.
 
 Triton reads TRITON_INTERPRET when it is imported, which torch may do at any time. The interpreted tests therefore run
-in processes of their own, started by the first test here. A third test compiles every kernel for a GPU, without one.
+in a process of their own, started by the first test here. A third test compiles every kernel for a GPU, without one.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from flowedit.kernels import REGULARIZERS, Interpolation, LatticeEncoding, dispatch, fused_step, hash_encode, sample
+from flowedit.kernels import Interpolation, LatticeEncoding, dispatch, hash_encode, sample
 from flowedit.kernels.hash_encode import reference as hash_reference
 from flowedit.kernels.sample import reference as sample_reference
-from tests.judging import generator
-from tests.test_step import LEAVES, scene
+from tests.judging import assert_as_exact_as, generator
+from tests.test_step import LEAVES, outputs, run, scene
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 
 
 @pytest.mark.skipif(INTERPRETED, reason="this is the process it starts")
-@pytest.mark.parametrize("group", ["step", "not step"])
-def test_on_the_cpu_through_the_interpreter(group):
+def test_on_the_cpu_through_the_interpreter():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", group]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(
         command,
         env={**environment, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
@@ -57,55 +56,31 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=generator(seed))
 
 
-def assert_as_exact_as(fast, reference, device, *args):
-    """Judge values, and gradients under a random cotangent, by the rounding of the reference in float32 on the CPU."""
-
-    def run(function, dtype, where):
-        leaves = [a.detach().to(where, dtype).requires_grad_() for a in args]
-        out = function(*leaves)
-        cotangent = torch.randn(out.shape, generator=generator(1)).to(where, dtype)
-        return [x.cpu().double() for x in (out, *torch.autograd.grad(out, leaves, cotangent))]
-
-    exact, plain = run(reference, torch.float64, "cpu"), run(reference, torch.float32, "cpu")
-    for got, rounded, true in zip(run(fast, torch.float32, device), plain, exact, strict=True):
-        assert got.shape == true.shape
-        if true.numel():
-            assert (got - true).abs().max() <= 2 * (rounded - true).abs().max() + 1e-6 * true.abs().max()
-        assert got.any() == true.any()
-
-
 # --- fused_step
 
 
-def run_step(backend, others, device, name, *leaves):
-    """One output of the step; it depends on every leaf, if only by 0."""
-    others = {k: x.to(leaves[0]) if isinstance(x, torch.Tensor) else x for k, x in others.items()}
-    step = fused_step(**others, **dict(zip(LEAVES, leaves, strict=True)), backend=backend)
-    value = step.by_name()[name] if name in REGULARIZERS else getattr(step, name)
-    return value + 0 * sum(x.sum() for x in leaves)
-
-
-@pytest.mark.parametrize("name", ["views", "tint", "own_tint", *REGULARIZERS])
 @pytest.mark.parametrize(("n", "parts"), [(3, 0), (3, 1), (17, 3)])
-def test_a_step_is_as_exact_as_in_plain_torch(device, n, parts, name):
+def test_a_step_is_as_exact_as_in_plain_torch(device, n, parts):
     leaves, others = scene(n, parts)
-    fast, plain = (partial(run_step, backend, others, device, name) for backend in ("triton", "torch"))
-    assert_as_exact_as(fast, plain, device, *leaves)
+    fast, plain = (partial(outputs, backend, others) for backend in ("triton", "torch"))
+    assert_as_exact_as(fast, plain, *leaves, device=device)
 
 
 @pytest.mark.parametrize(("image", "size"), [((2, 2), 1), ((24, 17), 33)])
 def test_a_steps_views_of_any_size_are_as_exact_as_in_plain_torch(device, image, size):
     leaves, others = scene(7, 2, image)
     others["size"] = size
-    fast, plain = (partial(run_step, backend, others, device, "views") for backend in ("triton", "torch"))
-    assert_as_exact_as(fast, plain, device, *leaves)
+
+    def views(backend, *leaves):
+        return outputs(backend, others, *leaves)["views"]
+
+    assert_as_exact_as(partial(views, "triton"), partial(views, "torch"), *leaves, device=device)
 
 
 def test_a_steps_gradients_add_up_over_its_outputs(device):
     leaves, others = scene(7, 2)
     leaves = [leaf.to(device).requires_grad_() for leaf in leaves]
-    others = {k: x.to(device) if isinstance(x, torch.Tensor) else x for k, x in others.items()}
-    step = fused_step(**others, **dict(zip(LEAVES, leaves, strict=True)), backend="triton")
+    step = run("triton", others, *leaves)
     separate = [torch.autograd.grad(x.sum(), leaves, retain_graph=True) for x in step]
     together = torch.autograd.grad(sum(x.sum() for x in step), leaves)
     for leaf, total in enumerate(together):
@@ -115,7 +90,7 @@ def test_a_steps_gradients_add_up_over_its_outputs(device):
 def test_a_step_takes_no_views(device):
     leaves, others = scene(7, 2)
     others |= {"theta": torch.zeros(0, 2, 3), "gain": torch.zeros(0)}
-    assert run_step("triton", others, device, "views", *(leaf.to(device) for leaf in leaves)).shape == (0, 3, 11, 11)
+    assert run("triton", others, *(leaf.to(device) for leaf in leaves)).views.shape == (0, 3, 11, 11)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +100,8 @@ def test_a_step_shows_what_is_not_a_number(device, broken, names):
     leaves, others = scene(7, 2)
     leaves = [leaf.to(device) for leaf in leaves]
     leaves[LEAVES.index(broken)][0, 1, 3, 3] = torch.nan
-    for name in names:
-        assert run_step("triton", others, device, name, *leaves).isnan().any()
+    made = outputs("triton", others, *leaves)
+    assert all(made[name].isnan().any() for name in names)
 
 
 # --- sample
@@ -183,7 +158,7 @@ def test_encoding_is_as_exact_as_in_plain_torch(device, n_points, shape, base, g
     fast = partial(hash_encode, base_resolution=base, per_level_scale=growth, backend="triton")
     if base < 100:  # above, a cell is no wider than the rounding of a position in float32
         plain = partial(meaning, base_resolution=base, per_level_scale=growth)
-        assert_as_exact_as(fast, plain, device, coords, table)
+        assert_as_exact_as(fast, plain, coords, table, device=device)
     got = fast(coords.to(device), table.to(device)).cpu()
     torch.testing.assert_close(got, hash_reference.hash_encode(coords, table, base, growth))
 
@@ -222,7 +197,7 @@ def test_encoding_a_lattice_is_as_exact_as_in_plain_torch(device):
     x, y, table = torch.linspace(0.01, 0.99, 7), torch.linspace(0.01, 0.99, 5), random(3, 24, 2)
     fast = LatticeEncoding(x.to(device), y.to(device), 3, 24, 3, 1.9, backend="triton")
     at = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
-    assert_as_exact_as(fast, lambda t: meaning(at.to(t), t, 3, 1.9), device, table)
+    assert_as_exact_as(fast, lambda t: meaning(at.to(t), t, 3, 1.9), table, device=device)
 
 
 # --- every kernel, compiled

@@ -30,7 +30,7 @@ from flowedit.face.landmarks import (
     mouth_center,
 )
 from flowedit.face.light import BRIGHT, measure_light
-from flowedit.face.regions import face_outline, outline_distance, smoothstep
+from flowedit.face.regions import distance_near, face_outline, outline_distance, smoothstep
 from flowedit.field.offsets import pixel_centers
 
 PARTS_PX = 128  # side of the parts' masks over the crop
@@ -45,6 +45,7 @@ PIGMENTS = {  # what a part's pigment takes from red, green and blue light
 DARK_SKIN = (0.8, 0.85, 0.8)  # the same of dark skin, which by the pigment of light skin would turn ashen
 DARK, LIGHT = 0.4, 0.7  # brightness of skin, in shares of `Paints.medium`
 PARTS = tuple(PIGMENTS)
+LEAST_RED = (0.8, None, 1.0, None, None)  # share of the way from a part's hue to the skin's that it may go
 
 
 @dataclass(frozen=True)
@@ -151,14 +152,7 @@ def part_masks(image: Tensor, landmarks: Tensor, shapes: PartShapes | None = Non
     small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0] / measure_light(image)
 
     def away(outline: Tensor, *pairs: tuple[float, float], closed: bool = True) -> Tensor:
-        # Where no pair tells one distance from another it is infinite, which saves most of the grid.
-        margin = unit * max(0.0, *itertools.chain(*pairs))
-        low, high = (torch.stack([outline.amin(0) - margin, outline.amax(0) + margin]) + 1) * (PARTS_PX / 2)
-        left, top = low.floor().clamp(0, PARTS_PX).long().tolist()
-        right, bottom = high.ceil().clamp(0, PARTS_PX).long().tolist()
-        far = torch.full_like(grid[..., 0], math.inf)
-        far[top:bottom, left:right] = outline_distance(grid[top:bottom, left:right], outline, closed) / unit
-        return far
+        return distance_near(grid, outline, float(unit) * max(itertools.chain(*pairs)), closed) / unit
 
     eyes = torch.maximum(*(smoothstep(away(p[eye], s.skin_at_eyes), *s.skin_at_eyes) for eye in EYES))
     brows = torch.maximum(*(smoothstep(away(p[brow], s.brows, closed=False), *s.brows) for brow in BROWS))
@@ -222,6 +216,32 @@ def mix_paints(image: Tensor, masks: Tensor, paints: Paints | None = None) -> Te
         mix = torch.cat([getattr(paints, part) * along[None], paints.other * across])
         mixes.append(mix * (light * min(1.0, max(least, share))))
     return torch.stack(mixes).float()
+
+
+def most_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
+    """Return how much of each of its paints a part may take: (5, 3), infinite but for the pigment of lips and cheeks.
+
+    Both are redder than the skin around them. Without lipstick or rouge they are not quite, or just, of its hue; with
+    less pigment than that they would be green.
+
+    Args:
+        image: (1, 3, S, S) the crop, in [0, 1].
+        masks: what `part_masks` drew there.
+        paints: what `mix_paints` mixed.
+    """
+    most = torch.full(paints.shape[:2], math.inf)
+    pixels = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0].clamp(min=1e-3)
+    inside = dict(zip(PARTS, masks > 127, strict=True))
+    skin = inside["skin"] & ~inside["cheeks"]
+    for row, (part, share) in enumerate(zip(PARTS, LEAST_RED, strict=True)):
+        if share is None or not inside[part].any() or not skin.any():
+            continue
+        taken, color = F.normalize(paints[row, 0].double().cpu(), dim=0), pixels[:, inside[part]]
+        own, aim = (taken @ each / each.mean(0) for each in (color, pixels[:, skin].mean(1)))  # hues
+        aim = own + share * (aim - own)
+        way = (aim * color.mean(0) - taken @ color) / (1 - aim * taken.mean())  # to where the color has that hue
+        most[row, 0] = float(way.clamp(min=0).median() / paints[row, 0].norm().clamp(min=1e-9))
+    return most
 
 
 def darkness(image: Tensor, inside: Tensor, shapes: PartShapes) -> Tensor:

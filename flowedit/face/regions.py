@@ -75,7 +75,7 @@ def region_mask(name: str, landmarks: Tensor, size: int, margins: Margins = MARG
 
     def soft(outline: Tensor, edge: tuple[float, float], *, closed: bool = True) -> Tensor:
         """Return 1 up to the first distance of `edge` from an outline, 0 from the second on, a smooth step between."""
-        return smoothstep(outline_distance(grid, outline, closed) / unit, *edge)
+        return smoothstep(distance_near(grid, outline, float(unit) * edge[1], closed) / unit, *edge)
 
     def both(pair: tuple[slice, slice], edge: tuple[float, float], *, closed: bool) -> Tensor:
         one, other = (soft(points[part], edge, closed=closed) for part in pair)
@@ -142,6 +142,28 @@ def outline_distance(grid: Tensor, outline: Tensor, closed: bool) -> Tensor:
             inside ^= crosses & ((to_x * edge_y < to_y * edge_x) == (edge_y > 0))
     distance = square.sqrt_()
     return torch.where(inside, -distance, distance) if closed else distance
+
+
+def distance_near(
+    grid: Tensor, outline: Tensor, margin: float, closed: bool = True, about: Tensor | None = None
+) -> Tensor:
+    """Return `outline_distance` near an outline, and infinity away from it, which saves most of a grid.
+
+    Args:
+        grid: (size, size, 2) `pixel_centers` in float64.
+        outline: (n, 2).
+        margin: around the points' upright box, crop units, within which it is measured.
+        closed: see `outline_distance`.
+        about: (m, 2) other points, whose box it is; None is the outline's own.
+    """
+    about = outline if about is None else about
+    size, reach = len(grid), max(0.0, margin)
+    low, high = (torch.stack([about.amin(0) - reach, about.amax(0) + reach]) + 1) * (size / 2)
+    left, top = low.floor().clamp(0, size).long().tolist()
+    right, bottom = high.ceil().clamp(0, size).long().tolist()
+    distance = torch.full_like(grid[..., 0], math.inf)
+    distance[top:bottom, left:right] = outline_distance(grid[top:bottom, left:right], outline, closed)
+    return distance
 
 
 def face_distance(grid: Tensor, landmarks: Tensor, margins: Margins = MARGINS) -> Tensor:

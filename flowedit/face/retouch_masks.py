@@ -12,7 +12,7 @@ from torch import Tensor
 from flowedit.checks import Group
 from flowedit.face import landmarks as marks
 from flowedit.face.landmarks import check_landmarks, eye_centers, interocular_distance, mouth_center
-from flowedit.face.regions import face_outline, outline_distance, smoothstep
+from flowedit.face.regions import distance_near, face_outline, smoothstep
 from flowedit.field.offsets import pixel_centers
 
 RETOUCH_PX = 256  # side of the masks
@@ -66,8 +66,13 @@ class _Canvas:
         self.grid = pixel_centers(size, dtype=torch.float64)
         self.mouth_to_eyes = self.eyes - mouth_center(p)
 
-    def away(self, outline: Tensor, *, closed: bool = True) -> Tensor:
-        return outline_distance(self.grid, outline, closed) / self.unit
+    def away(self, outline: Tensor, margin: float, *, closed: bool = True, about: Tensor | None = None) -> Tensor:
+        """Return the distance to an outline, infinite further than `margin` from the box of it, or of `about`."""
+        return distance_near(self.grid, outline, margin * self.unit, closed, about) / self.unit
+
+    def soft(self, outline: Tensor, edge: tuple[float, float], *, closed: bool = True) -> Tensor:
+        """Return 1 up to the first distance of `edge` from an outline, 0 from the second on, a smooth step between."""
+        return smoothstep(self.away(outline, edge[1], closed=closed), *edge)
 
     def raised(self, points: Tensor, height: float) -> Tensor:
         """Return points (n, 2) moved up the face by `height` interocular distances."""
@@ -112,27 +117,28 @@ def _beard(c: _Canvas, s: RetouchShapes) -> Tensor:
     jaw = c.raised(p[ear_left : ear_right + 1], -0.03)
     line = [*cheek(ear_right, corner_right, wing_right), c.raised(p[marks.NOSE_FOOT], 0.02),
             *reversed(cheek(ear_left, corner_left, wing_left))]  # fmt: skip
-    area = smoothstep(c.away(torch.cat([jaw, torch.stack(line)])), *s.beard)
-    return area * (1 - smoothstep(c.away(p[marks.OUTER_LIPS]), *s.beard_at_lips))
+    area = c.soft(torch.cat([jaw, torch.stack(line)]), s.beard)
+    return area * (1 - c.soft(p[marks.OUTER_LIPS], s.beard_at_lips))
 
 
 def _brows(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _most(smoothstep(c.away(_curve(c.p[brow]), closed=False), *s.brows) for brow in marks.BROWS)
+    return _most(c.soft(_curve(c.p[brow]), s.brows, closed=False) for brow in marks.BROWS)
 
 
 def _lips(c: _Canvas, s: RetouchShapes) -> Tensor:
-    opening = smoothstep(c.away(c.p[marks.INNER_LIPS]), *s.opening)
-    return smoothstep(c.away(c.p[marks.OUTER_LIPS]), *s.lips) * (1 - opening)
+    opening = c.soft(c.p[marks.INNER_LIPS], s.opening)
+    return c.soft(c.p[marks.OUTER_LIPS], s.lips) * (1 - opening)
 
 
 def _lids(c: _Canvas, s: RetouchShapes) -> Tensor:
     masks = []
     for eye, brow in zip(marks.EYES, marks.BROWS, strict=True):
         lid, arch = _curve(c.p[_lid(eye, upper=True)]), _curve(c.p[brow])
-        from_lid, from_brow = c.away(lid, closed=False), c.away(arch, closed=False)
-        between = smoothstep(c.away(torch.cat([lid, arch.flip(0)])), *s.lids_side)
-        fall = smoothstep(from_lid / (from_lid + from_brow + 1e-6), *s.lids)
-        masks.append(between * fall * (1 - smoothstep(c.away(c.p[eye]), *s.eye)))
+        ring = torch.cat([lid, arch.flip(0)])
+        from_lid, from_brow = (c.away(line, s.lids_side[1], closed=False, about=ring) for line in (lid, arch))
+        fall = smoothstep((from_lid / (from_lid + from_brow + 1e-6)).nan_to_num(1.0), *s.lids)
+        between = c.soft(ring, s.lids_side)
+        masks.append(between * fall * (1 - c.soft(c.p[eye], s.eye)))
     return _most(masks)
 
 
@@ -143,8 +149,8 @@ def _liner(c: _Canvas, s: RetouchShapes) -> Tensor:
         outer = -1 if side else 0
         tip = c.raised(upper[outer] + 0.05 * c.outward(side), 0.02)
         line = torch.cat([upper, tip[None]]) if side else torch.cat([tip[None], upper])
-        masks.append(smoothstep(c.away(c.raised(_curve(line), 0.012), closed=False), *s.liner))
-        masks.append(0.4 * smoothstep(c.away(_curve(lower), closed=False), *s.liner))
+        masks.append(c.soft(c.raised(_curve(line), 0.012), s.liner, closed=False))
+        masks.append(0.4 * c.soft(_curve(lower), s.liner, closed=False))
     return _most(masks)
 
 
@@ -154,7 +160,7 @@ def _under_eye(c: _Canvas, s: RetouchShapes) -> Tensor:
         lower = c.p[_lid(eye, upper=False)]
         depth = torch.tensor([0.20, 0.24, 0.24, 0.20], dtype=torch.float64)[:, None] * c.unit
         inner, outer = c.raised(lower, -0.05), lower - depth * c.up
-        masks.append(smoothstep(c.away(torch.cat([_curve(inner), _curve(outer).flip(0)])), *s.under_eye))
+        masks.append(c.soft(torch.cat([_curve(inner), _curve(outer).flip(0)]), s.under_eye))
     return _most(masks)
 
 
@@ -163,7 +169,7 @@ def _forehead(c: _Canvas, s: RetouchShapes) -> Tensor:
     above = c.raised(c.p[marks.BOTH_BROWS], 0.13)
     line = c.grid @ c.up / c.unit
     height = float((above @ c.up).mean()) / c.unit
-    return smoothstep(c.away(outline), *s.face) * (1 - smoothstep(line, height - 0.06, height + 0.1))
+    return c.soft(outline, s.face) * (1 - smoothstep(line, height - 0.06, height + 0.1))
 
 
 def _eye_corners(c: _Canvas, s: RetouchShapes) -> Tensor:
@@ -180,7 +186,7 @@ def _mouth_lines(c: _Canvas, s: RetouchShapes) -> Tensor:
             c.raised(c.p[wing] + 0.05 * out, 0.06), c.raised(c.p[corner] + 0.12 * out, 0.14),
             c.p[corner] + 0.12 * out, c.p[corner].lerp(c.p[jaw], 0.35),
         ])  # fmt: skip
-        masks.append(smoothstep(c.away(_curve(line), closed=False) - 0.08, *s.region))
+        masks.append(smoothstep(c.away(_curve(line), s.region[1] + 0.08, closed=False) - 0.08, *s.region))
     return _most(masks)
 
 
@@ -191,17 +197,17 @@ def _cheeks(c: _Canvas, s: RetouchShapes) -> Tensor:
 
 
 def _eyes(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _most(smoothstep(c.away(c.p[eye]), *s.eye) for eye in marks.EYES)
+    return _most(c.soft(c.p[eye], s.eye) for eye in marks.EYES)
 
 
 def _skin(c: _Canvas, s: RetouchShapes) -> Tensor:
     """Return the skin of the face without eyes, brows, lips and nostrils."""
     p = c.p
     outline = face_outline(p, s.forehead * c.mouth_to_eyes)
-    open_places = [smoothstep(c.away(p[part]), *s.features) for part in (*marks.EYES, marks.OUTER_LIPS)]
-    brows = [smoothstep(c.away(p[brow], closed=False), *s.features) for brow in marks.BROWS]
-    nostrils = smoothstep(c.away(p[marks.NOSE_BASE], closed=False), 0.0, 0.07)
-    return smoothstep(c.away(outline), *s.face) * (1 - _most([*open_places, *brows, nostrils]))
+    open_places = [c.soft(p[part], s.features) for part in (*marks.EYES, marks.OUTER_LIPS)]
+    brows = [c.soft(p[brow], s.features, closed=False) for brow in marks.BROWS]
+    nostrils = c.soft(p[marks.NOSE_BASE], (0.0, 0.07), closed=False)
+    return c.soft(outline, s.face) * (1 - _most([*open_places, *brows, nostrils]))
 
 
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {

@@ -94,6 +94,8 @@ def iterate(
             else:
                 group["lr"] = lr
         move()
+        if (part_tint := face.start.part_tint) is not None:
+            face.hold_paint(part_tint.amounts)
 
 
 def make_optimizers(transform: FieldTransform, config: Config, predicted: bool = False) -> list[Optimizer]:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.crop import extract
 from flowedit.face.retouch import Retouch, combine
 from flowedit.field.base import Field
 from flowedit.field.offsets import Offsets, pixel_centers
@@ -23,6 +22,7 @@ from flowedit.kernels import REGULARIZERS, fused_step, render_views
 from flowedit.kernels.step.reference import part_colors
 from flowedit.task.prepare import FaceTask, Task
 from flowedit.task.views import Views, soften
+from flowedit.transform.retouching import bind_once
 
 
 class Objective:
@@ -186,7 +186,7 @@ class _RetouchLayer:
         free = [row for row, part in enumerate(retouch.parts) if part not in task.said]
         self._free = torch.tensor(free, dtype=torch.long, device=face.pixels.device)
         self.retouch, side, device = retouch, face.pixels.shape[-1], face.pixels.device
-        bound = retouch.bind(face.start.crop, partial(extract, task.photo))
+        bound = bind_once(retouch, face.start.crop, task.photo)
         x, y = pixel_centers(side).reshape(-1, 2).T
         pixels = face.pixels[0].flatten(1).cpu()
         weight = face.weight[0].flatten(1).cpu()

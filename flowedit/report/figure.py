@@ -159,7 +159,7 @@ def _draw(
     note = _draw_arrows(axes[2], sample, crop.side_px)
     _show(axes[2], "Which way it moved", 0.45 * gray + 0.3 * after + 0.25, note)
 
-    distance = (sample.moved.norm(dim=0) * sample.inside).numpy()
+    distance = (sample.distance() * sample.inside).numpy()
     share = f"{100 * report.moved_share:.0f} % of the area moved over {VISIBLE_PX:g} px"
     top = report.movement.largest_px or 1.0
     heat = _show(axes[3], "How far it moved", distance, share, cmap="inferno", vmin=0, vmax=top)
@@ -196,7 +196,7 @@ def _draw_arrows(ax: Axes, sample: CropSample, side_px: float) -> str:
     moved = F.avg_pool2d((sample.moved * sample.inside)[None], cell)[0].reshape(2, -1) * (2 / side_px)
     length = moved.norm(dim=0)
     longest = float(length.max())
-    largest = float((sample.moved.norm(dim=0) * sample.inside).max())
+    largest = float((sample.distance() * sample.inside).max())
     if largest < STILL_PX:
         return "nothing moved"
     factor = _factor(1.6 * 2 / ARROWS, longest)

@@ -19,7 +19,7 @@ from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
-from flowedit.face.parts import mix_paints, part_masks
+from flowedit.face.parts import mix_paints, most_paint, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.make import make_field
 from flowedit.field.offsets import Offsets, pixel_centers
@@ -54,12 +54,20 @@ class FaceTask:
         pixels: (1, 3, S, S) the crop.
         weight: (1, 1, S, S) window and masks.
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
+        most_paint: (5, 3) how much of each of its paints a part may take; None where that is not known.
     """
 
     start: FieldTransform
     pixels: Tensor
     weight: Tensor
     begun: bool = False
+    most_paint: Tensor | None = None
+
+    @torch.no_grad()
+    def hold_paint(self, amounts: Tensor) -> None:
+        """Take down, in place, amounts of paint (5, 3) beyond what parts may take."""
+        if self.most_paint is not None:
+            torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,11 +276,15 @@ def prepare_face(
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
-    part_tint = None
+    part_tint = most = None
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks, config.parts)
         paints = mix_paints(pixels, masks, config.paints)
-        part_tint = PartTint(masks, without_color(paints) if gray or config.hues == "kept" else paints, max_tint)
+        if gray or config.hues == "kept":
+            paints = without_color(paints)
+        else:
+            most = most_paint(pixels, masks, paints)
+        part_tint = PartTint(masks, paints, max_tint)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
     transform = FieldTransform(field, crop, mask, hard_mask, 1.0, region, protect, part_tint, light)
@@ -286,6 +298,7 @@ def prepare_face(
         pixels.to(device),
         weight,
         begun=start is not None,
+        most_paint=most,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from flowedit.face.crop import Crop, extract
-from flowedit.face.retouch import widened
+from flowedit.face.crop import Crop, crop_key, extract
+from flowedit.face.retouch import BoundRetouch, Retouch, widened
 from flowedit.field.warp import window
 from flowedit.photo.photo import Photo
 from flowedit.transform.evaluate import bind, bind_masks, find_shift, place_in_crop
@@ -18,6 +21,10 @@ UNDO_ROUNDS = 6  # of Newton's method, towards the light that was before
 STEP = 1e-3  # image units, over which the slope of what is undone is taken
 LEAST_SLOPE = 0.05
 BAND_POINTS = 1 << 16  # handled at a time
+KEPT = 2  # retouches of a photo whose filters are kept, some 5 MB each
+
+_BOUND: WeakKeyDictionary[Photo, dict[tuple[object, ...], BoundRetouch]] = WeakKeyDictionary()
+_BINDING = threading.Lock()
 
 Layer = Callable[[Tensor, Tensor, Tensor], Tensor]  # pixels (3, N), x (N,), y (N,) in photo pixels -> (3, N)
 
@@ -49,6 +56,21 @@ def bind_retouch(transforms: Sequence[Transform], photo: Photo) -> Layer | None:
     return total
 
 
+def bind_once(retouch: Retouch, crop: Crop, photo: Photo) -> BoundRetouch:
+    """Return `Retouch.bind` over a photo, whose filters are the same whatever the amounts; the last few are kept."""
+    key = (id(retouch), *crop_key(crop))  # what is kept holds its retouch, so no other has the same
+    with _BINDING:
+        bound = _BOUND.setdefault(photo, {}).get(key)
+    if bound is None:
+        bound = retouch.bind(crop, partial(extract, photo))
+        with _BINDING:
+            kept = _BOUND[photo]
+            while len(kept) >= KEPT:
+                kept.pop(next(iter(kept)))
+            kept[key] = bound
+    return bound
+
+
 def _active(leaf: FieldTransform) -> bool:
     return leaf.retouch is not None and bool(leaf.retouch.amounts.detach().any())
 
@@ -68,7 +90,7 @@ def _bind(transform: Transform, photo: Photo) -> Layer | None:
 def _leaf_layer(leaf: FieldTransform, photo: Photo) -> Layer:
     assert leaf.retouch is not None  # it is active
     reach, strength = leaf.retouch.reach, leaf.strength
-    bound = leaf.retouch.bind(leaf.crop, lambda crop, size: extract(photo, crop, size))
+    bound = bind_once(leaf.retouch, leaf.crop, photo)
     masked = bind_masks(leaf)
 
     def layer(pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
