@@ -78,6 +78,11 @@ def values_of(landmarks: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in measure(landmarks.double()).items()}
 
 
+def move_sd(before: Mapping[str, float], after: Mapping[str, float], sd: Mapping[str, float]) -> dict[str, float]:
+    """Return how far each measure moved, in its deviations."""
+    return {name: (after[name] - value) / sd[name] for name, value in before.items()}
+
+
 def units_of(population: Mapping[Path, Face]) -> dict[str, float]:
     """Return each measure's deviation over everyone."""
     everyone = [values_of(face.landmarks) for face in population.values()]
@@ -125,7 +130,7 @@ def compare(portrait: Portrait, edit: Edit, sd: Mapping[str, float]) -> tuple[di
     effects, truth, alone = None, None, None
     if face is not None:
         after = values_of(face.landmarks)
-        effects = {name: (after[name] - value) / sd[name] for name, value in portrait.values.items()}
+        effects = move_sd(portrait.values, after, sd)
         alone = judge.describe_alone(photo, face)
         if portrait.smile is not None:
             before = portrait.crop.landmarks
@@ -133,10 +138,14 @@ def compare(portrait: Portrait, edit: Edit, sd: Mapping[str, float]) -> tuple[di
             now = portrait.crop.to_crop(face.landmarks)
             moved = judge.displacement(now[judge.INNER], before[judge.INNER])
             truth = judge.correlation(moved, portrait.smile)
+    carried = None
+    if (points := judge.carried_landmarks(edit)) is not None:
+        carried = move_sd(*map(values_of, points), sd)
     lab = judge.lab(extract(photo, portrait.crop, judge.CROP_PX))
     colors = judge.color_changes(portrait.lab, lab, portrait.regions)
     numbers = {
         "effects_sd": effects,
+        "carried_sd": carried,
         "smile_correlation": truth,
         "identity": judge.distance(judge.describe(photo, portrait.crop), portrait.identity),
         "identity_alone": judge.distance(alone, portrait.identity_alone),

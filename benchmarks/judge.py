@@ -19,6 +19,7 @@ from flowedit.face.regions import outline_distance, region_mask, smoothstep
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
 from flowedit.photo.photo import Photo
+from flowedit.report.describe import follow
 from flowedit.report.explain import measure_background, sample_crop
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
@@ -140,6 +141,18 @@ def describe_alone(photo: Photo, face: Face) -> Tensor:
 def distance(after: Tensor | None, before: Tensor | None) -> float:
     """Return how far two descriptors lie apart; infinite where a face was lost."""
     return math.inf if after is None or before is None else float((after - before).norm())
+
+
+def carried_landmarks(edit: Edit) -> tuple[Tensor, Tensor] | None:
+    """Return an unedited face's landmarks (68, 2), and where the edit's movement carries them.
+
+    Nothing is found anew. Both in crop coordinates; None without landmarks.
+    """
+    crop = edit.edited.crops()[0]
+    if crop.landmarks is None:
+        return None
+    shift = follow(sample_crop(edit.edited, crop).moved, crop.landmarks.float(), crop.side_px)
+    return crop.landmarks, crop.landmarks + shift.T * (2 / crop.side_px)
 
 
 @torch.no_grad()

@@ -19,12 +19,14 @@ IDENTITY = 0.36  # distance of dlib's descriptors up to which an edit keeps the 
 def summarize(prompt: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Boil the records of one prompt down to a row of the table; None where a column has no meaning."""
     row: dict[str, Any] = {"prompt": prompt, "n": len(records), "measure": None, "right": None, "effect": None}
-    row |= {"elsewhere": None, "elsewhere_pixels": None, "worst": None, "truth": None}
+    row |= {"carried": None, "elsewhere": None, "elsewhere_pixels": None, "worst": None, "truth": None}
     if prompt in judge.GEOMETRY:
         name, sign = judge.GEOMETRY[prompt]
         transforms = [None if r["effects_sd"] is None else sign * r["effects_sd"][name] for r in records]
         row |= {"measure": f"{name} {'+' if sign > 0 else '-'} SD", "right": judge.share_above(transforms, RIGHT_SD)}
         row["effect"] = middle(transforms)
+        carried = [None if r["carried_sd"] is None else sign * r["carried_sd"][name] for r in records]
+        row["carried"] = judge.share_above(carried, RIGHT_SD)
         row |= summarize_unnamed(prompt, [r["effects_sd"] for r in records if r["effects_sd"] is not None])
     elif prompt in judge.COLORS:
         row |= summarize_tint(judge.COLORS[prompt], records)
@@ -99,6 +101,7 @@ COLUMNS = (  # key of a row, heading, how it is written
     ("n", "n", "{}"),
     ("right", "right", "{:.0%}"),
     ("effect", "effect", "{:+.2f}"),
+    ("carried", "carried", "{:.0%}"),
     ("elsewhere", "elsewhere", "{:.2f}"),
     ("worst", "most", "{}"),
     ("truth", "truth", "{:.2f}"),
@@ -116,8 +119,8 @@ COLUMNS = (  # key of a row, heading, how it is written
 
 def average(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Average rows, prompt by prompt; what is no number stays empty, and effects of unlike units do too."""
-    keys = {"right", "effect", "elsewhere", "identity_median", "identity_kept", "folds", "bend", "strength", "seconds"}
-    result: dict[str, Any] = {key: mean(row[key] for row in rows) for key in keys | {"encoder_calls"}}
+    keys = {"right", "effect", "carried", "elsewhere", "identity_median", "identity_kept", "folds", "bend", "strength"}
+    result: dict[str, Any] = {key: mean(row[key] for row in rows) for key in keys | {"seconds", "encoder_calls"}}
     result |= {"prompt": name, "encoder_images": mean(row["encoder_images"] for row in rows)}
     result |= {"n": sum(row["n"] for row in rows), "identity_99": max(row["identity_99"] for row in rows)}
     return result

@@ -176,10 +176,10 @@ def test_reddening_everything_is_no_lipstick(face_regions):
     assert judge.tint_effect({}, judge.COLORS["red lipstick"]) is None
 
 
-def layered(shift: float) -> judge.Edit:
+def layered(shift: float, landmarks: torch.Tensor | None = None) -> judge.Edit:
     """An edit that reads the left half from the left and the right from the right; negative: crosswise, a fold."""
     field = RasterField(8, 4, max_shift=0.4)
-    crop = Crop(torch.tensor([[50.0, 0, 50], [0, 50, 50]], dtype=torch.float64))
+    crop = Crop(torch.tensor([[50.0, 0, 50], [0, 50, 50]], dtype=torch.float64), landmarks)
     with torch.no_grad():
         field.coord[0, :, :4] = -shift
         field.coord[0, :, 4:] = shift
@@ -194,10 +194,21 @@ def test_folds_are_seen_and_strength_counts():
     assert judge.fold_share(replace(folded, strength=0.0)) == 0
 
 
+def test_landmarks_are_carried_against_where_pixels_are_read():
+    before, after = judge.carried_landmarks(layered(0.05, upright_face()))
+    torch.testing.assert_close(before, upright_face())
+    corners = [48, 54]  # read from further out, so they come in
+    moved = after[corners] - before[corners]
+    assert moved[0, 0] > 0.01 and moved[1, 0] < -0.01 and moved[:, 1].abs().max() < 0.005
+    assert values_of(after)["mouth_width"] < values_of(before)["mouth_width"]
+    assert judge.carried_landmarks(layered(0.05)) is None
+
+
 def record(effect: float | None, **others: object) -> dict[str, object]:
     """One edit's numbers, with the same effect on every measure."""
     numbers = {
         "effects_sd": None if effect is None else dict.fromkeys(values_of(upright_face()), effect),
+        "carried_sd": dict.fromkeys(values_of(upright_face()), 0.4),
         "smile_correlation": 0.5,
         "identity": 0.3,
         "identity_alone": 0.3,
@@ -218,6 +229,7 @@ def test_summary_turns_the_sign_and_counts_the_lost():
     assert up["right"] == pytest.approx(2 / 3) and up["effect"] == pytest.approx(0.35)
     assert up["truth"] == pytest.approx(0.5) and down["truth"] is None
     assert down["right"] == 0 and down["effect"] == pytest.approx(-0.35)
+    assert up["carried"] == 1 and down["carried"] == 0  # the movement is known where the face is lost
     assert up["identity_kept"] == pytest.approx(2 / 3) and up["identity_99"] == math.inf
     assert finite(up)["identity_99"] is None
 

@@ -58,7 +58,7 @@ def describe_points(moved: Tensor, crop: Crop) -> list[str]:
     landmarks, eyes = crop.landmarks.float(), crop.outer_canthal_distance * crop.side_px / 2
     if eyes == 0:  # nothing to measure by
         return []
-    shift = _follow(moved.float(), landmarks, crop.side_px)
+    shift = follow(moved.float(), landmarks, crop.side_px)
     told = []
     for name, indices in POINTS.items():
         points = list(indices)
@@ -110,8 +110,17 @@ def describe_details(gains: Mapping[str, float]) -> list[str]:
     return [f"{name} {100 * size:.0f} % {'deeper' if gain > 0 else 'smoother'}" for size, name, gain in told]
 
 
-def _follow(moved: Tensor, points: Tensor, side_px: float) -> Tensor:
-    """Where points (n, 2) go: (2, n) photo pixels. `moved` is known where things arrive, so it is solved for."""
+def follow(moved: Tensor, points: Tensor, side_px: float) -> Tensor:
+    """Return how far a movement carries points of a crop.
+
+    Args:
+        moved: as for `describe_points`. It is known where things arrive, so the way is solved for.
+        points: (n, 2) crop coordinates.
+        side_px: of the crop, photo pixels.
+
+    Returns:
+        (2, n) photo pixels along the crop's axes.
+    """
     n, shift = moved.shape[-1], torch.zeros(2, len(points))
     for _ in range(8):
         x, y = ((points.T + shift * (2 / side_px)) + 1) * (n / 2) - 0.5
