@@ -270,7 +270,7 @@ class Edit:
         """Undo this edit, as it is at its own strength: `(~edit).apply("edited.png").save("original.png")`.
 
         What it gives is near the original and not the same: the edited picture has been interpolated, rounded to its
-        bits and cut to its range.
+        bits and cut to its range. What closed eyelids hid is lost; a warning says so.
         """
         again = self.facts.in_place
         facts = replace(self._derived([self]), in_place=not again)

@@ -26,6 +26,7 @@ from flowedit.guide.part_looks import read_table as read_looks
 from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
+from flowedit.task.lids import LIDS
 from flowedit.task.prepare import prepare
 from flowedit.task.reach import warn_of_little
 from flowedit.task.retouch import gains_toward, warn_of_missing_hair
@@ -469,7 +470,7 @@ def test_degrees_weights_and_negations_scale_what_is_said():
 
 
 def test_what_is_said_is_of_what_can_be_retouched():
-    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= set(RETOUCHED)
+    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= {*RETOUCHED, LIDS}
 
 
 def test_skin_beside_the_hair_is_told_by_its_color():

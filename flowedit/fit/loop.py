@@ -139,7 +139,7 @@ def fit(
     terms = {**(terms or {}), **_likeness(task, face, unlike)}
     transform = face.start
     # Of the bounds, movement's is the field's own; these two are measured now and then, with their periods.
-    edited = EditedPhoto(task.photo, (transform,))
+    edited = EditedPhoto(task.photo, (face.whole(transform),))
     bounds = [(bound, settings.check_every) for bound in effect_bounds(task, edited)]
     identity, _ = bound_identity(edited, config.identity and settings.beyond * config.identity)
     if identity is not None:

@@ -38,7 +38,7 @@ class Objective:
     """
 
     def __init__(self, task: Task, face: FaceTask, terms: Mapping[str, tuple[Term, float]]) -> None:
-        config, guide, crop, landmarks = task.config, task.guide, face.pixels, face.start.crop.landmarks
+        config, guide, crop, landmarks = task.config, task.guide, face.seen, face.start.crop.landmarks
         self._field, self._part_tint, self._encoder = face.start.field, face.start.part_tint, guide
         self._hues = task.changes_hues(face)
         self._landmarks, self._crop, self._pixels = landmarks, crop, soften(crop, guide.size)

@@ -24,7 +24,22 @@ DEGREES = {
         ("very", "heavy", "strong", "deep", "extremely", "much", "really", "lots", "many", "intense"), 1.35
     ),
 }
-NEGATIONS = ("no", "not", "without", "less", "fewer", "never", "remove", "hide", "reduce", "fade", "isn't", "aren't")
+NEGATIONS = (
+    "no",
+    "not",
+    "without",
+    "less",
+    "fewer",
+    "never",
+    "remove",
+    "hide",
+    "reduce",
+    "fade",
+    "isn't",
+    "aren't",
+    "don't",
+    "doesn't",
+)
 FILLERS = frozenset([  # words that ask for nothing of their own
     "a", "an", "the", "and", "with", "of", "to", "in", "on", "her", "his", "their", "its", "my", "this", "that",
     "who", "has", "have", "having", "is", "are", "be", "been", "looking", "look", "looks", "face", "faces",

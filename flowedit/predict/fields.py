@@ -153,8 +153,8 @@ def _share_out(counts: Sequence[int]) -> Iterator[tuple[Tensor, list[int]]]:
 
 def _look(task: Task) -> tuple[Tensor, Tensor]:
     """Return what the network is shown of a task's faces, (F, 3, 128, 128), and the guide's embeddings, (F, D)."""
-    crops = torch.cat([network_crops(face.pixels) for face in task.faces])
-    return crops, torch.cat([task.guide.image(straight_view(face.pixels, task.guide)) for face in task.faces])
+    crops = torch.cat([network_crops(face.seen) for face in task.faces])
+    return crops, torch.cat([task.guide.image(straight_view(face.seen, task.guide)) for face in task.faces])
 
 
 def _change(task: Task, embeddings: Tensor, prompts: Mapping[str, float]) -> Tensor:

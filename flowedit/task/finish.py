@@ -47,7 +47,7 @@ def finish(
         facts: what else is known of how the edit was found, by the names of `Provenance`.
     """
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
-    transforms = tuple(each.transform for each in fits)
+    transforms = tuple(face.whole(each.transform) for face, each in zip(task.faces, fits, strict=True))
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
     known = Provenance(

@@ -17,10 +17,12 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
+from flowedit.face.eyelids import make_lids
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import mix_paints, most_paint, part_masks
 from flowedit.face.regions import mask_regions
+from flowedit.field.lids import LidField
 from flowedit.field.make import make_field
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
@@ -34,12 +36,13 @@ from flowedit.guide.restate import restate
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.lids import LIDS, close, look_at_closed, said_lids, split_lids
 from flowedit.task.retouch import find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
 from flowedit.transform.retouching import is_retouched
-from flowedit.transform.transforms import FieldTransform
+from flowedit.transform.transforms import FieldTransform, Transform
 
 LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
 PREDICTED_STEPS = 10  # of the loop, from a prediction
@@ -55,6 +58,7 @@ class FaceTask:
         weight: (1, 1, S, S) window and masks.
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
         most_paint: (5, 3) how much of each of its paints a part may take; None where that is not known.
+        lids: move the eyelids before all else; None leaves them as they are.
     """
 
     start: FieldTransform
@@ -62,12 +66,22 @@ class FaceTask:
     weight: Tensor
     begun: bool = False
     most_paint: Tensor | None = None
+    lids: LidField | None = None
 
     @torch.no_grad()
     def hold_paint(self, amounts: Tensor) -> None:
         """Take down, in place, amounts of paint (5, 3) beyond what parts may take."""
         if self.most_paint is not None:
             torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
+
+    @functools.cached_property
+    def seen(self) -> Tensor:
+        """The crop as it is before anything is searched for, (1, 3, S, S): with its eyelids moved."""
+        return look_at_closed(self.pixels, self.weight, self.lids)
+
+    def whole(self, found: FieldTransform) -> Transform:
+        """Return what is done to the face where a transform is found for it."""
+        return close(self.start, self.lids, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +161,15 @@ def prepare(
     if crops is None:
         crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     generator = torch.Generator().manual_seed(config.seed)
-    if start is not None and start.origin != photo.sha256:
-        start = start.apply(photo, face=config.face if config.align else "largest")
+    lids: Mapping[tuple[float, ...], LidField] = {}
+    if start is not None:
+        if start.origin != photo.sha256:
+            start = start.apply(photo, face=config.face if config.align else "largest")
+        start, lids = split_lids(start)
     side = crop_side(guide)
     upscaler = upscaler if any(is_small(crop, side) for crop in crops) else None
     faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, upscaler) for crop in crops)
+    faces = tuple(replace(face, lids=lids.get(crop_key(face.start.crop))) for face in faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
     if upscaler is not None:
@@ -189,15 +207,24 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     task = _color(replace(task, prompts=prompts, config=config, settings=settings))
     if any(face.start.retouch is not None for face in task.faces):  # what the other prompt named
         bare = tuple(replace(face, start=replace(face.start, retouch=None)) for face in task.faces)
-        task = replace(task, faces=bare, said=(), told=False)
+        task = replace(task, faces=bare)
+    task = replace(task, faces=tuple(replace(face, lids=None) for face in task.faces), said=(), told=False)
     return _retouch(task)
 
 
 def _retouch(task: Task) -> Task:
-    """Return a task whose faces may be retouched where its prompts name it; the same task where they name nothing."""
+    """Return a task whose faces may be retouched where its prompts name it, with their eyelids where words say."""
     looks = said_looks(task.restated)
+    landmarks = [face.start.crop.landmarks for face in task.faces]
+    if any(points is None for points in landmarks):
+        return task
+    if (lids := said_lids(looks)) is not None:
+        moved = [make_lids(points, lids) for points in landmarks if points is not None]
+        closed = tuple(replace(face, lids=each) for face, each in zip(task.faces, moved, strict=True))
+        task = replace(task, faces=closed, told=says_all(task.restated))
+    looks.pop(LIDS, None)
     parts = tuple(sorted({*named_parts(task.restated), *looks}))
-    if not parts or any(face.start.crop.landmarks is None for face in task.faces):
+    if not parts:
         return task
     faces, found = [], []
     said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
@@ -207,7 +234,7 @@ def _retouch(task: Task) -> Task:
         found.append((face.start.crop, retouch))
         faces.append(replace(face, start=replace(face.start, retouch=retouch)))
     warn_of_missing_hair(found)
-    told = bool(looks) and says_all(task.restated)
+    told = (bool(looks) or lids is not None) and says_all(task.restated)
     return replace(task, faces=tuple(faces), said=tuple(looks), told=told)
 
 

@@ -17,7 +17,7 @@ from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import PARTS
 from flowedit.face.regions import REGIONS, mask_regions
 from flowedit.face.retouch import RETOUCHED, Retouch
-from flowedit.field.make import FIELDS, make_field
+from flowedit.field.make import field_class, make_field
 from flowedit.photo.codec import MAX_PIXELS
 from flowedit.transform.transforms import (
     MOST_STRENGTH,
@@ -180,7 +180,7 @@ class _Checker:
         settings = _field_settings(state)
         stored = sum(math.prod(shape) for _, shape in kinds.values())
         try:
-            wanted = FIELDS[settings["kind"]].count_values(settings)
+            wanted = field_class(settings["kind"]).count_values(settings)
         except (KeyError, TypeError) as error:
             raise ValueError(f"a field's settings must be those of its kind; got {describe(settings)}") from error
         require(wanted in (stored, None), f"a field's tensors must hold its {wanted} values; got {stored}")
@@ -322,9 +322,7 @@ def _field_settings(state: Mapping[str, Any]) -> dict[str, Any]:
     require(isinstance(settings, dict), f"field must be a table of settings; got {describe(settings)}")
     assert isinstance(settings, dict)  # for the type checker
     settings = {name: value for name, value in settings.items() if name != "n_parts"}
-    kind = settings.get("kind")
-    good = isinstance(kind, str) and kind in FIELDS
-    require(good, f"field kind must be one of {tuple(FIELDS)}; got {describe(kind)}")
+    field_class(settings.get("kind"))
     for name, value in settings.items():
         if not isinstance(value, (str, bool)):
             _number(settings, name, MOST_VALUE)

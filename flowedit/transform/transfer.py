@@ -15,6 +15,7 @@ from torch import Tensor
 from flowedit.checks import require
 from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
+from flowedit.face.eyelids import make_lids
 from flowedit.face.landmarks import INNER_LIPS, check_landmarks
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
@@ -22,6 +23,7 @@ from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
 from flowedit.face.retouch import inside_photo, make_retouch
 from flowedit.field.base import Field
+from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField, control_points
 from flowedit.photo import photo as images
@@ -101,7 +103,9 @@ def carry_transform(
     gray, light = is_gray(pixels), min(leaf.light, measure_light(pixels))
     share = light / leaf.light
     tint = 0.0 if gray else share
-    if here is not None and there is not None and by == "landmarks":
+    if isinstance(field, LidField):  # finer than a raster field
+        field = field if there is None else make_lids(there, field.amounts)
+    elif here is not None and there is not None and by == "landmarks":
         field = carry_field(field, here, there, tint)
     elif tint < 1:
         field = _resample(field, None, tint)

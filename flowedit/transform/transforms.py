@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import describe, require, warn
 from flowedit.face.crop import crop_key
 from flowedit.field.base import Field
+from flowedit.field.lids import LidField
 
 if TYPE_CHECKING:
     from flowedit.face.crop import Crop
@@ -166,12 +167,17 @@ def compose(first: Sequence[Transform], second: Sequence[Transform]) -> Composit
 
 
 def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
-    """Return what gives the original back from what transforms have made, which add; of a composition, by stages."""
+    """Return what gives the original back from what transforms have made, which add; of a composition, by stages.
+
+    It warns of closed eyelids, which nothing opens.
+    """
     alone = transforms[0] if len(transforms) == 1 and transforms[0].strength == 1 else None
     if isinstance(alone, Inverse):
         return alone.transforms
     if isinstance(alone, Composition):
         return (Composition(tuple(inverse(stage) for stage in reversed(alone.stages))),)
+    if any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
+        warn("eyes that were closed cannot be opened again: what their lids hid is not in the picture")
     return (Inverse(tuple(transforms)),)
 
 

@@ -1,0 +1,164 @@
+"""Eyelids: a field that closes eyes by the skin above them, said by a prompt's words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+from test_align import drawn_landmarks
+
+import flowedit
+from flowedit.checks import FlowEditWarning
+from flowedit.face.crop import extract
+from flowedit.face.detect import landmarks
+from flowedit.face.eyelids import make_lids
+from flowedit.face.landmarks import EYES
+from flowedit.face.measures import measure
+from flowedit.field.lids import LidField
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.warp import count_folds
+from flowedit.guide.encoder import load_encoder
+from flowedit.guide.part_looks import said_looks
+from flowedit.guide.restate import restate
+from flowedit.photo.photo import load
+from flowedit.task.lids import said_lids
+from flowedit.transform.transforms import Composition, leaves
+from flowedit.video.carry import NOT_CARRIED, CarriedEdit
+
+PORTRAIT = astronaut()[:280, 80:360]
+LEFT, RIGHT = (drawn_landmarks()[eye] for eye in EYES)
+BOTH, LEFT_ALONE, NARROWED = (torch.tensor(v) for v in ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]))
+
+
+def read_from(field, place):
+    """Where a place (2,) of the crop is read from."""
+    return place + field.at_points(place[None])[0][0].detach()
+
+
+def lids_of(edit):
+    return [leaf.field for leaf in leaves(edit.transforms) if isinstance(leaf.field, LidField)]
+
+
+@pytest.fixture(scope="module")
+def closed():
+    return flowedit.predict(PORTRAIT, "closed eyes")
+
+
+def test_a_closed_eye_shows_the_skin_above_it():
+    field = make_lids(drawn_landmarks(), BOTH)
+    for outline in (LEFT, RIGHT):
+        middle, upper = outline.mean(0), outline[1:3].mean(0)
+        assert read_from(field, middle)[1] < upper[1]
+        assert read_from(field, middle)[0] == pytest.approx(float(middle[0]), abs=0.01)
+        for still in (outline[0], outline[3], outline[4:].mean(0) + torch.tensor([0.0, 0.1])):
+            torch.testing.assert_close(read_from(field, still), still, atol=2e-3, rtol=0)
+
+
+def test_one_eye_is_closed_alone_and_lids_rise_from_below():
+    field = make_lids(drawn_landmarks(), LEFT_ALONE)
+    assert read_from(field, LEFT.mean(0))[1] < LEFT[1:3, 1].mean()
+    assert torch.equal(read_from(field, RIGHT.mean(0)), RIGHT.mean(0))
+    below = LEFT[4:].mean(0)
+    assert read_from(make_lids(drawn_landmarks(), NARROWED), below)[1] > below[1] + 0.01
+
+
+@pytest.mark.parametrize("amounts", [(0, 0, 0), (1, 1, 0), (0.4, 1, 1), (9, -1, 0.5)])
+def test_nothing_folds_and_grid_and_points_are_one_function(amounts):
+    field = make_lids(drawn_landmarks(), torch.tensor(amounts, dtype=torch.float32))
+    grid = field.on_grid(128).coord
+    assert count_folds(field.on_grid(256).coord) == 0 and field.amounts.min() >= 0 and field.amounts.max() <= 1
+    points, _ = field.at_points(pixel_centers(128).reshape(-1, 2))
+    assert torch.equal(grid[0].reshape(2, -1).T, points)
+    assert bool(grid.any()) == any(value > 0 for value in amounts)
+
+
+def test_eyes_without_a_size_stay_finite():
+    field = make_lids(torch.zeros(68, 2), BOTH)
+    assert field.on_grid(32).coord.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "amounts"),
+    [
+        ("closed eyes", (1, 1, 0)),
+        ("she should close her eyes", (1, 1, 0)),
+        ("slightly closed eyes", (0.5, 0.5, 0)),
+        ("half-closed eyes", (0.5, 0.5, 0)),
+        ("a cheeky wink", (1, 0, 0.3)),
+        ("she winks with her left eye", (0, 1, 0.3)),
+        ("ojos cerrados", (1, 1, 0)),
+        ("die Augen geschlossen", (1, 1, 0)),
+        ("闭着眼睛", (1, 1, 0)),
+        ("don't close your eyes", None),
+        ("eyes not closed", None),
+        ("close-set eyes", None),
+        ("a closed mouth", None),
+        ("sleepy eyes", None),
+        ("a smiling face", None),
+    ],
+)
+def test_words_say_how_far_lids_are_closed(prompt, amounts):
+    said = said_lids(said_looks(restate(load_encoder(), {prompt: 1.0})))
+    assert (None if said is None else tuple(said.tolist())) == (amounts and pytest.approx(amounts))
+
+
+def test_closed_eyes_are_closed_and_all_else_keeps_its_bits(closed):
+    crop = closed.transforms[0].stages[0][0].crop
+
+    def opened(image):
+        return float(measure(landmarks(extract(load(image), crop, 256)))["eye_open"])
+
+    assert opened(closed.render(1.0)) < 0.6 * opened(PORTRAIT)
+    changed = (np.asarray(closed.to_pil()) != PORTRAIT).any(-1).nonzero()
+    box = crop.to_photo(drawn_eye_box(crop)).numpy()
+    assert changed[0].min() > box[0, 1] and changed[0].max() < box[1, 1]
+    searched = flowedit.optimize(PORTRAIT, "closed eyes", progress=False)
+    assert searched.stopped == "said" and torch.equal(searched.render(1.0), closed.render(1.0))
+
+
+def drawn_eye_box(crop):
+    """Top left and bottom right of the brows and eyes, with half of that height below."""
+    points = crop.landmarks[17:48]
+    eyes = torch.cat([points[:10], points[19:]])
+    low, high = eyes.amin(0), eyes.amax(0)
+    return torch.stack([low, high + 0.5 * (high - low)])
+
+
+def test_a_file_gives_the_same_bits_and_another_face_its_own_lids(closed, tmp_path):
+    opened = flowedit.load(closed.save_edit(tmp_path / "closed.flowedit"))
+    assert torch.equal(opened.apply(PORTRAIT).render(), closed.render())
+    mirrored = np.ascontiguousarray(PORTRAIT[:, ::-1])
+    (there,), (here,) = lids_of(opened.apply(mirrored)), lids_of(closed)
+    assert torch.equal(there.amounts, here.amounts)
+    assert not torch.allclose(there.eyes, here.eyes, atol=1e-3)
+
+
+def test_what_is_found_beside_closed_eyes_is_done_after_them():
+    edit = flowedit.optimize(PORTRAIT, "a smile with closed eyes", config=flowedit.Config(steps=2), progress=False)
+    (whole,) = edit.transforms
+    assert isinstance(whole, Composition) and isinstance(whole.stages[0][0].field, LidField)
+    assert whole.stages[1][0].field.coord.any() and not isinstance(whole.stages[1][0].field, LidField)
+
+
+def test_a_start_with_closed_eyes_keeps_them_closed(closed):
+    edit = flowedit.optimize(PORTRAIT, "a smile", start=closed, config=flowedit.Config(steps=1), progress=False)
+    (lids,) = lids_of(edit)
+    assert torch.equal(lids.amounts, lids_of(closed)[0].amounts)
+
+
+def test_another_prompt_of_the_same_call_moves_no_lids():
+    first, second = flowedit.predict(PORTRAIT, ["a wink", "a smiling face"])
+    assert lids_of(first) and not lids_of(second)
+
+
+def test_closed_eyes_are_not_opened_again(closed):
+    with pytest.warns(FlowEditWarning, match="what their lids hid is not in the picture"):
+        undone = ~closed
+    assert torch.equal((~undone).apply(PORTRAIT).render(), closed.render())  # which warns of nothing
+
+
+def test_a_video_leaves_the_lids_alone(closed):
+    with pytest.warns(FlowEditWarning, match=NOT_CARRIED):
+        carried = CarriedEdit(closed.transforms, closed.edited.crops()[0])
+    assert not carried.offsets.any()
