@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flowedit.face.crop import Crop, extract, whole_crop
+from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo import photo as images
 from flowedit.photo.photo import load
@@ -14,6 +15,7 @@ from flowedit.transform import bounds as budget
 from flowedit.transform.bounds import (
     Bound,
     bound_displacement,
+    bound_stretch,
     choose_strength,
     transform_weight,
 )
@@ -116,6 +118,27 @@ def test_displacement_is_told_in_percent_of_the_distance_between_the_eyes():
     assert both.measure(1.0) == pytest.approx(4.0, rel=0.02)
     with pytest.raises(ValueError, match="displacement must go with a detected face"):
         bound_displacement(EditedPhoto(PHOTO, [FieldTransform(RasterField(4, 4), whole_crop(PHOTO))]), 1.0)
+
+
+def drawn_out(share, axis):
+    """Make the middle of the crop 1 / (1 - share) times as long along an axis: there every slope is 1 - share."""
+    place = pixel_centers(64).permute(2, 0, 1)
+    coord = -share * place * torch.exp(-place.square().sum(0) / 0.3)
+    coord[1 - axis] = 0
+    field = RasterField.from_offsets(coord, torch.zeros(3, 4, 4), 0.5, 0.1)
+    return EditedPhoto(PHOTO, [FieldTransform(field, whole_crop(PHOTO))])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_stretch_is_told_in_percent_and_only_where_it_holds_back(axis):
+    edited = drawn_out(0.5, axis)
+    bound = bound_stretch(edited, 100 / 3)
+    assert bound.measure(1.0) == pytest.approx(100, rel=0.03) and bound.measure(0.5) == pytest.approx(100 / 3, rel=0.03)
+    held = choose_strength(edited, None, [bound])
+    assert held.strength == pytest.approx(0.5, abs=0.03) and held.reason.startswith("held back: stretch 3")
+    assert choose_strength(edited, None, [bound_stretch(edited, 150)]).reason == "no identity budget was set"
+    assert bound_stretch(drawn_out(-0.2, axis), 1.0).measure(1.0) < 25  # pressed together, and longer beside it alone
+    assert bound_stretch(drawn_out(1.5, axis), 1.0).measure(1.0) > 1000  # a fold
 
 
 def test_of_several_bounds_the_one_that_holds_back_is_named(brightness):

@@ -32,7 +32,7 @@ from flowedit.transform.bounds import bound_displacement
 from flowedit.transform.transforms import leaves
 
 PORTRAIT = np.ascontiguousarray(skimage.data.astronaut()[:280, 80:360])
-FREE = Config(identity=None)
+FREE = Config(identity=None, stretch=None)
 
 
 def stand_in(seed=0, embed_dim=4):
@@ -562,7 +562,19 @@ def test_the_room_is_the_function_whatever_was_imported_first(order):
 
 
 def test_the_command_line_predicts(folder, capsys):
-    words = ["edit", "face.png", "red", "--identity", "None", "--save-edit", "e.flowedit", "--predictor", "net"]
+    words = [
+        "edit",
+        "face.png",
+        "red",
+        "--identity",
+        "None",
+        "--stretch",
+        "None",
+        "--save-edit",
+        "e.flowedit",
+        "--predictor",
+        "net",
+    ]
     assert main([*words, "--fast", "-o", "fast.png"]) == 0
     assert "fast.png: strength 1.00" in capsys.readouterr().out
     fast = flowedit.load("e.flowedit")

@@ -69,9 +69,9 @@ def optimize(
         progress: show a bar; None shows it on a terminal only.
 
     Returns:
-        The edit, at the strength that the config's bounds allow: identity, displacement, effect. The loop ends early
-        where they are exceeded. Ctrl-C keeps the best so far and says so in `stopped`; what was warned of is in
-        `messages` too.
+        The edit, at the strength that the config's bounds allow: identity, displacement, stretch, effect. The loop
+        ends early where they are exceeded. Ctrl-C keeps the best so far and says so in `stopped`; what was warned of is
+        in `messages` too.
 
     Raises:
         TypeError, ValueError: bad input, no face (then `align=False` edits the whole picture), or an unknown

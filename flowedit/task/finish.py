@@ -19,7 +19,7 @@ from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_little
 from flowedit.task.views import crop_side
-from flowedit.transform.bounds import Bound, bound_displacement, choose_strength
+from flowedit.transform.bounds import Bound, bound_displacement, bound_stretch, choose_strength
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
@@ -47,7 +47,8 @@ def finish(
         facts: what else is known of how the edit was found, by the names of `Provenance`.
     """
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
-    transforms = tuple(face.whole(each.transform) for face, each in zip(task.faces, fits, strict=True))
+    found = zip(task.faces, fits, strict=False)  # after Ctrl-C there are fewer
+    transforms = tuple(face.whole(each.transform) for face, each in found)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
     known = Provenance(
@@ -72,6 +73,8 @@ def finish(
         bounds = effect_bounds(task, edit.edited)
         if config.displacement is not None:
             bounds.append(bound_displacement(edit.edited, config.displacement))
+        if config.stretch is not None:
+            bounds.append(bound_stretch(edit.edited, config.stretch))
         chosen = choose_strength(edit.edited, config.identity, bounds)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")

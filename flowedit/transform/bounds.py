@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,13 +17,16 @@ from flowedit.face.detect import descriptor, landmarks
 from flowedit.face.landmarks import OUTER_CANTHAL
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
+from flowedit.kernels.jacobian import difference
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transforms import FieldTransform
+from flowedit.transform.transforms import FieldTransform, with_still_lids
 
 _BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures
+STRETCH_PX = 128  # side of the grid that slopes are measured on: a raster field's control points are 8 of it apart
+LEAST_SLOPE = 0.01  # of what folds, too
 LESS = 2**-6  # of strength: what may be missing to the largest, and what is taken off at a time
 SECANTS = 5  # looks along a curve; what follows are bisections
 ROUNDING = 0.01  # of LESS
@@ -38,12 +42,14 @@ class Bound(NamedTuple):
         limit: the most it may be.
         measure: its value at a strength; 0 at strength 0.
         unit: after the number, or nothing.
+        quiet: told only where it holds an edit back.
     """
 
     name: str
     limit: float
     measure: Callable[[float], float]
     unit: str = ""
+    quiet: bool = False
 
     def describe(self, value: float, relation: str) -> str:
         """Say a value and the limit in one phrase."""
@@ -91,6 +97,17 @@ def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
     return Bound("displacement", limit, measure, f" % of {OUTER_CANTHAL}")
 
 
+def bound_stretch(edited: EditedPhoto, limit: float) -> Bound:
+    """Bound by how much a movement makes anything longer, in percent; that of closed eyelids, mere skin, is left out."""
+    still = EditedPhoto(edited.photo, with_still_lids(edited.transforms))
+    crops = edited.crops()
+
+    def measure(strength: float) -> float:
+        return max(100 * _largest_stretch(still.at(strength), crop) for crop in crops)
+
+    return Bound("stretch", limit, measure, " %", quiet=True)
+
+
 def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:
     """Find the largest strength up to 1 that keeps every bound and every face within the identity budget.
 
@@ -129,7 +146,8 @@ def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[B
         lost = "beyond it dlib finds no face, " if math.isinf(beyond) else ""
         reason = f"held back: {lost}{describe_bound(held, 'of at most')}"
     else:
-        reason = "whole: " + ", ".join(describe_bound(bound, "within") for bound in bounds) if bounds else ""
+        told = ", ".join(describe_bound(bound, "within") for bound in bounds if not bound.quiet)
+        reason = f"whole: {told}" if told else ""
     return Strength(low, None if identity is None else far, "; ".join(part for part in (reason, excuse) if part))
 
 
@@ -212,6 +230,16 @@ def _search(bound: Bound, high: float, at_high: float) -> tuple[float, float]:
 def _largest_shift(edited: EditedPhoto, crop: Crop) -> float:
     """Return the longest movement in a crop, in crop coordinates."""
     return float(edited.offsets(crop, MEASURE_PX).coord.square().sum(1).max().sqrt())
+
+
+def _largest_stretch(edited: EditedPhoto, crop: Crop) -> float:
+    """Return by which share of its length what is seen in a crop is longer than in the photo, at most."""
+    coord = edited.offsets(crop, STRETCH_PX).coord
+    dx, dy = (difference(coord, dim, before=1, after=1)[0] for dim in (3, 2))
+    # The smaller singular value of the slope [[1 + dx0, dy0], [dx1, 1 + dy1]], below 0 where it folds.
+    both, apart = (2 + dx[0] + dy[1], dx[1] - dy[0]), (dx[0] - dy[1], dx[1] + dy[0])
+    least = (torch.hypot(*both) - torch.hypot(*apart)) / 2
+    return 1 / max(float(least.min()), LEAST_SLOPE) - 1
 
 
 def _describe_before(edited: EditedPhoto, crop: Crop) -> Tensor | None:

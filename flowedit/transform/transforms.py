@@ -181,6 +181,15 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
     return (Inverse(tuple(transforms)),)
 
 
+def with_still_lids(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
+    """Return transforms whose eyelids stay as they are, and everything else as it is."""
+
+    def still(leaf: FieldTransform) -> FieldTransform:
+        return replace(leaf, strength=0.0) if isinstance(leaf.field, LidField) else leaf
+
+    return map_leaves(transforms, still)
+
+
 def find_crops(transforms: Sequence[Transform]) -> list[Crop]:
     """List the crops that transforms lie over, each once, in the order in which they first come."""
     return list({crop_key(leaf.crop): leaf.crop for leaf in leaves(transforms)}.values())

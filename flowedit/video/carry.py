@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from flowedit.kernels import Interpolation, sample, upsample
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS, border_points, plate, plate_slope, plate_system
-from flowedit.transform.transforms import FieldTransform, Transform, leaves, map_leaves
+from flowedit.transform.transforms import Transform, leaves, with_still_lids
 from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
 
@@ -29,11 +28,6 @@ COARSE = 32  # of the lattice that the landmark warp is computed on
 LEAST_TINT = 0.5 / 255  # that is seen
 TURNS = 4  # of the iteration that inverts it
 EDGE = 0.03, 0.05  # crop coordinates from the border to where offsets begin, two cells of a lattice; and their rise
-
-
-def _without_lids(leaf: FieldTransform) -> FieldTransform:
-    """Leave the eyelids, which open and close by themselves from frame to frame, and are finer than the lattice."""
-    return replace(leaf, strength=0.0) if isinstance(leaf.field, LidField) else leaf
 
 
 class Bent(NamedTuple):
@@ -82,7 +76,7 @@ class CarriedEdit:
         check_landmarks(crop.landmarks)
         if is_retouched(transforms) or any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
             warn(NOT_CARRIED)
-        transforms = map_leaves(transforms, _without_lids)
+        transforms = with_still_lids(transforms)  # eyes blink by themselves, and lids are finer than the lattice
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
         self.offsets = torch.cat([offsets.coord, offsets.color], 1)[0]
         self.landmarks = crop.landmarks.double()
