@@ -98,7 +98,7 @@ def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
 
 
 def bound_stretch(edited: EditedPhoto, limit: float) -> Bound:
-    """Bound by how much a movement makes anything longer, in percent; that of closed eyelids, mere skin, is left out."""
+    """Bound by how much a movement makes anything longer, in percent; the mere skin of closed eyelids is left out."""
     still = EditedPhoto(edited.photo, with_still_lids(edited.transforms))
     crops = edited.crops()
 
