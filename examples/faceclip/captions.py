@@ -89,11 +89,12 @@ DEGREES = (
 FRONT_DEGREES = tuple(
     (form, weight) for form, weight in DEGREES if form.split()[0] not in ("a", "so")
 )  # "a very sad man"
-DENIED = (("not {}", -0.7), ("not so {}", -0.5), ("less {}", -0.6), ("not at all {}", -0.9), ("not too {}", -0.4),
+PLAIN_DENIAL = -0.7  # of a meaning, by a word without a degree
+DENIED = (("not {}", PLAIN_DENIAL), ("not so {}", -0.5), ("less {}", -0.6), ("not at all {}", -0.9), ("not too {}", -0.4),
           ("a bit less {}", -0.4), ("a little less {}", -0.4), ("much less {}", -0.9), ("far less {}", -0.9))  # fmt: skip
 COMPARED = (("{}", 1.0), ("a bit {}", 0.6), ("a little {}", 0.6), ("much {}", 1.4), ("a lot {}", 1.4), ("far {}", 1.5),
             ("{} than before", 1.0), ("{} than now", 1.0), ("slightly {}", 0.5), ("even {}", 1.2))  # fmt: skip
-NOUN_DENIED = (("no {bare}", -0.7), ("no {bare} at all", -0.9), ("less of {}", -0.5))
+NOUN_DENIED = (("no {bare}", PLAIN_DENIAL), ("no {bare} at all", -0.9), ("less of {}", -0.5))
 NOUN_DEGREES = (("a hint of {}", 0.4), ("a touch of {}", 0.4), ("something like {}", 0.7))
 SAID = (  # a sentence about somebody: {who} {looks} {has} {is}, and an adjective
     ("{who} {looks} {adj}", 1.0), ("{who} {is} {adj}", 1.0), ("{who} {looks} too {adj}", -0.7),
@@ -184,7 +185,9 @@ class Caption:
         if before:
             return self.graded(FRONT_DEGREES, what).format(word)
         if not is_gradable(word):
-            return self.graded((("not {}", -0.7), ("{}", 1.0), ("no longer {}", -0.7)), what).format(word)
+            return self.graded((("not {}", PLAIN_DENIAL), ("{}", 1.0), ("no longer {}", PLAIN_DENIAL)), what).format(
+                word
+            )
         if roll < 0.66:
             return self.graded(DEGREES, what).format(word)
         if roll < 0.83:
@@ -208,7 +211,7 @@ class Caption:
         verbs = [each for each in what.changes if " " not in each and "{" not in each]  # what somebody does can stop
         roll = self.rng.random()
         if verbs and roll < 0.4:
-            self.add(what.meaning, -0.7)
+            self.add(what.meaning, PLAIN_DENIAL)
             verb = self.rng.choice(verbs)
             return self.rng.choice((f"stop {gerund(verb)}", f"don't {verb}", f"do not {verb}"))
         phrase = self.rng.choice(what.changes)
@@ -256,7 +259,7 @@ class Caption:
             elif self.rng.random() < 0.12:
                 denied = [noun for noun in each.nouns if may_be_negated(noun)]
                 lacking += [self.rng.choice(denied)] if denied else []
-                self.add(each.meaning, -0.7 if denied else 0.0)
+                self.add(each.meaning, PLAIN_DENIAL if denied else 0.0)
             else:
                 back.append(self.noun(each))
         if self.rng.random() < 0.3 and not after:  # the bare words
@@ -282,7 +285,7 @@ class Caption:
         """Rather one thing than another."""
         who = self.rng.choice(WHOM)
         self.add(one.meaning)
-        self.add(other.meaning, -0.7)
+        self.add(other.meaning, PLAIN_DENIAL)
         words = [self.rng.choice(each.adjectives) for each in (one, other)]
         form = self.rng.choice(("{0} rather than {1}", "rather {0} than {1}", "{0} instead of {1}", "not {1} but {0}",
                                 "no longer {1} but {0}", "more {0} than {1}"))  # fmt: skip

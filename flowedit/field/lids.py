@@ -13,7 +13,6 @@ from flowedit.field.base import Field
 from flowedit.field.offsets import MOST_PX, Offsets, pixel_centers
 
 BELOW = 0.12  # heights of the open eye that its lower edge is taken to lie below the landmarks, which lie on its white
-LASHES = 0.06  # heights to which what was open is pressed together when an eye is closed: a line
 NARROWED = 0.5  # of the height, by which the lower lid rises at most
 CHEEK = 1.5  # heights below the lower lid over which the skin is stretched for it
 LID = 0.8  # of the way from the upper lid to the brow over which the skin is stretched
@@ -23,9 +22,9 @@ LID = 0.8  # of the way from the upper lid to the brow over which the skin is st
 class LidField(Field):
     """The motion of both pairs of eyelids: nothing but a shift along each eye's height.
 
-    The upper lid and its lashes go down as they are, the skin between them and the brow is stretched, and what the open
-    eye shows is pressed together between the lids. A lid's edge is a cubic through its landmarks. A raster field's
-    control points lie twice as far apart as an eye is high, so that it can lower the brow but not the lid.
+    The upper lid and its lashes go down as they are, over the eye, which stays as it is where it still shows, and the
+    skin between them and the brow is stretched. A lid's edge is a cubic through its landmarks. A raster field's control
+    points lie twice as far apart as an eye is high, so that it can lower the brow but not the lid.
 
     Attributes:
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
@@ -100,18 +99,14 @@ def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrow
     upper = edge(1, 2)
     height = (edge(5, 4) - upper).clamp(min=0)
     lower = upper + (1 + BELOW) * height
-    open_height = (1 + BELOW) * height
+    fall = closed * (lower - upper)
     rise = NARROWED * narrowed * (1 - closed) * height
-    fall = closed * (open_height - LASHES * height)
-    lid = upper + fall  # where the upper lid's edge comes to lie
-    stretch = torch.maximum(LID * brow, open_height)
-    above = 1 - ((lid - v) / (fall + stretch)).clamp(0, 1)
+    stretch = torch.maximum(LID * brow, lower - upper)
+    above = 1 - ((upper + fall - v) / (fall + stretch).clamp(min=1e-6)).clamp(0, 1)
     below = 1 - ((v - (lower - rise)) / (rise + CHEEK * height).clamp(min=1e-6)).clamp(0, 1)
-    pressed = upper + (v - lid) * open_height / (lower - rise - lid).clamp(min=1e-6)
-    within = torch.where(v < lower - rise, pressed, v + rise * _ease(below))
-    moved = torch.where(v < lid, v - fall * _ease(above), within)
-    shift = torch.where(fall + rise > 0, moved - v, 0)  # what stays keeps its bits
-    return shift[:, None] * down
+    by_upper = torch.where(v < upper + fall, -fall * _ease(above), 0)  # between the lids the eye stays as it is
+    by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)
+    return torch.where(v < upper + fall, by_upper, by_lower)[:, None] * down
 
 
 def _ease(t: Tensor) -> Tensor:
