@@ -55,6 +55,8 @@ def test_no_wording_of_what_can_be_made_is_doubted():
         ("make him look like Joe Bloggs", "another person"),
         ("in the style of van Gogh", "a style of art"),
         ("ONCE MORE WITH A HAT", "a hat"),
+        ("a tilted head", "another pose"),
+        ("skin as green as grass", "skin in a color that no skin has"),
         ("A ROUND‑FACED LADY IN HORN‑RIMMED SPECS", "glasses"),
     ],
 )
@@ -62,7 +64,10 @@ def test_the_impossible_is_named_whatever_its_form(prompt, name):
     assert name in [each.name for each in find_impossible(prompt)]
 
 
-@pytest.mark.parametrize("prompt", ["five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान"])
+@pytest.mark.parametrize(
+    "prompt",
+    ["five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान", "fair skin green eyes"],
+)
 def test_like_words_about_something_else_are_possible(prompt):
     assert find_impossible(prompt) == ()
 
