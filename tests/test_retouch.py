@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -76,6 +78,23 @@ def test_a_layer_is_linear_in_strength_and_adds():
     twice = pixels(photo, leaf(0.25), leaf(0.25)) - photo.tensor()
     assert torch.allclose(twice, whole, atol=1e-6)
     assert torch.equal(pixels(photo, leaf(), leaf(-1.0)), photo.tensor())
+
+
+def test_filters_are_made_of_a_photo_once_whatever_the_amounts(monkeypatch):
+    bound, bind = [], Retouch.bind
+    monkeypatch.setattr(Retouch, "bind", lambda self, *args: bound.append(self) or bind(self, *args))
+    photo, made = noise(), leaf()
+    once = pixels(photo, made)
+    with torch.no_grad():
+        made.retouch.amounts *= 0.5
+    assert not torch.equal(pixels(photo, made), once) and bound == [made.retouch]
+    other = noise(1)
+    expected = pixels(other, leaf(amounts=0.25))
+    assert torch.equal(pixels(other, made), expected) and len(bound) == 3
+    gone = ref(photo)
+    del photo
+    gc.collect()
+    assert gone() is None  # what is kept of it does not hold it
 
 
 def test_what_is_taken_is_a_share_of_the_light():

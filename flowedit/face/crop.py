@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +13,12 @@ from torch import Tensor
 from flowedit.checks import require, whole_number
 from flowedit.face.landmarks import check_landmarks, eye_centers, mouth_center, outer_canthal_distance
 from flowedit.field.offsets import MOST_PX, pixel_centers
+from flowedit.photo.kept import KeptWithPhoto
 from flowedit.photo.photo import Photo
 
 BAND_PX = 1 << 21  # pixels of a photo that are averaged at a time
 KEPT, KEPT_PX = 6, 256  # crops of a photo that are kept, and their largest side
-_READ: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor]] = WeakKeyDictionary()
-_READING = threading.Lock()
+_READ = KeptWithPhoto[Tensor](KEPT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,14 +203,4 @@ def extract_once(photo: Photo, crop: Crop, size: int) -> Tensor:
     """Return `extract`; a small crop is read once for all edits of a photo, and is not to be written to."""
     if size > KEPT_PX:
         return extract(photo, crop, size)
-    key = (*crop_key(crop), size)
-    with _READING:
-        image = _READ.setdefault(photo, {}).get(key)
-    if image is None:
-        image = extract(photo, crop, size)
-        with _READING:
-            kept = _READ[photo]
-            while len(kept) >= KEPT:
-                kept.pop(next(iter(kept)))
-            kept[key] = image
-    return image
+    return _READ.get(photo, (*crop_key(crop), size), lambda: extract(photo, crop, size))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -13,6 +11,7 @@ from torch import Tensor
 from flowedit.face.crop import Crop, crop_key, extract
 from flowedit.face.retouch import BoundRetouch, Retouch, widened
 from flowedit.field.warp import window
+from flowedit.photo.kept import KeptWithPhoto
 from flowedit.photo.photo import Photo
 from flowedit.transform.evaluate import bind, bind_masks, find_shift, place_in_crop
 from flowedit.transform.transforms import Composition, FieldTransform, Transform, leaves
@@ -23,8 +22,7 @@ LEAST_SLOPE = 0.05
 BAND_POINTS = 1 << 16  # handled at a time
 KEPT = 2  # retouches of a photo whose filters are kept, some 5 MB each
 
-_BOUND: WeakKeyDictionary[Photo, dict[tuple[object, ...], BoundRetouch]] = WeakKeyDictionary()
-_BINDING = threading.Lock()
+_BOUND = KeptWithPhoto[BoundRetouch](KEPT)
 
 Layer = Callable[[Tensor, Tensor, Tensor], Tensor]  # pixels (3, N), x (N,), y (N,) in photo pixels -> (3, N)
 
@@ -59,16 +57,7 @@ def bind_retouch(transforms: Sequence[Transform], photo: Photo) -> Layer | None:
 def bind_once(retouch: Retouch, crop: Crop, photo: Photo) -> BoundRetouch:
     """Return `Retouch.bind` over a photo, whose filters are the same whatever the amounts; the last few are kept."""
     key = (id(retouch), *crop_key(crop))  # what is kept holds its retouch, so no other has the same
-    with _BINDING:
-        bound = _BOUND.setdefault(photo, {}).get(key)
-    if bound is None:
-        bound = retouch.bind(crop, partial(extract, photo))
-        with _BINDING:
-            kept = _BOUND[photo]
-            while len(kept) >= KEPT:
-                kept.pop(next(iter(kept)))
-            kept[key] = bound
-    return bound
+    return _BOUND.get(photo, key, lambda: retouch.bind(crop, partial(extract, photo)))
 
 
 def _active(leaf: FieldTransform) -> bool:
