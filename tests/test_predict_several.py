@@ -107,7 +107,7 @@ def album(folder):
     Path("in").mkdir()
     for name, pixels in (("a", PORTRAIT), ("b", picture()), ("c", FLIPPED), ("d", DARK)):
         Image.fromarray(pixels).save(f"in/{name}.png")
-    return ["edit", "in", "red", "--fast", "--identity", "None", "--predictor", "net", "-o", "out"]
+    return ["edit", "in", "red", "--fast", "--identity", "None", "--stretch", "None", "--predictor", "net", "-o", "out"]
 
 
 def test_a_folder_is_predicted_in_a_batch_and_each_edit_made_again(album, capsys):
