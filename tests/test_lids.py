@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -94,7 +96,9 @@ def test_eyes_without_a_size_stay_finite():
         ("eyes not closed", None),
         ("close-set eyes", None),
         ("a closed mouth", None),
-        ("sleepy eyes", None),
+        ("sleepy eyes", (0.45, 0.45, 0)),
+        ("blinking", (1, 1, 0)),
+        ("she closes her left eye", (0, 1, 0)),
         ("a smiling face", None),
     ],
 )
@@ -154,12 +158,30 @@ def test_another_prompt_of_the_same_call_moves_no_lids():
 
 
 def test_closed_eyes_are_not_opened_again(closed):
-    with pytest.warns(FlowEditWarning, match="what their lids hid is not in the picture"):
+    with pytest.warns(FlowEditWarning, match="stay closed: what their lids hid"):
         undone = ~closed
+    picture = np.asarray(closed.to_pil())
+    assert np.array_equal(np.asarray(undone.apply(picture).to_pil()), picture)
     assert torch.equal((~undone).apply(PORTRAIT).render(), closed.render())  # which warns of nothing
 
 
+def test_lids_are_closed_by_shares_and_never_further_than_closed(closed):
+    photo, whole = closed.render(0.0), closed.render(1.0)
+    assert torch.equal(closed.render(0.5), whole) and torch.equal((2 * closed).render(), whole)
+    assert torch.equal((closed + closed).render(), whole)
+    assert torch.equal((closed - closed).render(), photo) and torch.equal(closed.render(-1.0), photo)
+    half = closed.render(0.25)
+    assert not torch.equal(half, whole) and not torch.equal(half, photo)
+
+
+def test_lids_move_before_all_else_in_sums_and_compositions(closed):
+    other = flowedit.predict(PORTRAIT, "raised eyebrows")
+    in_turn = (other @ closed).render()
+    for order in (closed + other, other + closed, closed @ other):
+        torch.testing.assert_close(order.render(), in_turn, atol=0.02, rtol=0)
+
+
 def test_a_video_leaves_the_lids_alone(closed):
-    with pytest.warns(FlowEditWarning, match=NOT_CARRIED):
+    with pytest.warns(FlowEditWarning, match=re.escape(NOT_CARRIED)):
         carried = CarriedEdit(closed.transforms, closed.edited.crops()[0])
     assert not carried.offsets.any()

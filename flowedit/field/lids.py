@@ -42,6 +42,13 @@ class LidField(Field):
         self.register_buffer("eyes", torch.zeros(2, 6, 2))
         self.register_buffer("brows", torch.zeros(2))
 
+    @torch.no_grad()
+    def with_amounts(self, amounts: Tensor) -> LidField:
+        """Return the field of the same lids by other amounts (3,), cut to [0, 1]."""
+        other = LidField()
+        other.load_state_dict({**self.state_dict(), "amounts": amounts.clamp(0, 1)})
+        return other
+
     @property
     def detail(self) -> int:
         """See `Field`: an eye's height is some thirtieth of the crop."""

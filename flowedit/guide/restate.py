@@ -25,12 +25,12 @@ KNOWN = (  # what the tables know by these words
     *("well rested", "smooth skin", "rough skin", "wrinkles", "no wrinkles", "freckles", "no freckles"),
     *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
     *("no crow's feet", "smile lines", "no smile lines", "blue eyes", "green eyes", "brown eyes", "hazel eyes"),
-    *("amber eyes", "closed eyes", "a wink"),
+    *("amber eyes", "closed eyes", "a wink", "sleepy eyes"),
 )
 DENIALS = ("no ", "clean-shaven", "well rested", "smooth skin", "a young person")  # what a negation may come to
 OTHER = (  # what lies near them and is something else
     *("a child", "dark eyes", "light eyes", "arched eyebrows", "a mustache", "a beard", "a bald head"),
-    *("a woman", "a man", "sleepy eyes", "squinting eyes", "shiny skin", "curly hair", "long hair"),
+    *("a woman", "a man", "squinting eyes", "half a smile", "shiny skin", "curly hair", "long hair"),
 )
 
 

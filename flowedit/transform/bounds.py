@@ -20,8 +20,9 @@ from flowedit.field.warp import window
 from flowedit.kernels.jacobian import difference
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo
+from flowedit.transform.lids import with_still_lids
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transforms import FieldTransform, with_still_lids
+from flowedit.transform.transforms import FieldTransform
 
 _BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures

@@ -14,6 +14,7 @@ from flowedit.face.crop import Crop, crop_key
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import integrate, window
 from flowedit.kernels import Interpolation, sample
+from flowedit.transform.lids import gather_lids, moves_lids
 from flowedit.transform.transforms import UNDO_STEPS, Box, Composition, FieldTransform, Inverse, Transform, find_crops
 
 LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
@@ -89,6 +90,11 @@ def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0
         broadcast to some (...): they return a `Reading`, exactly 0 where nothing may change. The bits of a place do not
         depend on the others. Beside each, the crops outside of which it is 0.
     """
+    if moves_lids(transforms):
+        lids, rest = gather_lids(transforms, shape)
+        bound = bind(rest, shape, color)
+        first: list[tuple[Evaluator, list[Crop]]] = [(_FieldEvaluator([lid], 1.0, 0.0), [lid.crop]) for lid in lids]
+        return [(_LidsFirst(first, bound), find_crops([*lids, *rest]))] if lids else bound
     velocities: dict[tuple[float, ...], list[FieldTransform]] = {}
     evaluators: list[tuple[Evaluator, list[Crop]]] = []
     for transform in transforms:
@@ -244,6 +250,26 @@ class _CompositionEvaluator:
             tint += offsets[2:]
         shift = torch.stack([at_x - x, at_y - y]).float()
         return Reading(shift * self.shape, lambda moved: tint * self.color)
+
+
+class _LidsFirst:
+    """Transforms that are done after eyelids have moved; their colors lie on the photo as ever."""
+
+    def __init__(
+        self, lids: Sequence[tuple[Evaluator, list[Crop]]], rest: Sequence[tuple[Evaluator, list[Crop]]]
+    ) -> None:
+        self.lids, self.rest = lids, rest
+
+    def __call__(self, px: Tensor, py: Tensor) -> Reading:
+        shape = torch.broadcast_shapes(px.shape, py.shape)
+        readings = [evaluator(px, py) for evaluator, _ in self.rest]
+        shift = sum((reading.shift for reading in readings), torch.zeros(2, *shape))
+        shift = shift + find_shift(self.lids, px + shift[0], py + shift[1])
+
+        def tint(moved: Tensor) -> Tensor:
+            return sum((reading.tint(moved) for reading in readings), torch.zeros(3, *shape))
+
+        return Reading(shift, tint)
 
 
 class _InverseEvaluator:

@@ -177,17 +177,8 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
     if isinstance(alone, Composition):
         return (Composition(tuple(inverse(stage) for stage in reversed(alone.stages))),)
     if any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
-        warn("eyes that were closed cannot be opened again: what their lids hid is not in the picture")
+        warn("eyes that were closed stay closed: what their lids hid is not in the picture")
     return (Inverse(tuple(transforms)),)
-
-
-def with_still_lids(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
-    """Return transforms whose eyelids stay as they are, and everything else as it is."""
-
-    def still(leaf: FieldTransform) -> FieldTransform:
-        return replace(leaf, strength=0.0) if isinstance(leaf.field, LidField) else leaf
-
-    return map_leaves(transforms, still)
 
 
 def find_crops(transforms: Sequence[Transform]) -> list[Crop]:

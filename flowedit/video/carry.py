@@ -12,17 +12,19 @@ from torch import Tensor
 from flowedit.checks import require, warn
 from flowedit.face.crop import Crop
 from flowedit.face.landmarks import check_landmarks
-from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample, upsample
+from flowedit.transform.lids import moves_lids, with_still_lids
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS, border_points, plate, plate_slope, plate_system
-from flowedit.transform.transforms import Transform, leaves, with_still_lids
+from flowedit.transform.transforms import Transform, leaves
 from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
 
-NOT_CARRIED = "a video carries movement and tint alone: hair, beard area, lids and lines stay as they are"
+NOT_CARRIED = (
+    "a video carries movement and tint alone: hair, beard area, lids (open or closed) and lines stay as they are"
+)
 NODES = 128  # along a side of the crop, of the lattice that an edit's offsets are kept on
 COARSE = 32  # of the lattice that the landmark warp is computed on
 LEAST_TINT = 0.5 / 255  # that is seen
@@ -74,7 +76,7 @@ class CarriedEdit:
         require(crop.landmarks is not None, "an edit of a video must be of an aligned face; got a whole picture")
         assert crop.landmarks is not None  # for the type checker
         check_landmarks(crop.landmarks)
-        if is_retouched(transforms) or any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
+        if is_retouched(transforms) or moves_lids(transforms):
             warn(NOT_CARRIED)
         transforms = with_still_lids(transforms)  # eyes blink by themselves, and lids are finer than the lattice
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
