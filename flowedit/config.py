@@ -221,7 +221,8 @@ class Config:
     displacement: float | None = number(None, above=0, most=1000)
     """Longest movement, in percent of the distance between the outer eye corners; None sets no bound."""
     stretch: float | None = number(100, above=0, most=10_000)
-    """Most by which the movement may make anything longer, in percent: 100 is twice as long; None sets no bound."""
+    """Most by which the movement may make anything but closed lids longer, in percent: 100 is twice as long; None sets
+    no bound."""
     effect: float | None = number(None, above=0, most=1000)
     """Most of the prompt's change that the guide may see in the face, 1 being all of it; None sets no bound."""
     seed: int = number(0, least=-(2**63), most=2**63 - 1)

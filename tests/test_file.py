@@ -17,6 +17,7 @@ import torch
 from fresh import run_fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from stand_in import TinyEncoder, picture
 
@@ -137,6 +138,13 @@ def test_a_file_that_is_none_is_named(tmp_path):
         (tmp_path / "other").write_bytes(content)
         with pytest.raises(ValueError, match="other must be a file made by save_edit"):
             flowedit.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "tiff"])
+def test_a_picture_is_told_to_be_one(tmp_path, kind):
+    Image.fromarray(picture()).save(tmp_path / f"a.{kind}")
+    with pytest.raises(ValueError, match=f"a.{kind} must be a file made by save_edit: got a picture"):
+        flowedit.load(tmp_path / f"a.{kind}")
 
 
 @pytest.mark.parametrize(

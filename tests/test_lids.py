@@ -152,6 +152,12 @@ def test_a_start_with_closed_eyes_keeps_them_closed(closed):
     assert torch.equal(lids.amounts, lids_of(closed)[0].amounts)
 
 
+def test_there_is_one_variant_of_what_words_say_wholly():
+    with pytest.warns(FlowEditWarning, match="the words of 'closed eyes' say the whole edit, so there is one variant"):
+        (edit,) = flowedit.variants(PORTRAIT, "closed eyes", n=3, progress=False)
+    assert edit.stopped == "said"
+
+
 def test_another_prompt_of_the_same_call_moves_no_lids():
     first, second = flowedit.predict(PORTRAIT, ["a wink", "a smiling face"])
     assert lids_of(first) and not lids_of(second)

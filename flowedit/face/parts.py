@@ -45,7 +45,8 @@ PIGMENTS = {  # what a part's pigment takes from red, green and blue light
 DARK_SKIN = (0.8, 0.85, 0.8)  # the same of dark skin, which by the pigment of light skin would turn ashen
 DARK, LIGHT = 0.4, 0.7  # brightness of skin, in shares of `Paints.medium`
 PARTS = tuple(PIGMENTS)
-LEAST_RED = (0.8, None, 1.0, None, None)  # share of the way from a part's hue to the skin's that it may go
+LEAST_RED = (0.6, None, 1.0, None, None)  # share of the way from a part's hue to the skin's that it may go
+PALEST = 0.25  # of a part's pixels, by their way there: a pale rim would turn green where the middle does not
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def mix_paints(image: Tensor, masks: Tensor, paints: Paints | None = None) -> Te
 def most_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
     """Return how much of each of its paints a part may take: (5, 3), infinite but for the pigment of lips and cheeks.
 
-    Both are redder than the skin around them. Without lipstick or rouge they are not quite, or just, of its hue; with
+    Both are redder than the skin around them. Without lipstick or rouge they are nearer to its hue, or just of it; with
     less pigment than that they would be green.
 
     Args:
@@ -240,7 +241,7 @@ def most_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
         own, aim = (taken @ each / each.mean(0) for each in (color, pixels[:, skin].mean(1)))  # hues
         aim = own + share * (aim - own)
         way = (aim * color.mean(0) - taken @ color) / (1 - aim * taken.mean())  # to where the color has that hue
-        most[row, 0] = float(way.clamp(min=0).median() / paints[row, 0].norm().clamp(min=1e-9))
+        most[row, 0] = float(way.clamp(min=0).quantile(PALEST) / paints[row, 0].norm().clamp(min=1e-9))
     return most
 
 

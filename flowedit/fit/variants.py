@@ -22,6 +22,7 @@ from flowedit.guide.targets import check_prompts
 from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
+from flowedit.provenance import StopReason
 from flowedit.task.finish import bound_effect
 from flowedit.task.judge import look_at, measure_similarity
 from flowedit.task.prepare import check_config, resolve_encoder
@@ -66,8 +67,9 @@ def variants(
 
     Returns:
         n edits, or, with a warning, fewer where 2 n - 1 tries find no more that do enough. Where the first does not do
-        enough itself, it is left out if others do, or else a warning says so. Ctrl-C keeps those found so
-        far, and the last one's `stopped` says so.
+        enough itself, it is left out if others do, or else a warning says so. Where the prompt's words say all of it
+        ("blonde hair", "closed eyes") it is the only one. Ctrl-C keeps those found so far, and the last one's
+        `stopped` says so.
 
     Raises:
         TypeError, ValueError: as `optimize`, or n is out of its range.
@@ -93,6 +95,9 @@ def variants(
                 raise
             found[-1] = replace(found[-1], stopped="interrupted")
             break
+        if edit.stopped == StopReason.SAID and not found:
+            warn(f"the words of {', '.join(map(repr, prompts))} say the whole edit, so there is one variant")
+            return [edit]
         bound = bound_effect(guide, prompts, edit.edited, 0.0)
         share = bound.measure(edit.strength)
         together = [*shares, share], [*changes, shape_change(edit) if shaped else None]

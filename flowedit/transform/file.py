@@ -21,6 +21,7 @@ from flowedit.transform.transforms import Transform
 # the head, in an order that was another from time to time. Up to 4 no leaf had a retouch, and up to 5 the parts' colors
 # stayed where a face moved.
 FORMAT = 6
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*")  # how their files begin
 MOST_HEAD_BYTES = 16 << 20
 T = TypeVar("T")
 DTYPES = {"F32": torch.float32, "U8": torch.uint8}  # all that is stored
@@ -72,9 +73,12 @@ def read_edit(path: str | Path, make: Callable[[dict[str, Any], tuple[Transform,
 
     path = Path(path)
     with open_input(path) as file:
-        length = int.from_bytes(file.read(8), "little")
+        begin = file.read(8)
+    length = int.from_bytes(begin, "little")
     with _naming(path):
-        require(length <= MOST_HEAD_BYTES, f"its head must have at most {MOST_HEAD_BYTES} bytes; got {length}")
+        fits = length <= MOST_HEAD_BYTES
+        require(fits or not begin.startswith(PICTURES), "got a picture")
+        require(fits, f"its head must have at most {MOST_HEAD_BYTES} bytes; got {length}")
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             text, digest = _split(metadata)
