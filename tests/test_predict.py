@@ -128,6 +128,8 @@ def test_region_protect_and_mask_keep_every_other_bit(edit, tmp_path):
 def test_budgets_choose_the_strength():
     bound = bound_displacement(predict(config=replace(FREE, displacement=0.2)).edited, 0.2)
     assert predict(config=replace(FREE, displacement=0.2)).strength < 1 < bound.measure(1.0) / 0.2
+    held = predict(config=replace(FREE, stretch=50))
+    assert held.strength < 1 and held.strength_reason.startswith("held back: stretch 4")
     held = predict(config=Config(identity=0.05))
     assert held.strength < 1 and held.facts["identity_distance"] <= 0.05 and "identity" in held.strength_reason
 
