@@ -24,7 +24,7 @@ from flowedit.guide.encoder import load_encoder
 from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
 from flowedit.photo.photo import load
-from flowedit.task.lids import said_lids
+from flowedit.task.lids import LIDS, said_lids
 from flowedit.transform.transforms import Composition, leaves
 from flowedit.video.carry import NOT_CARRIED, CarriedEdit
 
@@ -103,7 +103,7 @@ def test_eyes_without_a_size_stay_finite():
     ],
 )
 def test_words_say_how_far_lids_are_closed(prompt, amounts):
-    said = said_lids(said_looks(restate(load_encoder(), {prompt: 1.0})))
+    said = said_lids(said_looks(restate(load_encoder(), {prompt: 1.0})).get(LIDS))
     assert (None if said is None else tuple(said.tolist())) == (amounts and pytest.approx(amounts))
 
 

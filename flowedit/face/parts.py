@@ -45,7 +45,7 @@ PIGMENTS = {  # what a part's pigment takes from red, green and blue light
 DARK_SKIN = (0.8, 0.85, 0.8)  # the same of dark skin, which by the pigment of light skin would turn ashen
 DARK, LIGHT = 0.4, 0.7  # brightness of skin, in shares of `Paints.medium`
 PARTS = tuple(PIGMENTS)
-LEAST_RED = (0.6, None, 1.0, None, None)  # share of the way from a part's hue to the skin's that it may go
+LEAST_RED = {"lips": 0.6, "cheeks": 1.0}  # share of the way from a part's hue to the skin's that it may go
 PALEST = 0.25  # of a part's pixels, by their way there: a pale rim would turn green where the middle does not
 
 
@@ -234,9 +234,10 @@ def most_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
     pixels = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0].clamp(min=1e-3)
     inside = dict(zip(PARTS, masks > 127, strict=True))
     skin = inside["skin"] & ~inside["cheeks"]
-    for row, (part, share) in enumerate(zip(PARTS, LEAST_RED, strict=True)):
-        if share is None or not inside[part].any() or not skin.any():
+    for part, share in LEAST_RED.items():
+        if not inside[part].any() or not skin.any():
             continue
+        row = PARTS.index(part)
         taken, color = F.normalize(paints[row, 0].double().cpu(), dim=0), pixels[:, inside[part]]
         own, aim = (taken @ each / each.mean(0) for each in (color, pixels[:, skin].mean(1)))  # hues
         aim = own + share * (aim - own)

@@ -25,21 +25,9 @@ DEGREES = {
     ),
 }
 NEGATIONS = (
-    "no",
-    "not",
-    "without",
-    "less",
-    "fewer",
-    "never",
-    "remove",
-    "hide",
-    "reduce",
-    "fade",
-    "isn't",
-    "aren't",
-    "don't",
-    "doesn't",
-)
+    "no", "not", "without", "less", "fewer", "never", "remove", "hide", "reduce", "fade", "isn't", "aren't",
+    "don't", "doesn't",
+)  # fmt: skip
 FILLERS = frozenset([  # words that ask for nothing of their own
     "a", "an", "the", "and", "with", "of", "to", "in", "on", "her", "his", "their", "its", "my", "this", "that",
     "who", "has", "have", "having", "is", "are", "be", "been", "looking", "look", "looks", "face", "faces",

@@ -316,7 +316,7 @@ def _regions(sample: CropSample, crop: Crop) -> dict[str, RegionReport]:
         reports[name] = RegionReport(
             movement_px=round(typical, 3),
             movement_percent_of_eye_distance=_percent(typical, eyes),
-            direction=_direction(moved, weight, place, crop.landmarks if name == "eyes" else None),
+            direction=_direction(typical, moved, weight, place, crop.landmarks if name == "eyes" else None),
             tint=[round(_mean(channel[box], weight), 4) + 0.0 for channel in sample.tint],  # no -0.0
             lab=None if sample.lab is None else [round(_mean(axis[box], weight), 2) + 0.0 for axis in sample.lab],
         )
@@ -332,12 +332,11 @@ def _support(weight: Tensor) -> tuple[slice, slice]:
     return ends[0], ends[1]
 
 
-def _direction(moved: Tensor, weight: Tensor, place: Tensor, eyes: Tensor | None) -> str:
-    """Put the movement (2, h, w) of a part (h, w) into words.
+def _direction(typical: float, moved: Tensor, weight: Tensor, place: Tensor, eyes: Tensor | None) -> str:
+    """Put the movement (2, h, w) of a part (h, w), of a typical length, into words.
 
     `place` (2, h, w) is where, crop coordinates; `eyes` are the landmarks if it is the eyes.
     """
-    typical = _mean(_length(moved), weight)
     if typical < STILL_PX:
         return "still"
     outward = _spread(moved, weight, place)

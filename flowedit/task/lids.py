@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -14,14 +13,14 @@ from flowedit.field.lids import LidField
 from flowedit.field.offsets import Offsets
 from flowedit.field.warp import warp_by_torch
 from flowedit.guide.part_looks import Look
+from flowedit.transform.lids import gather_lids
 from flowedit.transform.transforms import Composition, FieldTransform, Transform
 
 LIDS = "eyelids"  # their name in the table of what words say
 
 
-def said_lids(looks: Mapping[str, Look]) -> Tensor | None:
+def said_lids(look: Look | None) -> Tensor | None:
     """Return what words say of the eyelids, (3,) as of `LidField`; None where they say nothing, or to leave them."""
-    look = looks.get(LIDS)
     amounts = torch.tensor((0.0, 0.0, 0.0) if look is None else look.gains).clamp(0, 1)
     return amounts if amounts.any() else None
 
@@ -43,14 +42,7 @@ def look_at_closed(pixels: Tensor, weight: Tensor, lids: LidField | None) -> Ten
 
 
 def split_lids(edit: Edit) -> tuple[Edit, dict[tuple[float, ...], LidField]]:
-    """Return an edit without the lids that `close` put before its transforms, and those lids by their crops."""
-    rest, lids = [], {}
-    for transform in edit.transforms:
-        stages = transform.stages if isinstance(transform, Composition) else ()
-        first = stages[0][0] if stages else None
-        if len(stages) == 2 and isinstance(first, FieldTransform) and isinstance(first.field, LidField):
-            lids[crop_key(first.crop)] = first.field
-            rest += [replace(each, strength=transform.strength * each.strength) for each in stages[1]]
-        else:
-            rest.append(transform)
-    return (replace(edit, transforms=tuple(rest)) if lids else edit), lids
+    """Return an edit without the eyelids that it moves, and those lids by their crops."""
+    lids, rest = gather_lids(edit.transforms, 1.0)
+    fields = {crop_key(leaf.crop): leaf.field for leaf in lids if isinstance(leaf.field, LidField)}
+    return (replace(edit, transforms=tuple(rest)) if lids else edit), fields

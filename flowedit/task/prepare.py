@@ -205,24 +205,24 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     prompts = check_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
     task = _color(replace(task, prompts=prompts, config=config, settings=settings))
-    if any(face.start.retouch is not None for face in task.faces):  # what the other prompt named
-        bare = tuple(replace(face, start=replace(face.start, retouch=None)) for face in task.faces)
-        task = replace(task, faces=bare)
-    task = replace(task, faces=tuple(replace(face, lids=None) for face in task.faces), said=(), told=False)
-    return _retouch(task)
+    # Without what the other prompt named.
+    faces = tuple(replace(face, start=replace(face.start, retouch=None), lids=None) for face in task.faces)
+    return _retouch(replace(task, faces=faces))
 
 
 def _retouch(task: Task) -> Task:
     """Return a task whose faces may be retouched where its prompts name it, with their eyelids where words say."""
     looks = said_looks(task.restated)
+    lids = said_lids(looks.pop(LIDS, None))
     landmarks = [face.start.crop.landmarks for face in task.faces]
     if any(points is None for points in landmarks):
-        return task
-    if (lids := said_lids(looks)) is not None:
+        return replace(task, said=(), told=False)
+    told = (bool(looks) or lids is not None) and says_all(task.restated)
+    task = replace(task, said=tuple(looks), told=told)
+    if lids is not None:
         moved = [make_lids(points, lids) for points in landmarks if points is not None]
         closed = tuple(replace(face, lids=each) for face, each in zip(task.faces, moved, strict=True))
-        task = replace(task, faces=closed, told=says_all(task.restated))
-    looks.pop(LIDS, None)
+        task = replace(task, faces=closed)
     parts = tuple(sorted({*named_parts(task.restated), *looks}))
     if not parts:
         return task
@@ -234,8 +234,7 @@ def _retouch(task: Task) -> Task:
         found.append((face.start.crop, retouch))
         faces.append(replace(face, start=replace(face.start, retouch=retouch)))
     warn_of_missing_hair(found)
-    told = (bool(looks) or lids is not None) and says_all(task.restated)
-    return replace(task, faces=tuple(faces), said=tuple(looks), told=told)
+    return replace(task, faces=tuple(faces))
 
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:

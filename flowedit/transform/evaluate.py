@@ -115,13 +115,8 @@ def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0
 
 def evaluate(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Tensor:
     """Add what bound transforms do at places in the photo: (5, ...), the shift (x, y) and the tint (r, g, b)."""
-    total = torch.zeros(5, *torch.broadcast_shapes(px.shape, py.shape))
-    readings = [evaluator(px, py) for evaluator, _ in evaluators]
-    for reading in readings:
-        total[:2] += reading.shift
-    for reading in readings:
-        total[2:] += reading.tint(total[:2])
-    return total
+    reading = _read_all(evaluators, px, py)
+    return torch.cat([reading.shift, reading.tint(reading.shift)])
 
 
 def find_shift(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Tensor:
@@ -130,6 +125,14 @@ def find_shift(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, p
     for evaluator, _ in evaluators:
         total += evaluator(px, py).shift
     return total
+
+
+def _read_all(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Reading:
+    """Add the readings of bound transforms at places in the photo."""
+    shape = torch.broadcast_shapes(px.shape, py.shape)
+    readings = [evaluator(px, py) for evaluator, _ in evaluators]
+    shift = sum((reading.shift for reading in readings), torch.zeros(2, *shape))
+    return Reading(shift, lambda moved: sum((reading.tint(moved) for reading in readings), torch.zeros(3, *shape)))
 
 
 class _FieldEvaluator:
@@ -261,15 +264,9 @@ class _LidsFirst:
         self.lids, self.rest = lids, rest
 
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
-        shape = torch.broadcast_shapes(px.shape, py.shape)
-        readings = [evaluator(px, py) for evaluator, _ in self.rest]
-        shift = sum((reading.shift for reading in readings), torch.zeros(2, *shape))
-        shift = shift + find_shift(self.lids, px + shift[0], py + shift[1])
-
-        def tint(moved: Tensor) -> Tensor:
-            return sum((reading.tint(moved) for reading in readings), torch.zeros(3, *shape))
-
-        return Reading(shift, tint)
+        rest = _read_all(self.rest, px, py)
+        lids = find_shift(self.lids, px + rest.shift[0], py + rest.shift[1])
+        return rest._replace(shift=rest.shift + lids)
 
 
 class _InverseEvaluator:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from flowedit.face.crop import crop_key
 from flowedit.field.lids import LidField
@@ -43,7 +42,7 @@ def gather_lids(transforms: Sequence[Transform], shape: float) -> tuple[list[Fie
     Returns:
         The lids that move, at strength 1, and what is left of the transforms.
     """
-    found: dict[Hashable, _Lids] = {}
+    found: dict[Hashable, list[tuple[float, FieldTransform, LidField]]] = {}
 
     def strip(transform: Transform, strength: float) -> list[Transform]:
         strength *= transform.strength
@@ -52,7 +51,7 @@ def gather_lids(transforms: Sequence[Transform], shape: float) -> tuple[list[Fie
                 return [transform]
             key = crop_key(transform.crop), transform.region, transform.protect, id(transform.hard_mask)
             share = max(-1.0, min(1.0, strength / WHOLE_FROM))
-            found.setdefault(key, _Lids(transform)).total += share * transform.field.amounts.detach().cpu()
+            found.setdefault(key, []).append((share, transform, transform.field))
             return []
         if not moves_lids([transform]):
             return [transform]
@@ -65,16 +64,10 @@ def gather_lids(transforms: Sequence[Transform], shape: float) -> tuple[list[Fie
         return [Composition(tuple(left), transform.strength)] if left else []
 
     rest = [part for transform in transforms for part in strip(transform, shape)]
-    return [lids.leaf() for lids in found.values() if (lids.total > 0).any()], rest
-
-
-@dataclass
-class _Lids:
-    """Shares of one face's lids, as they add up."""
-
-    first: FieldTransform
-    total: Tensor = field(default_factory=lambda: torch.zeros(3))
-
-    def leaf(self) -> FieldTransform:
-        assert isinstance(self.first.field, LidField)
-        return replace(self.first, field=self.first.field.with_amounts(self.total), strength=1.0)
+    lids = []
+    for same in found.values():
+        amounts = sum((share * field.amounts.detach().cpu() for share, _, field in same), torch.zeros(3))
+        if (amounts > 0).any():
+            _, leaf, field = same[0]
+            lids.append(replace(leaf, field=field.with_amounts(amounts), strength=1.0))
+    return lids, rest
