@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
@@ -14,16 +15,21 @@ from flowedit.field.offsets import MOST_PX, Offsets, pixel_centers
 
 BELOW = 0.12  # heights of the open eye that its lower edge is taken to lie below the landmarks, which lie on its white
 NARROWED = 0.5  # of the height, by which the lower lid rises at most
+REACH = 3.0  # halves of an eye's length above and below it, beside the way to the brow, beyond which nothing moves
 CHEEK = 1.5  # heights below the lower lid over which the skin is stretched for it
-LID = 0.8  # of the way from the upper lid to the brow over which the skin is stretched
+LID = 0.55  # of the way from the upper lid to the brow over which the skin is stretched: to the brow's lower edge
+LEAST_LID = 0.45  # of the height, of which there is skin at least where a brow hangs low
+LASHES = 0.4, 0.5  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
+SHORTENED = 0.75  # share of their height that they lose when the lid is closed, since they point down then
 
 
 @final
 class LidField(Field):
     """The motion of both pairs of eyelids: nothing but a shift along each eye's height.
 
-    The upper lid and its lashes go down as they are, over the eye, which stays as it is where it still shows, and the
-    skin between them and the brow is stretched. A lid's edge is a cubic through its landmarks. A raster field's control
+    The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
+    narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is stretched
+    evenly. A lid's edge is a cubic through its landmarks. A raster field's control
     points lie twice as far apart as an eye is high, so that it can lower the brow but not the lid.
 
     Attributes:
@@ -65,7 +71,18 @@ class LidField(Field):
         narrowed = self.amounts[2].clamp(0, 1)
         for outline, brow, closed in zip(self.eyes.to(points), self.brows.to(points), self.amounts[:2], strict=True):
             coord = coord + _shift(points, outline, brow, closed.clamp(0, 1).to(points), narrowed.to(points))
-        return coord, points.new_zeros(len(points), 3)
+        return coord * self.near(*points.T)[:, None], points.new_zeros(len(points), 3)
+
+    def near(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return whether places, by their crop coordinates (...), are so near to an eye that they may move."""
+        near = torch.zeros_like(x, dtype=torch.bool)
+        for outline, brow in zip(self.eyes.to(x), self.brows.to(x), strict=True):
+            (a, b), middle = (outline[3] - outline[0]).tolist(), ((outline[0] + outline[3]) / 2).tolist()
+            square = max((a * a + b * b) / 2, 1e-12)
+            along = (a * (x - middle[0]) + b * (y - middle[1])) / square
+            down = (a * (y - middle[1]) - b * (x - middle[0])) / square
+            near |= (along.abs() < 1) & (down.abs() < REACH + 2 * float(brow) / math.sqrt(2 * square))
+        return near
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         """The three amounts."""
@@ -94,25 +111,29 @@ def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrow
     middle = (outline[0] + outline[3]) / 2
     width = ((outline[3] - outline[0]) @ along / 2).clamp(min=1e-6)
     u, v = (points - middle) @ along / width, (points - middle) @ down
-    corners = (1 - u.square()).clamp(min=0)  # beyond them nothing moves
 
-    def edge(first: int, second: int) -> Tensor:
-        """Return the height of a lid through the corners and two landmarks."""
+    def edge(first: int, second: int) -> Callable[[Tensor], Tensor]:
+        """Return the height of a lid through the corners, beyond which nothing moves, and two landmarks."""
         at = (outline[[first, second]] - middle) @ along / width
         height = (outline[[first, second]] - middle) @ down / (1 - at.square()).clamp(min=0.2)
         slope = (height[1] - height[0]) / (at[1] - at[0]).abs().clamp(min=0.2)
-        return corners * (height[0] + slope * (u - at[0]))
+        return lambda u: (1 - u.square()).clamp(min=0) * (height[0] + slope * (u - at[0]))
 
-    upper = edge(1, 2)
-    height = (edge(5, 4) - upper).clamp(min=0)
+    upper_edge, lower_edge = edge(1, 2), edge(5, 4)
+    upper, height = upper_edge(u), (lower_edge(u) - upper_edge(u)).clamp(min=0)
     lower = upper + (1 + BELOW) * height
     fall = closed * (lower - upper)
     rise = NARROWED * narrowed * (1 - closed) * height
-    stretch = torch.maximum(LID * brow, lower - upper)
-    above = 1 - ((upper + fall - v) / (fall + stretch).clamp(min=1e-6)).clamp(0, 1)
+    at_middle = (lower_edge(u.new_zeros(())) - upper_edge(u.new_zeros(()))).clamp(min=1e-6)
+    skin = torch.maximum(LID * brow, LEAST_LID * at_middle)
+    lashes = torch.minimum(LASHES[0] * at_middle, LASHES[1] * skin)
+    shortened = lashes * (1 - SHORTENED * (fall / at_middle).clamp(max=1))
+    above = (upper + fall - v).clamp(min=0)  # the moved edge; `source` is how far above the edge it is read
+    share = ((above - shortened) / (fall + skin - shortened)).clamp(max=1)
+    source = torch.where(above < shortened, above * lashes / shortened, lashes + share * (skin - lashes))
+    by_upper = torch.where((fall > 0) & (above < fall + skin), above - source - fall, 0)
     below = 1 - ((v - (lower - rise)) / (rise + CHEEK * height).clamp(min=1e-6)).clamp(0, 1)
-    by_upper = torch.where(v < upper + fall, -fall * _ease(above), 0)  # between the lids the eye stays as it is
-    by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)
+    by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)  # between the lids the eye stays as it is
     return torch.where(v < upper + fall, by_upper, by_lower)[:, None] * down
 
 

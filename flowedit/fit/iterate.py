@@ -95,7 +95,7 @@ def iterate(
                 group["lr"] = lr
         move()
         if (part_tint := face.start.part_tint) is not None:
-            face.hold_paint(part_tint.amounts)
+            face.hold_paint(part_tint.amounts, task.colored)
 
 
 def make_optimizers(transform: FieldTransform, config: Config, predicted: bool = False) -> list[Optimizer]:

@@ -20,7 +20,7 @@ from flowedit.face.detect import choose
 from flowedit.face.eyelids import make_lids
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
-from flowedit.face.parts import mix_paints, most_paint, part_masks
+from flowedit.face.parts import PARTS, mix_paints, most_paint, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.lids import LidField
 from flowedit.field.make import make_field
@@ -69,10 +69,11 @@ class FaceTask:
     lids: LidField | None = None
 
     @torch.no_grad()
-    def hold_paint(self, amounts: Tensor) -> None:
-        """Take down, in place, amounts of paint (5, 3) beyond what parts may take."""
+    def hold_paint(self, amounts: Tensor, colored: Sequence[str]) -> None:
+        """Bring amounts of paint (5, 3), in place, to what parts may take: none where words say the color."""
         if self.most_paint is not None:
             torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
+        amounts[[PARTS.index(part) for part in colored if part in PARTS]] = 0
 
     @functools.cached_property
     def seen(self) -> Tensor:
@@ -102,6 +103,7 @@ class Task:
         predicted: whether the steps start from a prediction.
         upscaler: that enlarged a face at least; None where no face was enlarged.
         said: parts of the faces' retouches whose amounts the prompts' words say: no step moves them.
+        colored: those of which they say the color: they take no paint beside it.
         told: whether that is all the prompts ask for: nothing else is moved.
     """
 
@@ -118,6 +120,7 @@ class Task:
     predicted: bool = False
     upscaler: Upscaler | None = None
     said: tuple[str, ...] = ()
+    colored: tuple[str, ...] = ()
     told: bool = False
 
     @functools.cached_property
@@ -216,9 +219,10 @@ def _retouch(task: Task) -> Task:
     lids = said_lids(looks.pop(LIDS, None))
     landmarks = [face.start.crop.landmarks for face in task.faces]
     if any(points is None for points in landmarks):
-        return replace(task, said=(), told=False)
+        return replace(task, said=(), colored=(), told=False)
     told = (bool(looks) or lids is not None) and says_all(task.restated)
-    task = replace(task, said=tuple(looks), told=told)
+    colors = tuple(part for part, look in looks.items() if look.color is not None)
+    task = replace(task, said=tuple(looks), colored=colors, told=told)
     if lids is not None:
         moved = [make_lids(points, lids) for points in landmarks if points is not None]
         closed = tuple(replace(face, lids=each) for face, each in zip(task.faces, moved, strict=True))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flowedit.face.crop import Crop, crop_key
+from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import integrate, window
 from flowedit.kernels import Interpolation, sample
@@ -19,6 +20,7 @@ from flowedit.transform.transforms import UNDO_STEPS, Box, Composition, FieldTra
 
 LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
 UNDO_PX = 1e-3  # how near to an inverse is near enough, photo pixels
+CUT_PX = 2.0  # pixels of the photo between what two sides of a pixel show, beyond which more than one is read
 LEAST_PACE = 0.25  # of a step, where whole ones lead nowhere: what is squeezed to a fifth
 
 
@@ -66,10 +68,12 @@ class Reading(NamedTuple):
         shift: (2, ...) float32, photo pixels, x before y.
         tint: of the shift (2, ...) that the places have in all, with what is added to this one: (3, ...) float32. The
             colors of a face's parts are painted on the photo, and so lie where a place is read from.
+        cut: (...) bool, where the edge of a lid goes through the pixel about a place; None where nothing has one.
     """
 
     shift: Tensor
     tint: Callable[[Tensor], Tensor]
+    cut: Tensor | None = None
 
 
 Evaluator = Callable[[Tensor, Tensor], Reading]
@@ -115,7 +119,7 @@ def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0
 
 def evaluate(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Tensor:
     """Add what bound transforms do at places in the photo: (5, ...), the shift (x, y) and the tint (r, g, b)."""
-    reading = _read_all(evaluators, px, py)
+    reading = read_all(evaluators, px, py)
     return torch.cat([reading.shift, reading.tint(reading.shift)])
 
 
@@ -127,7 +131,7 @@ def find_shift(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, p
     return total
 
 
-def _read_all(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Reading:
+def read_all(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Reading:
     """Add the readings of bound transforms at places in the photo."""
     shape = torch.broadcast_shapes(px.shape, py.shape)
     readings = [evaluator(px, py) for evaluator, _ in evaluators]
@@ -156,6 +160,8 @@ class _FieldEvaluator:
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
         x, y = place_in_crop(self.crop, px, py)
         inside = (x.abs() < 1) & (y.abs() < 1)
+        if isinstance(field := self.parts[0].field, LidField):  # a small part of the crop
+            inside &= field.near(x, y)
         shape = inside.shape
         places = inside.flatten().nonzero()[:, 0]
         if not len(places):
@@ -264,9 +270,11 @@ class _LidsFirst:
         self.lids, self.rest = lids, rest
 
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
-        rest = _read_all(self.rest, px, py)
-        lids = find_shift(self.lids, px + rest.shift[0], py + rest.shift[1])
-        return rest._replace(shift=rest.shift + lids)
+        rest = read_all(self.rest, px, py)
+        x, y = px + rest.shift[0], py + rest.shift[1]
+        ends = [find_shift(self.lids, x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+        cut = torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0) > CUT_PX
+        return rest._replace(shift=rest.shift + find_shift(self.lids, x, y), cut=cut)
 
 
 class _InverseEvaluator:

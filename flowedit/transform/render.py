@@ -17,6 +17,7 @@ from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.photo.raster import Rows
+from flowedit.transform.cuts import read_fractions
 from flowedit.transform.evaluate import Evaluator, Reading, bind, evaluate, pixel_places
 from flowedit.transform.retouching import Layer, add_layer, bind_retouch, is_retouched, reached
 from flowedit.transform.transforms import Box, Transform, bounding_box, find_crops, leaves
@@ -290,6 +291,7 @@ def _edit_tile(
     """
     top, left, bottom, right = part
     offsets = torch.zeros(5, bottom - top, right - left)
+    cut = torch.zeros(bottom - top, right - left, dtype=torch.bool)
     for band in _bands(part):
         readings: list[tuple[Tensor, Reading]] = []
         for evaluator, box in transforms:
@@ -298,13 +300,17 @@ def _edit_tile(
                 place, reading = offsets[:, y0 - top : y1 - top, x0 - left : x1 - left], evaluator(*pixel_places(area))
                 place[:2] += reading.shift
                 readings.append((place, reading))
+                if reading.cut is not None:
+                    cut[y0 - top : y1 - top, x0 - left : x1 - left] |= reading.cut
         for place, reading in readings:  # once all that moves is known
             place[2:] += reading.tint(place[:2])
     require(bool(torch.isfinite(offsets).all()), "an edit must move and tint by finite amounts; got NaN or infinity")
     shift, tint = offsets[:2], offsets[2:]
+    fractions = read_fractions(cut, part, [evaluator for evaluator, _ in transforms])
 
     # The part of the photo read from: the tile and as far around it as anything moves, with the cubic's reach.
-    x_reach, y_reach = (math.ceil(float(axis.abs().max())) + 2 for axis in shift)
+    moved = torch.cat([shift.flatten(1), *(each[:2] for each in fractions)], dim=1)
+    x_reach, y_reach = (math.ceil(float(axis.abs().max())) + 2 for axis in moved)
     row, column = max(top - y_reach, 0), max(left - x_reach, 0)
     around = (row, column, min(bottom + y_reach, photo.height), min(right + x_reach, photo.width))
     source, opacity = photo.tensor(around)[0], photo.opacity(around)
@@ -318,6 +324,18 @@ def _edit_tile(
         value = _sample(source, out[:, rows], shift[:, rows], y0 - row, left - column)
         value[:3] += tint[:, rows]
         out[:, rows] = value.clamp_(0, 1)
+    if fractions:
+        at = cut.nonzero() + torch.tensor([top - row, left - column])
+        out[:, cut] = _average(source, out[:, cut], fractions, (at[:, 1], at[:, 0])).clamp_(0, 1)
+
+
+def _average(source: Tensor, read: Tensor, fractions: Sequence[Tensor], origin: tuple[Tensor, Tensor]) -> Tensor:
+    """Return pixels (3 or 4, N) by what their fractions show, each (5, N) from the columns and rows of `origin`."""
+    seen = [sample(source, each[0], each[1], Interpolation.CATMULL_ROM, origin=origin) for each in fractions]
+    value = torch.stack(seen).mean(0)
+    value = value if len(value) == 3 else _divide_by_alpha(value, read[:3])
+    value[:3] += torch.stack([each[2:] for each in fractions]).mean(0)
+    return value[: len(read)]
 
 
 def _sample(source: Tensor, still: Tensor, shift: Tensor, row: int, column: int) -> Tensor:
