@@ -35,7 +35,8 @@ GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
 MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
 BROW_HAIR = 0.45  # share of the skin's brightness that a brow's hair is darker by, or more
-EVENED, EVENED_TO = 0.6, 1.8  # power of a lip's brightness, in the lips', that its tint goes with, and up to what
+EVENED, EVENED_TO = 0.85, 1.8  # power of a pale lip's brightness, in the lips', that is evened, and up to what
+OPAQUE = 0.8  # share of what a pale lip has beyond the others that a gain of -1 hides, up to all of it
 WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
 WIDER = 0.15  # what the outer border of white hair is moved by, in shares of a pixel
 SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
@@ -241,15 +242,21 @@ class BoundRetouch:
             else:
                 weight = self._weight(part, x, y)
                 if part == "lips":
-                    # A pale lower lip takes more of a dark color than the rest, or it would come out pink. The dark
-                    # corners of an open mouth are given light by their own brightness alone.
-                    even = (brightness / self.lip_light).clamp(1, EVENED_TO).pow(EVENED)
-                    given = (brightness.clamp(max=self.lip_light) + lift) * (1 - pixels) / even.square()
-                    weight = weight * even
+                    # Dark corners of an open mouth are given light by their own brightness alone, a pale lower lip by
+                    # the others': it would come out pink.
+                    paler = (brightness / self.lip_light).clamp(1, EVENED_TO).pow(EVENED)
+                    given = (brightness.clamp(max=self.lip_light) + lift) * (1 - pixels) / paler
                 if part == "brows":  # the skin between and about its hairs is given no light
                     given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
-            found.append((_by_channel(up), _by_channel(down)))
+            up, down = _by_channel(up), _by_channel(down)
+            if part == "lips":
+                # A color that takes much of the light hides what a pale lip has beyond the others, in all channels alike:
+                # by what takes green and blue alone, burgundy would stay as red on it as the lip is.
+                taken = float(-self.retouch.gains()[self.retouch.parts.index(part)].detach().clamp(max=0).sum())
+                hidden = min(1.0, OPAQUE * taken) / max(taken, 1e-6)
+                down = down / paler + hidden * weight * (1 - 1 / paler) * pixels
+            found.append((up, down))
         return found
 
     def offsets(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
