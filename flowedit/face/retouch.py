@@ -251,7 +251,7 @@ class BoundRetouch:
                 up, down = weight * given, weight * pixels
             up, down = _by_channel(up), _by_channel(down)
             if part == "lips":
-                # A color that takes much of the light hides what a pale lip has beyond the others, in all channels alike:
+                # A color that takes much of the light hides what a pale lip has beyond the others, in all channels:
                 # by what takes green and blue alone, burgundy would stay as red on it as the lip is.
                 taken = float(-self.retouch.gains()[self.retouch.parts.index(part)].detach().clamp(max=0).sum())
                 hidden = min(1.0, OPAQUE * taken) / max(taken, 1e-6)

@@ -28,9 +28,9 @@ class LidField(Field):
     """The motion of both pairs of eyelids: nothing but a shift along each eye's height.
 
     The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
-    narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is stretched
-    evenly. A lid's edge is a cubic through its landmarks. A raster field's control
-    points lie twice as far apart as an eye is high, so that it can lower the brow but not the lid.
+    narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is
+    stretched evenly. A lid's edge is a cubic through its landmarks. A raster field's control points lie twice as far
+    apart as an eye is high, so that it can lower the brow but not the lid.
 
     Attributes:
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
