@@ -55,6 +55,7 @@ def test_no_wording_of_what_can_be_made_is_doubted():
         ("make him look like Joe Bloggs", "another person"),
         ("in the style of van Gogh", "a style of art"),
         ("ONCE MORE WITH A HAT", "a hat"),
+        ("three eyes", "more or fewer features"),
         ("a tilted head", "another pose"),
         ("skin as green as grass", "skin in a color that no skin has"),
         ("A ROUND‑FACED LADY IN HORN‑RIMMED SPECS", "glasses"),
@@ -66,7 +67,10 @@ def test_the_impossible_is_named_whatever_its_form(prompt, name):
 
 @pytest.mark.parametrize(
     "prompt",
-    ["five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान", "fair skin green eyes"],
+    [
+        "five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान", "fair skin green eyes",
+        "another eye color", "no eyes closed", "almost no lips",
+    ],  # fmt: skip
 )
 def test_like_words_about_something_else_are_possible(prompt):
     assert find_impossible(prompt) == ()
@@ -116,6 +120,16 @@ def test_the_surest_doubt_is_said_in_one_line():
     assert "does not know 'a red sports car'" in doubt(faceclip, "a red sports car")
     shadow = "the stubble of the wheat field"  # stubble is painted by its word
     assert not faceclip.knows(shadow) and doubt(faceclip, shadow) is None
+
+
+@pytest.mark.parametrize("word", ["happy", "Happy", "old", "viejo", "sad", "开心"])
+def test_a_word_that_means_what_a_corpus_names_is_no_doubt_by_itself(word):
+    assert doubt(load_encoder(), word) is None
+
+
+@pytest.mark.parametrize("word", ["banana", "football", "loud", "broken", "frozen"])
+def test_a_word_about_something_else_is_one(word):
+    assert doubt(load_encoder(), word) is not None
 
 
 def test_an_edit_carries_the_doubt():

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import check_image, describe, require
+from flowedit.guide.corpus import embed_changes
 from flowedit.isolation import isolated
 
+ALIKE = 0.95  # cosine between changes of a face from which on two prompts mean the same
 MOST_TEXTS = 4096  # that an encoder remembers the embeddings of
 
 
@@ -27,6 +29,8 @@ class ClipEncoder:
         foreign: direction (D,) of prompts outside its world and the cosine from which on one is, or None.
         digest: SHA-256 of the weights' file, hexadecimal, or None.
         languages: English names of those it was taught, or None where nobody knows.
+        familiar: prompts within its world: what changes a face as one of them does is within it too, however foreign
+            its words.
 
     Attributes:
         size: pixels along one side of the model's input.
@@ -43,6 +47,7 @@ class ClipEncoder:
         foreign: tuple[Tensor, float] | None = None,
         digest: str | None = None,
         languages: tuple[str, ...] | None = None,
+        familiar: Sequence[str] = (),
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -50,6 +55,7 @@ class ClipEncoder:
         self.foreign = foreign
         self.digest = digest
         self.languages = languages
+        self.familiar = list(familiar)
         self.device = next(model.parameters()).device
         process = model.visual.preprocess_cfg
         size = process["size"]
@@ -122,7 +128,12 @@ class ClipEncoder:
         if self.foreign is None:
             return True
         direction, threshold = self.foreign
-        return float(self.text([prompt])[0].cpu() @ direction) < threshold
+        if float(self.text([prompt])[0].cpu() @ direction) < threshold:
+            return True
+        if not self.familiar:
+            return False
+        changes = F.normalize(embed_changes(self, [prompt, *self.familiar]), dim=1)
+        return float((changes[1:] @ changes[0]).max()) >= ALIKE
 
     def _parts(self, prompt: str) -> list[str]:
         room = self.tokenizer.context_length - 2  # the start and end marks

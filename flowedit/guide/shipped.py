@@ -11,6 +11,7 @@ from torch import Tensor
 from flowedit.checks import require
 from flowedit.guide.checkpoint import file_digest
 from flowedit.guide.clip import ClipEncoder
+from flowedit.guide.corpus import list_corpora, read_corpus
 from flowedit.guide.faceclip import FaceClip
 from flowedit.guide.tokenizer import Tokenizer
 
@@ -43,7 +44,8 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
         model = _build(folder / CONFIG)
     model.load_state_dict(load_file(weights))
     tokenizer = Tokenizer(len(model.positional_embedding))
-    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest, languages)
+    familiar = [prompt for corpus in list_corpora() for prompt in read_corpus(corpus).prompts]
+    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest, languages, familiar)
 
 
 def _read_card(path: Path) -> tuple[str, tuple[Tensor, float], tuple[str, ...]]:
