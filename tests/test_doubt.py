@@ -68,9 +68,16 @@ def test_the_impossible_is_named_whatever_its_form(prompt, name):
 @pytest.mark.parametrize(
     "prompt",
     [
-        "five o'clock shadow", "a hint of a beard", "two shades lighter", "chat", "मुस्कान", "fair skin green eyes",
-        "another eye color", "no eyes closed", "almost no lips",
-    ],  # fmt: skip
+        "five o'clock shadow",
+        "a hint of a beard",
+        "two shades lighter",
+        "chat",
+        "मुस्कान",
+        "fair skin green eyes",
+        "another eye color",
+        "no eyes closed",
+        "almost no lips",
+    ],
 )
 def test_like_words_about_something_else_are_possible(prompt):
     assert find_impossible(prompt) == ()

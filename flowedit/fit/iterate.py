@@ -94,8 +94,7 @@ def iterate(
             else:
                 group["lr"] = lr
         move()
-        if (part_tint := face.start.part_tint) is not None:
-            face.hold_paint(part_tint.amounts, task.colored)
+        face.holds.hold(face.start, task.colored)
 
 
 def make_optimizers(transform: FieldTransform, config: Config, predicted: bool = False) -> list[Optimizer]:

@@ -20,7 +20,7 @@ from flowedit.face.detect import choose
 from flowedit.face.eyelids import make_lids
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
-from flowedit.face.parts import PARTS, mix_paints, most_paint, part_masks
+from flowedit.face.parts import mix_paints, most_paint, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.lids import LidField
 from flowedit.field.make import make_field
@@ -36,6 +36,7 @@ from flowedit.guide.restate import restate
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.holds import UNHELD, Holds, MouthTilt
 from flowedit.task.lids import LIDS, close, look_at_closed, said_lids, split_lids
 from flowedit.task.retouch import find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
@@ -57,7 +58,7 @@ class FaceTask:
         pixels: (1, 3, S, S) the crop.
         weight: (1, 1, S, S) window and masks.
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
-        most_paint: (5, 3) how much of each of its paints a part may take; None where that is not known.
+        holds: what the transform is held to.
         lids: move the eyelids before all else; None leaves them as they are.
     """
 
@@ -65,15 +66,8 @@ class FaceTask:
     pixels: Tensor
     weight: Tensor
     begun: bool = False
-    most_paint: Tensor | None = None
+    holds: Holds = UNHELD
     lids: LidField | None = None
-
-    @torch.no_grad()
-    def hold_paint(self, amounts: Tensor, colored: Sequence[str]) -> None:
-        """Bring amounts of paint (5, 3), in place, to what parts may take: none where words say the color."""
-        if self.most_paint is not None:
-            torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
-        amounts[[PARTS.index(part) for part in colored if part in PARTS]] = 0
 
     @functools.cached_property
     def seen(self) -> Tensor:
@@ -306,7 +300,7 @@ def prepare_face(
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
-    part_tint = most = None
+    part_tint = most = mouth = None
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks, config.parts)
         paints = mix_paints(pixels, masks, config.paints)
@@ -315,6 +309,8 @@ def prepare_face(
         else:
             most = most_paint(pixels, masks, paints)
         part_tint = PartTint(masks, paints, max_tint)
+        if config.tilt is not None and isinstance(field, RasterField) and not field.diffeomorphic:
+            mouth = MouthTilt(crop.landmarks, field.coord_size, config.tilt)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
     transform = FieldTransform(field, crop, mask, hard_mask, 1.0, region, protect, part_tint, light)
@@ -328,7 +324,7 @@ def prepare_face(
         pixels.to(device),
         weight,
         begun=start is not None,
-        most_paint=most,
+        holds=Holds(most, mouth),
     )
 
 

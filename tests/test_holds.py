@@ -1,0 +1,74 @@
+"""What a face is held to: the mouth's tilt, and no paint beside a color that words say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from skimage.data import astronaut
+from test_align import drawn_landmarks
+
+import flowedit
+from flowedit.config import Config
+from flowedit.face.landmarks import BROWS
+from flowedit.face.parts import PARTS
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.task.holds import MouthTilt
+
+PORTRAIT = astronaut()[:280, 80:360]
+LANDMARKS = drawn_landmarks()
+LIPS = slice(48, 60)
+
+
+def turned(degrees, bound=1.0):
+    """The field that turns everything in the picture clockwise, about its middle."""
+    x, y = pixel_centers(16).permute(2, 0, 1)
+    angle = torch.tensor(-math.radians(degrees))
+    coord = torch.stack([x * angle.cos() - y * angle.sin() - x, x * angle.sin() + y * angle.cos() - y])
+    return RasterField.from_offsets(coord, torch.zeros(3, 4, 4), bound, 0.1)
+
+
+@pytest.mark.parametrize("bound", [1.0, 0.15])
+@pytest.mark.parametrize("degrees", [25.0, -25.0])
+def test_a_mouth_that_is_turned_too_far_is_turned_back(degrees, bound):
+    field, mouth = turned(degrees, bound), MouthTilt(LANDMARKS, 16, 9.0)
+    assert math.degrees(mouth.tilt(turned(degrees / 2))) == pytest.approx(degrees / 2, abs=0.6)
+    before = field.at_points(LANDMARKS[BROWS[0]])[0].clone()
+    mouth.hold(field)
+    assert math.degrees(mouth.tilt(field)) == pytest.approx(math.copysign(9, degrees), abs=0.6)
+    moved = field.at_points(LANDMARKS[BROWS[0]])[0] - before
+    assert moved.abs().max() < 0.15 * before.abs().max()  # brows keep what they had
+
+
+def test_a_mouth_within_the_limit_keeps_its_bits():
+    field = turned(5.0)
+    before = field.coord.detach().clone()
+    MouthTilt(LANDMARKS, 16, 9.0).hold(field)
+    assert torch.equal(field.coord, before)
+
+
+def test_landmarks_on_one_point_leave_the_field_finite():
+    field = turned(20.0)
+    MouthTilt(torch.zeros(68, 2), 16, 9.0).hold(field)
+    assert field.coord.isfinite().all()
+
+
+@pytest.mark.parametrize("make", [flowedit.predict, flowedit.optimize])
+def test_a_smirk_is_held_and_freed_by_the_config(make):
+    def tilt(limit):
+        edit = make(PORTRAIT, "a crooked smile", config=Config(identity=None, stretch=None, tilt=limit))
+        (leaf,) = edit.transforms
+        return abs(math.degrees(MouthTilt(leaf.crop.landmarks, leaf.field.coord_size, 9.0).tilt(leaf.field)))
+
+    assert tilt(5) < 5.5 < 10 < tilt(None)
+
+
+@pytest.mark.parametrize("make", [flowedit.predict, flowedit.optimize])
+def test_where_words_say_a_color_the_guide_paints_none_of_its_own(make):
+    """The lips' alone, and of another prompt of the same face again."""
+    prompts = ["a big smile and burgundy lipstick", "a big smile and red lipstick"]
+    edits = make(PORTRAIT, prompts) if make is flowedit.predict else [make(PORTRAIT, prompt) for prompt in prompts]
+    said, guided = (edit.transforms[0].part_tint.amounts[PARTS.index("lips")] for edit in edits)
+    assert not said.any() and guided.any()
