@@ -199,9 +199,10 @@ class BoundRetouch:
         if {"hair", "brows"} & set(retouch.parts):
             skin = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
             self.skin_light = float(skin.mean().clamp_min(0.01))
-        if "lips" in retouch.parts:
-            mask = F.interpolate(self.planes["lips"][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
-            self.lip_light = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
+        self.typical = {}  # brightness of lips and irises
+        for part in {"lips", "irises"} & set(retouch.parts):
+            mask = F.interpolate(self.planes[part][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
+            self.typical[part] = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
@@ -241,11 +242,13 @@ class BoundRetouch:
                 up, down = self._hair(pixels, given, lift, x, y)
             else:
                 weight = self._weight(part, x, y)
+                if part in self.typical:
+                    # Dark corners of an open mouth, and pupils, are given light by their own brightness alone. A pale
+                    # lower lip would come out pink by its own, and what shines in an iris vivid.
+                    given = (brightness.clamp(max=self.typical[part]) + lift) * (1 - pixels)
                 if part == "lips":
-                    # Dark corners of an open mouth are given light by their own brightness alone, a pale lower lip by
-                    # the others': it would come out pink.
-                    paler = (brightness / self.lip_light).clamp(1, EVENED_TO).pow(EVENED)
-                    given = (brightness.clamp(max=self.lip_light) + lift) * (1 - pixels) / paler
+                    paler = (brightness / self.typical[part]).clamp(1, EVENED_TO).pow(EVENED)
+                    given = given / paler
                 if part == "brows":  # the skin between and about its hairs is given no light
                     given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
