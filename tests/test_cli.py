@@ -249,7 +249,7 @@ def test_an_impossible_result_is_said_before_the_work(calls, capsys):
     touch("face.jpg")
     assert main(["edit", "face.jpg", "sad", "-o", "gone/out.png"]) == 1
     assert capsys.readouterr().err.startswith("flowedit: --out: cannot write gone/out.png: folder ")
-    assert main(["edit", "face.jpg", "sad", "-o", "out.bmp"]) == 1
+    assert main(["edit", "face.jpg", "sad", "-o", "out.bmp"]) == 2
     assert capsys.readouterr().err.startswith("flowedit: --out must end in one of .png, ")
     assert calls == []
 

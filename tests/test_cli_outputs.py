@@ -109,7 +109,7 @@ def test_files_of_settings_and_prompts_are_read_too(flag, capsys, encoders):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["-o", "o.png", "--save-edit", "o.png"], "--save-edit must end in one of .flowedit"),
+        (["-o", "o.png", "--save-edit", "o.png"], "--save-edit must end in .flowedit"),
         (["-o", "o.gif"], "--out must end in one of .png"),
         (["--sheet", "s.pdf"], "--sheet must end in one of .png"),
         (["--plot", "p.webp"], "--plot must end in one of .png"),
@@ -127,7 +127,7 @@ def test_files_of_settings_and_prompts_are_read_too(flag, capsys, encoders):
 def test_what_cannot_be_written_is_said_before_any_work(options, reason, capsys, encoders):
     Path("results/face_edited.png").mkdir(parents=True)
     align = [] if "--protect" in options else ["--no-align"]
-    assert main(["edit", "face.png", "red", *align, *options]) == 1
+    assert main(["edit", "face.png", "red", *align, *options]) == (2 if "must end in" in reason else 1)
     said = capsys.readouterr()
     assert reason in said.err and len(said.err.splitlines()) == 1 and encoders == []
 

@@ -47,6 +47,8 @@ def test_movement_is_in_shares_of_the_eyes_distance_and_color_in_levels():
 def test_what_is_not_seen_is_warned_of(reach, message):
     with pytest.warns(UserWarning, match=message):
         warn_of_little(reach, 1.0)
+    with pytest.warns(UserWarning, match="protect and mask may keep still what was asked"):
+        warn_of_little(reach, 1.0, ["protect", "mask"])
 
 
 def test_what_is_seen_and_what_a_bound_allows_nothing_of_are_not():

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from flowedit.app.console import complain, complain_of, say
-from flowedit.app.paths import WrongUsage, find_photos, name_files, number
-from flowedit.checks import require
+from flowedit.app.paths import WrongUsage, check_ending, find_photos, name_files, number
 from flowedit.photo.files import check_outputs, same_file
 from flowedit.photo.interrupts import delay_interrupts
 
@@ -127,8 +126,8 @@ def plan(
         overwrite: the first target of each photo may be the photo itself.
 
     Raises:
-        WrongUsage: an output is an input, or another output.
-        OSError, ValueError: it could not be written there, or not in that format.
+        WrongUsage: an output is an input, or another output, or of no format that it can have.
+        OSError: it could not be written there.
     """
     jobs = [dict[str, tuple[Path, ...]]() for _ in photos]
     targets = verb.targets()
@@ -136,8 +135,7 @@ def plan(
         if target.path is None and target.optional:
             continue
         for files, path in zip(jobs, name_files(target.path, photos, several, target.suffix), strict=True):
-            endings = ", ".join(target.endings)
-            require(path.suffix.lower() in target.endings, f"{target.flag} must end in one of {endings}; got {path}")
+            check_ending(target.flag, path, target.endings)
             files[target.flag] = tuple(number(path, target.copies))
     outputs = {flag: [path for files in jobs for path in files[flag]] for flag in jobs[0]}
     read = list(inputs)

@@ -12,6 +12,7 @@ import contextlib
 import io
 import itertools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -108,11 +109,26 @@ def parse(arguments: Sequence[str]) -> Command:
         place = error.removeprefix("Error parsing ")
         if place != error and not place.startswith("-") and not place.isupper():  # a check of ours, in tyro's terms
             words = reason
+        elif (kind := _find_kind(reason)) is not None:
+            got = " ".join(re.findall("'[^']*'", reason))
+            words = f"{place} must be {kind}; got {got}"
         raise WrongUsage(f"{words} (flowedit --help tells more)") from None
     except (TypeError, ValueError) as error:  # the checks of Config and the commands
         raise WrongUsage(str(error)) from error
     finally:
         options.base_config.reset(token)
+
+
+def _find_kind(reason: str) -> str | None:
+    """Return what a flag's value must be, from Python's or tyro's words for one that is not."""
+    kinds = {
+        "int()": "a whole number",
+        "to float:": "a number",
+        "|INT": "a whole number or None",
+        "|FLOAT": "a number or None",
+        "[float, float]": "two numbers",
+    }
+    return next((kind for words, kind in kinds.items() if words in reason), None)
 
 
 def _has_words(line: str) -> bool:

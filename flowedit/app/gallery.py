@@ -12,7 +12,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import flowedit
 from flowedit.app.console import complain, escape, one_line, say
-from flowedit.app.paths import EDIT_FILE, WrongUsage, find_photos
+from flowedit.app.paths import EDIT_FILE, WrongUsage, check_ending, find_photos
 from flowedit.checks import require
 from flowedit.photo.codec import FORMATS, readable_suffixes
 from flowedit.photo.files import check_outputs
@@ -82,8 +82,8 @@ class GalleryCommand:
     def _check_outputs(self, inputs: Sequence[Path]) -> None:
         """Refuse what cannot be written, before any work."""
         for flag, path, endings in (("--out", self.out, PAGES), ("--sheet", self.sheet, tuple(FORMATS))):
-            good = path is None or path.suffix.lower() in endings
-            require(good, f"{flag} must end in one of {', '.join(endings)}; got {path}")
+            if path is not None:
+                check_ending(flag, path, endings)
         outputs = {"--out": self.out, "--sheet": self.sheet}
         try:
             check_outputs({flag: [path] for flag, path in outputs.items() if path is not None}, inputs)

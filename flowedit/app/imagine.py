@@ -11,7 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 import flowedit
 from flowedit.app.console import complain, say
 from flowedit.app.options import Search, describe_strength, parse_prompts, show_progress
-from flowedit.app.paths import EDIT_FILE, WrongUsage, number
+from flowedit.app.paths import EDIT_FILE, WrongUsage, check_ending, number
 from flowedit.checks import require
 from flowedit.photo.codec import FORMATS
 from flowedit.photo.files import check_outputs
@@ -26,7 +26,8 @@ WHAT = "each is a changed average of several people, not a generated person"
 class ImagineCommand(Search):
     """Change an average face by a description: flowedit imagine "a smiling old man with green eyes" -o man.png
 
-    No photo is needed. What comes out is a changed average, not a generated person.
+    No photo is needed. What comes out is a changed average, not a generated person: nobody is to be kept, and
+    --identity does not count.
     """
 
     prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
@@ -86,8 +87,7 @@ class ImagineCommand(Search):
         )
         for flag, path, endings, copies in wishes:
             if path is not None:
-                good = path.suffix.lower() in endings
-                require(good, f"{flag} must end in one of {', '.join(endings)}; got {path}")
+                check_ending(flag, path, endings)
                 files[flag] = number(path, copies)
         try:
             check_outputs(files, self.inputs())

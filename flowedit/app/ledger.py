@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from flowedit.app.batch import Job, Record
 from flowedit.app.console import one_line
-from flowedit.checks import require
+from flowedit.app.paths import check_ending
 
 SUFFIX = ".jsonl"
 
@@ -104,7 +104,7 @@ def open_ledger(path: Path, work: str) -> Iterator[Ledger]:
 
 def check_ledger(path: Path) -> None:
     """Refuse a name that no ledger has."""
-    require(path.suffix == SUFFIX, f"--ledger must end in {SUFFIX}; got {path}")
+    check_ending("--ledger", path, (SUFFIX,))
 
 
 def _read_line(line: bytes) -> Row | None:

@@ -20,6 +20,12 @@ class WrongUsage(ValueError):
     """A command that cannot be carried out as written: one line, exit code 2."""
 
 
+def check_ending(flag: str, path: Path, endings: Sequence[str]) -> None:
+    """Refuse a file by its name; WrongUsage where it does not end, whatever the case, as it must."""
+    if path.suffix.lower() not in endings:
+        raise WrongUsage(f"{flag} must end in {'one of ' * (len(endings) > 1)}{', '.join(endings)}; got {path}")
+
+
 @dataclass(frozen=True)
 class Photos:
     """What a command line's words name.

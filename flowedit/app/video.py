@@ -11,8 +11,8 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 import flowedit
 from flowedit.app.console import complain, say
 from flowedit.app.options import Search, describe_strength, parse_prompts, predictor_files, show_progress
-from flowedit.app.paths import EDIT_FILE, WrongUsage
-from flowedit.checks import number, require
+from flowedit.app.paths import EDIT_FILE, WrongUsage, check_ending
+from flowedit.checks import number
 from flowedit.fit.video import name_output
 from flowedit.photo.files import check_outputs
 from flowedit.video.encode import Encoding
@@ -58,8 +58,11 @@ class VideoCommand(Search):
 
     def run(self) -> int:
         """Edit the clip; return the exit status."""
+        from flowedit.video.animations import MOVING
+
         wish = self._wish()
         out = self.out or name_output(self.clip)
+        check_ending("--out", out, MOVING)
         outputs = {"--out": [out], "--save-edit": [] if self.save_edit is None else [self.save_edit]}
         inputs = [self.clip, *self.inputs(), *predictor_files(self.predictor)]
         try:
@@ -103,7 +106,7 @@ class VideoCommand(Search):
         if self.predictor is not None and not predicts:
             raise WrongUsage("--predictor must go with --fast or --per-frame; got neither")
         if self.save_edit is not None:
-            require(self.save_edit.suffix == EDIT_FILE, f"--save-edit must end in {EDIT_FILE}; got {self.save_edit}")
+            check_ending("--save-edit", self.save_edit, (EDIT_FILE,))
         if self.edit is not None:
             if self.also or self.fast:
                 raise WrongUsage("--edit must go without --also and --fast: it is found already")

@@ -83,7 +83,8 @@ def finish(
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
         if not (task.told and reach.visible):  # a color that words say need not be one that the guide knows
-            warn_of_little(reach, scaled.strength)
+            masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
+            warn_of_little(reach, scaled.strength, masks)
         measured = replace(
             known,
             identity_distance=None if chosen.distance is None else round(chosen.distance, 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,14 +78,22 @@ def measure_reach(edited: EditedPhoto, gain: float, pictures: tuple[Tensor, Tens
     return Reach(gain, 100 * float(longest) / (crop.outer_canthal_distance or 1.0), 255 * levels)
 
 
-def warn_of_little(reach: Reach, strength: float) -> None:
-    """Warn where an edit cannot be seen, or where the guide does not see in it what was asked."""
+def warn_of_little(reach: Reach, strength: float, masks: Sequence[str] = ()) -> None:
+    """Warn where an edit cannot be seen, or where the guide does not see in it what was asked.
+
+    Args:
+        reach: of the edit.
+        strength: that it has.
+        masks: names of the settings that keep a part of the face still.
+    """
     if strength == 0:
         return  # the bound that chose it is told as the strength's reason
+    still = f" {' and '.join(masks)} may keep still what was asked." if masks else ""
     if not reach.visible:
         warn(
-            f"next to nothing is to be seen: {reach}. The face may be like that already, a movement and a tint may "
-            "not be able to make it, or the guide may not know it; a plainer prompt or a larger intensity may do more"
+            f"next to nothing is to be seen: {reach}.{still} The face may be like that already, a movement and a tint "
+            "may not be able to make it, or the guide may not know it; a plainer prompt or a larger intensity may do "
+            "more"
         )
     elif not reach.is_asked:
-        warn(f"this is hardly what was asked: {reach}")
+        warn(f"this is hardly what was asked: {reach}{'.' if still else ''}{still.removesuffix('.')}")

@@ -17,6 +17,7 @@ from flowedit.video.encode import VIDEOS, ClipWriter, Encoding
 from flowedit.video.frame import RasterFrame
 
 ANIMATIONS = (".gif", ".webp", ".apng")
+MOVING = (*ANIMATIONS, *VIDEOS)
 MOST_BYTES = 2 << 30  # of all frames of an animation to be written, uncompressed: they are in memory at once
 _READ = (*ANIMATIONS, ".png")  # a PNG may move too
 _CLEAR = 255  # the index, beside the palette's 255 colors, of what is transparent in a GIF
@@ -30,8 +31,8 @@ def check_moving(path: str | Path) -> None:
         ValueError: another ending.
         RuntimeError: a video, without PyAV.
     """
-    suffix, endings = Path(path).suffix.lower(), (*ANIMATIONS, *VIDEOS)
-    require(suffix in endings, f"a clip must end in one of {', '.join(endings)}; got {path}")
+    suffix = Path(path).suffix.lower()
+    require(suffix in MOVING, f"a clip must end in one of {', '.join(MOVING)}; got {path}")
     if suffix in VIDEOS:
         load_av()
 
