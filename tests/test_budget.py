@@ -10,6 +10,7 @@ from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.photo import photo as images
+from flowedit.photo.kept import KeptWithPhoto
 from flowedit.photo.photo import load
 from flowedit.transform import bounds as budget
 from flowedit.transform.bounds import (
@@ -27,9 +28,9 @@ PHOTO = load(0.3 + 0.02 * torch.rand(3, SIDE, SIDE, generator=torch.Generator().
 
 
 @pytest.fixture(autouse=True)
-def nothing_known():
+def nothing_known(monkeypatch):
     """The photo of these tests has many faces."""
-    budget._BEFORE.clear()
+    monkeypatch.setattr(budget, "_BEFORE", KeptWithPhoto(64))
 
 
 def tinted(tint=0.1, landmarks=True, matrix=None, **rest):

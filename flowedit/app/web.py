@@ -27,10 +27,16 @@ Update = dict[Any, Any]
 
 def theme() -> gr.themes.Base:
     """Return the page's colors and fonts, which are the machine's own."""
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     plain = {"block_shadow": "none", "block_border_width": "1px", "button_secondary_background_fill": "transparent"}
     edges = {"button_secondary_border_color": "*border_color_primary", "button_border_width": "1px"}
-    return gr.themes.Base(primary_hue="indigo", neutral_hue="gray", radius_size="md", **fonts).set(**plain, **edges)
+    base = gr.themes.Base(
+        primary_hue="indigo",
+        neutral_hue="gray",
+        radius_size="md",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return base.set(**plain, **edges)
 
 
 class Page:
@@ -149,7 +155,8 @@ class Page:
 
     def picture(self, session: Session) -> Update:
         """Show the photo and what is done to it."""
-        return {self.compare: gr.ImageSlider(value=tuple(map(str, session.pictures())), visible=True)}
+        before, after = map(str, session.pictures())
+        return {self.compare: gr.ImageSlider(value=(before, after), visible=True)}
 
     def everything(self, session: Session, said: str = "") -> Update:
         """Show all of a session, with a word in the status line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +18,11 @@ from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import window
 from flowedit.kernels.jacobian import difference
 from flowedit.photo import photo as images
-from flowedit.photo.photo import Photo
+from flowedit.photo.kept import KeptWithPhoto
 from flowedit.transform.lids import with_still_lids
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
-_BEFORE: WeakKeyDictionary[Photo, dict[tuple[float, ...], Tensor | None]] = WeakKeyDictionary()
 MEASURE_PX = 256  # side of the crop that dlib measures
 STRETCH_PX = 128  # side of the grid that slopes are measured on: a raster field's control points are 8 of it apart
 LEAST_SLOPE = 0.01  # of what folds, too
@@ -32,7 +30,11 @@ LESS = 2**-6  # of strength: what may be missing to the largest, and what is tak
 SECANTS = 5  # looks along a curve; what follows are bisections
 ROUNDING = 0.01  # of LESS
 POWER = 0.85  # of the strength, that dlib's distance grows by near its limit: what the first secant takes
+KEPT = 64  # descriptions of a photo's faces, 128 numbers each
 POWERS = 0.5, 2.0  # of the strength, that what is bounded may grow by: landmarks jump, and so do slopes between looks
+
+
+_BEFORE = KeptWithPhoto["Tensor | None"](KEPT)
 
 
 class Bound(NamedTuple):
@@ -245,10 +247,7 @@ def _largest_stretch(edited: EditedPhoto, crop: Crop) -> float:
 
 def _describe_before(edited: EditedPhoto, crop: Crop) -> Tensor | None:
     """Describe a crop of a photo, once in the photo's life."""
-    descriptors = _BEFORE.setdefault(edited.original, {})
-    if (key := crop_key(crop)) not in descriptors:
-        descriptors[key] = _describe(edited.unedited(crop, MEASURE_PX))
-    return descriptors[key]
+    return _BEFORE.get(edited.original, crop_key(crop), lambda: _describe(edited.unedited(crop, MEASURE_PX)))
 
 
 def _describe(face: Tensor) -> Tensor | None:
