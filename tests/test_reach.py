@@ -5,11 +5,15 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
+from skimage.data import astronaut
 from stand_in import TinyEncoder, picture
 from test_conventions import constant_field
 
 import flowedit
 from flowedit.face.crop import Crop
+from flowedit.face.detect import choose
+from flowedit.face.landmarks import INNER_LIPS
 from flowedit.photo.photo import load
 from flowedit.task.reach import measure_reach, warn_of_little
 from flowedit.transform.render import EditedPhoto
@@ -81,3 +85,19 @@ def test_an_edit_that_shows_nothing_warns(monkeypatch):
     with pytest.warns(UserWarning, match="next to nothing is to be seen"):
         edit = flowedit.optimize(picture(), "red", config=config, encoder=TinyEncoder(), progress=False)
     assert "next to nothing" in edit.messages[0]
+
+
+def without_teeth(portrait):
+    """The same mouth, its opening in the color of lips."""
+    crop = choose(load(portrait), "largest")[0]
+    opening = crop.to_photo(crop.landmarks[INNER_LIPS].double())
+    changed = Image.fromarray(portrait)
+    ImageDraw.Draw(changed).polygon([tuple(point) for point in opening.tolist()], fill=(150, 80, 75), width=3)
+    return np.asarray(changed)
+
+
+@pytest.mark.parametrize(("prompt", "told"), [("a sad face", True), ("not smiling", True), ("big eyes", False)])
+def test_the_end_of_a_smile_that_shows_teeth_is_told_to_be_out_of_reach(prompt, told):
+    portrait = np.ascontiguousarray(astronaut()[:280, 80:360])
+    assert any("shows teeth" in line for line in flowedit.predict(portrait, prompt).messages) == told
+    assert not any("shows teeth" in line for line in flowedit.predict(without_teeth(portrait), prompt).messages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -266,6 +266,23 @@ def tooth_likeness(image: Tensor, lips: Tensor, shapes: PartShapes) -> Tensor:
     lighter = (light / (light[lips].median() + 0.05) - 1) / shapes.tooth_light
     paler = (red[lips].median() - red) / shapes.tooth_pale
     return 1 - smoothstep(torch.minimum(lighter, paler), *shapes.tooth)
+
+
+def teeth_shown(image: Tensor, landmarks: Tensor, shapes: PartShapes | None = None) -> float:
+    """Return the area of the teeth that a mouth shows, in squared interocular distances.
+
+    Args:
+        image: (1, 3, S, S) the crop, in [0, 1].
+        landmarks: (68, 2) crop coordinates.
+        shapes: None is the default.
+    """
+    s, p, grid = shapes or PartShapes(), landmarks.double(), pixel_centers(PARTS_PX, dtype=torch.float64)
+    s = replace(s, tooth_light=s.tooth_light / 2, tooth_pale=s.tooth_pale / 2)  # in an opening there is little else
+    unit = float(interocular_distance(p))
+    small = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0] / measure_light(image)
+    outer, inner = (distance_near(grid, p[outline], unit, True) for outline in (OUTER_LIPS, INNER_LIPS))
+    teeth = tooth_likeness(small, (outer < 0) & (inner > 0), s)
+    return float(teeth[inner < 0].sum()) * (2 / PARTS_PX / max(unit, 1e-9)) ** 2
 
 
 def skin_likeness(image: Tensor, landmarks: Tensor, shapes: PartShapes) -> Tensor:

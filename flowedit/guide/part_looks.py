@@ -29,12 +29,12 @@ NEGATIONS = (
     "don't", "doesn't",
 )  # fmt: skip
 FILLERS = frozenset([  # words that ask for nothing of their own
-    "a", "an", "the", "and", "with", "of", "to", "in", "on", "her", "his", "their", "its", "my", "this", "that",
-    "who", "has", "have", "having", "is", "are", "be", "been", "looking", "look", "looks", "face", "faces",
-    "person", "man", "woman", "boy", "girl", "child", "lady", "guy", "people", "portrait", "someone", "somebody",
-    "she", "he", "they", "it", "hair", "haired", "eyes", "eye", "skin", "lids", "lid", "make", "makes", "give",
-    "gives", "add", "please", "could", "you", "would", "can", "some", "more", "wearing", "wear", "dyed", "turned",
-    "colored", "color", "dye", "turn", "long", "short", "curly", "straight", "wavy",
+    "a", "an", "the", "and", "with", "of", "to", "in", "on", "at", "her", "his", "their", "its", "my", "me",
+    "this", "that", "who", "us", "has", "have", "is", "are", "be", "been", "looking", "look", "looks", "face",
+    "faces", "having", "person", "man", "woman", "boy", "girl", "child", "lady", "guy", "people", "portrait",
+    "someone", "somebody", "she", "he", "they", "it", "hair", "haired", "eyes", "eye", "skin", "lids", "lid",
+    "make", "makes", "give", "gives", "add", "please", "could", "you", "would", "can", "some", "more", "wearing",
+    "wear", "dyed", "turned", "colored", "color", "dye", "turn", "long", "short", "curly", "straight", "wavy",
 ])  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Whether a prompt asks for a smile."""
+"""Whether a prompt asks for a smile, or for the end of one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 
 SMILE = "a smiling face"
+CONTRARY = -0.15  # the same, below which a prompt asks for the end of one: "serious" has -0.22, "not smiling" -0.2
 NOT, WHOLLY = 0.6, 0.84  # cosine with its change: a friendly face has 0.80, "grinning" 0.99
 
 
@@ -34,3 +35,15 @@ def smile_asked(encoder: Encoder, prompts: Mapping[str, float]) -> float:
     shares = smiling_share(encoder, changes * changes.new_tensor(list(attributes.values()))[:, None])
     moving = ~about_color(encoder, changes) if len(attributes) > 1 else slice(None)
     return float(shares[moving].amin()) if len(shares[moving]) else 0.0
+
+
+@torch.no_grad()
+def smile_denied(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
+    """Return whether an attribute that prompts ask for is the contrary of a smile, as a sad or a serious face is."""
+    if not encoder.knows(SMILE):
+        return False
+    attributes = list_attributes(encoder, prompts)
+    smile, *_ = embed_changes(encoder, [SMILE])
+    changes = embed_changes(encoder, list(attributes))
+    changes = changes * changes.new_tensor(list(attributes.values()))[:, None]
+    return bool((F.cosine_similarity(changes, smile[None], dim=1) < CONTRARY).any())

@@ -17,7 +17,7 @@ from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
-from flowedit.task.reach import measure_reach, warn_of_little
+from flowedit.task.reach import measure_reach, warn_of_little, warn_of_teeth
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import Bound, bound_displacement, bound_stretch, choose_strength
 from flowedit.transform.render import EditedPhoto
@@ -82,6 +82,7 @@ def finish(
         pictures = look_at(scaled, guide)
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
+        warn_of_teeth(task)
         if not (task.told and reach.visible):  # a color that words say need not be one that the guide knows
             masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
             warn_of_little(reach, scaled.strength, masks)

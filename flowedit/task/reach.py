@@ -11,6 +11,9 @@ from torch import Tensor
 
 from flowedit.checks import warn
 from flowedit.face.landmarks import OUTER_CANTHAL
+from flowedit.face.parts import teeth_shown
+from flowedit.guide.smile_words import smile_denied
+from flowedit.task.prepare import Task
 from flowedit.transform.render import EditedPhoto
 
 SIDE_PX, CELLS = 128, 32  # of the crop, and of the cells that colors are compared in: less than an iris is not a change
@@ -22,6 +25,7 @@ LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
 # What the guide hardly sees: next to none of the prompt's change, or little where the face changes little. 0.3 is a
 # plain smile; of a tan that everybody sees it reads 0.05, since skin is a small part of what it looks at.
 NO_GAIN, LITTLE_GAIN = 0.03, 0.08
+TEETH = 0.02  # squared interocular distances, from which on a smile shows teeth; by eye, on 100 faces
 LITTLE_MOVED = 3.0  # a color that is seen is plain: of irises, a few pixels, the guide sees 0.03 to 0.09
 
 
@@ -97,3 +101,14 @@ def warn_of_little(reach: Reach, strength: float, masks: Sequence[str] = ()) -> 
         )
     elif not reach.is_asked:
         warn(f"this is hardly what was asked: {reach}{'.' if still else ''}{still.removesuffix('.')}")
+
+
+def warn_of_teeth(task: Task) -> None:
+    """Warn where prompts ask for the end of a smile that shows teeth: no movement closes lips over them."""
+    if not smile_denied(task.guide, task.prompts):
+        return
+    for face in task.faces:
+        landmarks = face.start.crop.landmarks
+        if landmarks is not None and teeth_shown(face.pixels, landmarks, task.config.parts) > TEETH:
+            warn("the mouth shows teeth, over which no movement closes the lips: it goes on smiling")
+            return
