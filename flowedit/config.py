@@ -224,8 +224,8 @@ class Config:
     """Most by which the movement may make anything but closed lids longer, in percent: 100 is twice as long; None sets
     no bound."""
     tilt: float | None = number(9, above=0, most=90)
-    """Most that the line between the mouth's corners turns, in degrees: a smirk that goes further is crooked. Held in a
-    raster field that is no velocity, which is turned back there; None lets it turn."""
+    """Most that the line between the mouth's corners turns, in degrees: a smirk that goes further is crooked. It is
+    turned back once it is found, about the mouth alone. Of a raster field that is no velocity; None lets it turn."""
     effect: float | None = number(None, above=0, most=1000)
     """Most of the prompt's change that the guide may see in the face, 1 being all of it; None sets no bound."""
     seed: int = number(0, least=-(2**63), most=2**63 - 1)

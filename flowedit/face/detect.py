@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import as_number, check_image, describe, require
-from flowedit.face.crop import Crop, average_cells, face_crop
+from flowedit.face.crop import Crop, average_cells, extract, face_crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.recognize import CHIP_PX, Recognizer
 from flowedit.photo.photo import Photo, quantize
 
 DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
 SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
+TILTED = 8.0  # degrees, from which on landmarks are placed again, in the leveled face
+LEVELINGS = 2  # times
 _SAME = 0.5  # share of their union that two boxes of one face have in common at the least
 _SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
@@ -85,8 +87,23 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
         corners = torch.tensor(box, dtype=torch.float32, device="cpu").reshape(2, 2)
         points = _turn_back(_fit(upright, box), turn, size) * scale_xy
         low, high = (_turn_back(corners, turn, size) * scale_xy).sort(0).values.tolist()
-        faces.append(Face((low[0], low[1], high[0], high[1]), points, score))
+        faces.append(Face((low[0], low[1], high[0], high[1]), _level(photo, points, turn), score))
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+
+def _level(photo: Photo, points: Tensor, turn: int) -> Tensor:
+    """Place landmarks (68, 2) of a photo again where the head is tilted in the picture, turned by so many quarters.
+
+    dlib knows upright faces: tilted by 45 degrees, its landmarks are off by a tenth of the eyes' distance and more. The
+    crop that they make is nearer to upright, and that of those placed in it nearer still.
+    """
+    (a, _, _), (c, _, _) = face_crop(points).matrix.tolist()
+    tilt = (math.degrees(math.atan2(c, a)) - 90 * turn + 180) % 360 - 180
+    for _ in range(LEVELINGS if abs(tilt) > TILTED else 0):
+        crop = face_crop(points)
+        again = refit(extract(photo, crop, _FIT_PX), crop.to_crop(points.double()))
+        points = crop.to_photo(again.double()).float()
+    return points
 
 
 def _detect(picture: np.ndarray, large: bool) -> list[tuple[Box, float]]:

@@ -94,7 +94,8 @@ def iterate(
             else:
                 group["lr"] = lr
         move()
-        face.holds.hold(face.start, task.colored)
+        if (part_tint := face.start.part_tint) is not None:
+            face.holds.hold_paint(part_tint.amounts, task.colored)
 
 
 def make_optimizers(transform: FieldTransform, config: Config, predicted: bool = False) -> list[Optimizer]:

@@ -64,6 +64,5 @@ def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> Field
     part_tint = copy.deepcopy(start.part_tint).cpu()
     if task.paints:
         part_tint.amounts.copy_(prediction.amounts[row])
-    found = replace(start, field=predicted, part_tint=part_tint, retouch=retouch)
-    face.holds.hold(found, task.colored)
-    return found
+        face.holds.hold_paint(part_tint.amounts, task.colored)
+    return replace(start, field=predicted, part_tint=part_tint, retouch=retouch)

@@ -47,7 +47,9 @@ def finish(
         facts: what else is known of how the edit was found, by the names of `Provenance`.
     """
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
-    found = zip(task.faces, fits, strict=False)  # after Ctrl-C there are fewer
+    found = list(zip(task.faces, fits, strict=False))  # after Ctrl-C there are fewer
+    for face, each in found:
+        face.holds.level(each.transform)
     transforms = tuple(face.whole(each.transform) for face, each in found)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)

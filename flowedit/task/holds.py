@@ -1,4 +1,4 @@
-"""What a face's transform is held to while it is searched for or predicted: its paints, and the tilt of the mouth."""
+"""What a face's transform is held to: its paints while they are searched for, the mouth's tilt once it is found."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ABOUT = 0.55  # widths of the mouth: deviation of what turns with it
 class MouthTilt:
     """Turns a mouth back that a raster field turns by more than a limit.
 
-    A smirk is a difference between two sides, which an encoder sees in a little of it and the loop, or a network, goes
-    on with: a mouth turned by 17 degrees is crooked. Turned back, it keeps its smile, and all else stays as it is.
+    A smirk is a difference between two sides: an encoder sees it plainly in a little of it, and the loop, or a network,
+    goes on. A mouth turned by 17 degrees is crooked. Turned back, it keeps its smile, and all else stays as it is.
 
     Args:
         landmarks: (68, 2) crop coordinates.
@@ -39,7 +39,9 @@ class MouthTilt:
         away = pixel_centers(size) - self.corners.mean(0)
         near = torch.exp(-away.square().sum(-1) / (2 * (ABOUT * across.norm().clamp_min(1e-6)) ** 2))
         turning = RasterField(size, 1, 1.0, 0.0)
-        turning.coord.data = near * torch.stack([-away[..., 1], away[..., 0]])
+        along = across / across.norm().clamp_min(1e-6)
+        down = torch.stack([-along[1], along[0]])
+        turning.coord.data = near * (away @ along) * down[:, None, None]  # a shear, which leaves nose and chin
         tilt = self.tilt(turning)
         self.turning = turning.coord.data
         self.by_turning = torch.where(tilt.abs() > LEAST_TILT, tilt, math.inf)  # a mouth without a size stays
@@ -77,20 +79,24 @@ class Holds:
     mouth: MouthTilt | None = None
 
     @torch.no_grad()
-    def hold(self, transform: FieldTransform, colored: Sequence[str]) -> None:
-        """Bring a transform, in place, to what it is held to.
+    def hold_paint(self, amounts: Tensor, colored: Sequence[str]) -> None:
+        """Bring amounts of paint (5, 3), in place, to what parts may take.
 
         Args:
-            transform: of the face.
+            amounts: of a part tint.
             colored: parts of which words say the color: they take no paint.
         """
-        if transform.part_tint is not None:
-            amounts = transform.part_tint.amounts
-            if self.most_paint is not None:
-                torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
-            amounts[[PARTS.index(part) for part in colored if part in PARTS]] = 0
-        if self.mouth is not None and isinstance(transform.field, RasterField):
-            self.mouth.hold(transform.field)
+        if self.most_paint is not None:
+            torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
+        amounts[[PARTS.index(part) for part in colored if part in PARTS]] = 0
+
+    def level(self, found: FieldTransform) -> None:
+        """Turn the mouth of a transform that was found back, in place, as far as it is held.
+
+        While a search went on it would find the same in the eyes and the nose.
+        """
+        if self.mouth is not None and isinstance(found.field, RasterField):
+            self.mouth.hold(found.field)
 
 
 UNHELD = Holds()
