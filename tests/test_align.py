@@ -257,15 +257,15 @@ def test_a_rotated_and_scaled_face_gives_the_same_picture():
 
 
 @needs_dlib
-@pytest.mark.parametrize("degrees", [-45, -30, 45, 120])
+@pytest.mark.parametrize("degrees", [-42, -30, 38, 130])
 def test_landmarks_of_a_tilted_face_are_those_of_the_upright_one(degrees):
     photo = load(astronaut()[:256, 90:346])
     (crop,) = choose(photo, "largest")
     tilted = tilted_crop(half=200.0, angle=math.radians(degrees), centre=(128.0, 128.0))
     (again,) = choose(load(extract(photo, tilted, 500)), "largest")
-    found = tilted.to_photo(again.to_photo(again.landmarks.double()) / 250 - 1)
-    distance = (found - crop.to_photo(crop.landmarks.double())).norm(dim=1)[17:].mean()
-    assert distance < 0.025 * crop.outer_canthal_distance  # dlib alone is off by 0.1 and more at 45 degrees
+    found = crop.to_crop(tilted.to_photo(again.to_photo(again.landmarks.double()) / 250 - 1))
+    distance = (found - crop.landmarks).norm(dim=1)[17:].mean()
+    assert distance < 0.02 * crop.outer_canthal_distance
 
 
 @needs_dlib

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import math
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,43 +63,81 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
 
     Args:
         photo: where to look.
-        turned: where no upright face is sure, look at the quarter turns of the photo too, and return the faces of the
-            surest turn; their landmarks are in the photo as it is.
+        turned: where no upright face is sure, look at the photo turned by quarters too, and then by eighths, and return
+            the faces of the surest turn; their landmarks are in the photo as it is.
         large: look for smaller faces only where there is no large one, that is of a fifth of the longest side, or of
             dlib's 80 px in a picture smaller than SMALL_PX. A fifth of the time.
 
     Raises:
         RuntimeError: dlib or its models are not installed.
     """
-    height, width = photo.height, photo.width
-    scale = min(1.0, DETECT_PX / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    picture = _bytes(_shrunk(photo, size))
-    turn, boxes = 0, _detect(picture, large)
-    if turned and max((score for _, score in boxes), default=0.0) < _SURE:
-        for quarters in (1, 2, 3):
-            others = _detect(np.rot90(picture, quarters).copy(), large)
-            if max((score for _, score in others), default=0.0) > max((score for _, score in boxes), default=0.0):
-                turn, boxes = quarters, others
-    scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32, device="cpu")
-    upright = np.rot90(picture, turn).copy()
+    groups = _views(photo)
+    view = next(groups[0])
+    boxes = _detect(view.picture, large)
+    for group in groups if turned else ():
+        if _surest(boxes) >= _SURE:
+            break
+        for other in group:
+            found = _detect(other.picture, large)
+            if _surest(found) > _surest(boxes):
+                view, boxes = other, found
     faces = []
     for box, score in boxes:
-        corners = torch.tensor(box, dtype=torch.float32, device="cpu").reshape(2, 2)
-        points = _turn_back(_fit(upright, box), turn, size) * scale_xy
-        low, high = (_turn_back(corners, turn, size) * scale_xy).sort(0).values.tolist()
-        faces.append(Face((low[0], low[1], high[0], high[1]), _level(photo, points, turn), score))
+        points = view.back(_fit(view.picture, box))
+        corners = view.back(torch.tensor(box, dtype=torch.float32, device="cpu").reshape(2, 2))
+        low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
+        faces.append(Face((low[0], low[1], high[0], high[1]), _level(photo, points, view.degrees), score))
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
 
-def _level(photo: Photo, points: Tensor, turn: int) -> Tensor:
-    """Place landmarks (68, 2) of a photo again where the head is tilted in the picture, turned by so many quarters.
+class _View(NamedTuple):
+    """A photo turned by so many degrees, as (H, W, 3) uint8, and what carries its pixels back to the photo's."""
 
-    dlib knows upright faces: tilted by 45 degrees, its landmarks are off by a tenth of the eyes' distance and more. The
+    degrees: float
+    picture: np.ndarray
+    back: Callable[[Tensor], Tensor]
+
+
+def _views(photo: Photo) -> tuple[Iterator[_View], ...]:
+    """Return a photo's view as it is, those turned by quarters, and those between, each made when it is asked for."""
+    height, width = photo.height, photo.width
+    scale = min(1.0, DETECT_PX / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32, device="cpu")
+    picture = _bytes(_shrunk(photo, size))
+
+    def quarter(turn: int) -> _View:
+        back = partial(_turn_back, quarters=turn, size=size)
+        return _View(90.0 * turn, np.rot90(picture, turn).copy(), lambda points: back(points) * scale_xy)
+
+    def between(turn: float) -> _View:
+        half, angle = math.hypot(height, width) / 2, math.pi / 2 * turn
+        c, s = half * math.cos(angle), half * math.sin(angle)
+        matrix = torch.tensor([[c, -s, width / 2], [s, c, height / 2]], dtype=torch.float64, device="cpu")
+        crop, side = Crop(matrix), min(DETECT_PX, round(2 * half * scale))
+        turned = _bytes(extract(photo, crop, side))
+        return _View(90.0 * turn, turned, lambda points: crop.to_photo(points.double() * 2 / side - 1).float())
+
+    return map(quarter, (0,)), map(quarter, (1, 2, 3)), map(between, (0.5, 3.5, 1.5, 2.5))
+
+
+def _surest(boxes: Sequence[tuple[Box, float]]) -> float:
+    return max((score for _, score in boxes), default=0.0)
+
+
+def _level(photo: Photo, points: Tensor, degrees: float) -> Tensor:
+    """Place landmarks (68, 2) of a photo again where the head is tilted in the view that they were placed in.
+
+    dlib knows upright faces: tilted by 30 degrees, its landmarks are off by some percent of the eyes' distance. The
     crop that they make is nearer to upright, and that of those placed in it nearer still.
+
+    Args:
+        photo: with the face.
+        points: photo pixels.
+        degrees: that the view was turned by.
     """
     (a, _, _), (c, _, _) = face_crop(points).matrix.tolist()
-    tilt = (math.degrees(math.atan2(c, a)) - 90 * turn + 180) % 360 - 180
+    tilt = (math.degrees(math.atan2(c, a)) - degrees + 180) % 360 - 180
     for _ in range(LEVELINGS if abs(tilt) > TILTED else 0):
         crop = face_crop(points)
         again = refit(extract(photo, crop, _FIT_PX), crop.to_crop(points.double()))
