@@ -151,7 +151,6 @@ def test_defaults_are_those_of_config(calls):
         (["smiling", "sad=-1"], {"smiling": 1.0, "sad": -1.0}),
         (["eyes = big"], "eyes = big"),
         (["a=b=2"], {"a=b": 2.0}),
-        ([""], ""),
     ],
 )
 def test_prompts_carry_weights(texts, prompts):

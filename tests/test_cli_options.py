@@ -83,6 +83,11 @@ def test_a_missing_file_is_named(capsys):
         (["vary", "face.png", "sad", "--n", "0"], "n must be from 1 to 16; got 0"),
         (["edit", "face.png", "sad", "--weights.bending", "nan"], "bending must be finite; got nan"),
         (["edit", "face.png", "sad", "--tilt", "abc"], "--tilt must be a number or None; got 'abc'"),
+        (
+            ["edit", "face.png", "sad", "--region", "nos"],
+            "--region must be one of None, brows, eyes, jaw, mouth, nose, skin",
+        ),
+        (["edit", "face.png", "😴"], "prompt must have at least one word; got '😴'"),
         (["edit", "face.png", "sad", "--views", "2.5"], "--views must be a whole number; got '2.5'"),
         (["edit", "face.png", "sad", "--parts.lips", "a", "b"], "--parts.lips must be two numbers; got 'a' 'b'"),
         (["edit", "face.png", "x" * 60_000], "prompts must take at most "),

@@ -105,22 +105,24 @@ def parse(arguments: Sequence[str]) -> Command:
         # tyro has no plain form of its complaints: a title, the complaint, a ruler, hints; with or without a box.
         lines = (line.strip("│ ") for line in complaint.getvalue().splitlines()[1:])
         words = " ".join(itertools.takewhile(_has_words, itertools.dropwhile(lambda line: not _has_words(line), lines)))
-        error, _, reason = words.partition(": ")
-        place = error.removeprefix("Error parsing ")
-        if place != error and not place.startswith("-") and not place.isupper():  # a check of ours, in tyro's terms
-            words = reason
-        elif (kind := _find_kind(reason)) is not None:
-            got = " ".join(re.findall("'[^']*'", reason))
-            words = f"{place} must be {kind}; got {got}"
-        raise WrongUsage(f"{words} (flowedit --help tells more)") from None
+        raise WrongUsage(f"{_reword(words)} (flowedit --help tells more)") from None
     except (TypeError, ValueError) as error:  # the checks of Config and the commands
         raise WrongUsage(str(error)) from error
     finally:
         options.base_config.reset(token)
 
 
-def _find_kind(reason: str) -> str | None:
-    """Return what a flag's value must be, from Python's or tyro's words for one that is not."""
+def _reword(complaint: str) -> str:
+    """Return a complaint of tyro's in the form of ours: what, must be, got."""
+    choice = re.fullmatch(r"invalid choice ('.*') for argument '(.*)'\. Expected one of \((.*)\)\.", complaint)
+    if choice is not None:
+        got, flag, choices = choice.groups()
+        names = ", ".join(sorted(re.findall("[^', ]+", choices)))
+        return f"{flag} must be one of {names}; got {got}"
+    error, _, reason = complaint.partition(": ")
+    place = error.removeprefix("Error parsing ")
+    if place != error and not place.startswith("-") and not place.isupper():  # a check of ours, in tyro's terms
+        return reason
     kinds = {
         "int()": "a whole number",
         "to float:": "a number",
@@ -128,7 +130,9 @@ def _find_kind(reason: str) -> str | None:
         "|FLOAT": "a number or None",
         "[float, float]": "two numbers",
     }
-    return next((kind for words, kind in kinds.items() if words in reason), None)
+    kind = next((kind for words, kind in kinds.items() if words in reason), None)
+    got = " ".join(re.findall("'[^']*'", reason))
+    return complaint if kind is None else f"{place} must be {kind}; got {got}"
 
 
 def _has_words(line: str) -> bool:

@@ -18,7 +18,7 @@ from flowedit.app.console import is_terminal
 from flowedit.app.paths import EDIT_FILE, WrongUsage
 from flowedit.checks import Group, number, require
 from flowedit.config import Config
-from flowedit.guide.targets import check_length
+from flowedit.guide.targets import check_prompts
 from flowedit.photo.codec import FORMATS
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
     """Read TEXT or TEXT=WEIGHT, each; one text of weight 1 stays plain text.
 
     Raises:
-        WrongUsage: a text is given twice, a weight is not finite, or all together are too long for a picture's record.
+        WrongUsage: a text is given twice or has no word, a weight is not finite, or all together are too long for a
+            picture's record.
     """
     weights: dict[str, float] = {}
     for text in texts:
@@ -229,7 +230,7 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
             raise WrongUsage(f"each prompt must be given once; got {words!r} twice")
         weights[words] = weight
     try:
-        check_length(weights)
+        check_prompts(weights)
     except ValueError as error:
         raise WrongUsage(str(error)) from error
     return texts[0] if weights == {texts[0]: 1.0} else weights

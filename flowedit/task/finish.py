@@ -85,7 +85,7 @@ def finish(
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
         warn_of_teeth(task)
-        if not (task.told and reach.visible):  # a color that words say need not be one that the guide knows
+        if not (task.told and reach.marked):  # a color that words say need not be one that the guide knows
             masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
             warn_of_little(reach, scaled.strength, masks)
         measured = replace(

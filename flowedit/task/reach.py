@@ -22,6 +22,7 @@ SMALL_SHARE, SMALL_LEVELS = 0.004, 1 / 3  # of the cells, an iris; it is seen wh
 # What is less is not seen beside the photo.
 LEAST_MOVED = 1.2  # percent of the outer-canthal distance: a millimeter on a face
 LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
+SPOT_PX, LEAST_SPOT = 10, 25.0  # pixels of the crop, and of 255
 # What the guide hardly sees: next to none of the prompt's change, or little where the face changes little. 0.3 is a
 # plain smile; of a tan that everybody sees it reads 0.05, since skin is a small part of what it looks at.
 NO_GAIN, LITTLE_GAIN = 0.03, 0.08
@@ -36,17 +37,24 @@ class Reach:
     Attributes:
         gain: share of the change from "a face" to the prompts that the guide sees.
         moved: the longest movement, percent of the outer-canthal distance; of half the crop's side without landmarks.
-        levels: change of color where it is largest, of 255.
+        levels: change of color where it is largest, of 255, over an area as large as an eye.
+        spot: the same over a few pixels.
     """
 
     gain: float
     moved: float
     levels: float
+    spot: float = 0.0
 
     @property
     def visible(self) -> bool:
         """Whether somebody who has both pictures sees a difference."""
         return self.moved >= LEAST_MOVED or self.levels >= LEAST_LEVELS
+
+    @property
+    def marked(self) -> bool:
+        """Whether a color that words say is to be seen, be it of irises alone: nothing else is moved then."""
+        return self.visible or self.spot >= LEAST_SPOT
 
     @property
     def is_asked(self) -> bool:
@@ -58,7 +66,7 @@ class Reach:
         share = f"{100 * self.gain:.0f} % of what is asked" if self.gain > 0 else "nothing of what is asked"
         return (
             f"the guide sees {share}; the face moves by up to {self.moved:.1f} % of {OUTER_CANTHAL}, "
-            f"and its pixels change by up to {self.levels:.0f} of 255"
+            f"and its pixels change by {self.levels:.0f} of 255 where they change most"
         )
 
 
@@ -78,8 +86,9 @@ def measure_reach(edited: EditedPhoto, gain: float, pictures: tuple[Tensor, Tens
     cells = F.adaptive_avg_pool2d(after - before, CELLS).abs().amax(1).flatten()
     most, small = (cells.topk(max(1, round(part * len(cells)))).values for part in (CHANGED_SHARE, SMALL_SHARE))
     levels = max(float(most.mean()), SMALL_LEVELS * float(small.mean()))
+    spot = (after - before).abs().amax(1).flatten().topk(SPOT_PX).values.mean()
     longest = edited.offsets(crop, SIDE_PX).coord.norm(dim=1).max()
-    return Reach(gain, 100 * float(longest) / (crop.outer_canthal_distance or 1.0), 255 * levels)
+    return Reach(gain, 100 * float(longest) / (crop.outer_canthal_distance or 1.0), 255 * levels, 255 * float(spot))
 
 
 def warn_of_little(reach: Reach, strength: float, masks: Sequence[str] = ()) -> None:
