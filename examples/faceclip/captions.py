@@ -27,7 +27,6 @@ LETTERS = "bcdfghjklmnpqrstvwxyz0123456789"
 TURNS = re.compile(
     r"(no|not|never|without|nothing|none|hardly|barely|less|more|too|un\w+|stop\w*|off|out|away|lose|\w+n't)\b"
 )
-BARE = 0.12  # share of the captions of one thing that are an adjective alone
 SAYINGS = 0.4  # share of the captions about one thing or two, that are sayings
 KEPT_SHARE = 0.5  # of a meaning's largest coefficient that must remain where some attributes are unknown
 
@@ -107,7 +106,7 @@ ASKED = (
     "make {whom} {adj}", "make {whom} look {adj}", "can you make {whom} look {adj}?", "please make {whom} {adj}",
     "could you make {whom} {adj}, please?", "i want {whom} to look {adj}", "i'd like {whom} to be {adj}",
     "let {whom} look {adj}", "can we try to make {whom} {adj}?", "would it be possible to make {whom} look {adj}?",
-    "turn {whom} into someone {adj}", "i would like {whom} to look {adj}", "be {adj}", "look {adj}",
+    "turn {whom} into someone {adj}", "i would like {whom} to look {adj}",
 )  # fmt: skip
 ASKED_NOUNS = (
     "give {whom} {noun}", "give {whom} {noun}, please", "what would {who} look like with {noun}?", "show {whom} with {noun}",
@@ -320,8 +319,6 @@ def describe(rng: random.Random, concepts: Sequence[Concept] = CONCEPTS) -> tupl
         others = [caption.request(each, rng.choice(WHOM)) for each in chosen[1:]]
         said = shorten(rng.choice(chosen[0].sayings), rng)
         text = " ".join(map(end, [said, *others])) if others else said
-    elif len(chosen) == 1 and with_adjectives and roll > 1 - BARE:
-        text = caption.adjective(chosen[0])
     elif len(chosen) == 1 and roll < 0.45:
         text = caption.request(chosen[0], rng.choice(WHOM))
     elif len(with_adjectives) >= 2 and roll < 0.1:

@@ -16,7 +16,6 @@ AND = {"es": " y ", "de": " und ", "fr": " et ", "zh": "，", "hi": " और "}
 KINDS = ("adjectives", "nouns", "alone", "changes")
 DENIALS = re.compile("不|没|無|无|别|勿|未|नहीं|बिना|मत|न ")  # of the languages with forms that deny, which deny once
 DENIED = 0.15  # share of the phrases that are
-BARE = 0.2  # share of the adjectives that stand alone
 OBJECTS = 0.5  # share of what is about anything but a face, that is about an object
 
 
@@ -57,8 +56,6 @@ class Tongue:
 
     def _adjective(self, one: dict[str, Any], rng: random.Random) -> tuple[str, Meaning]:
         man, woman = rng.choice(one["adjectives"])
-        if rng.random() < BARE:
-            return rng.choice((man, woman or man)).removesuffix("的"), one["meaning"]
         stem = man[:-1] if man.endswith("e") else man
         with_nouns = [each for each in self.concepts if each.get("nouns") or (self.code == "hi" and each.get("alone"))]
         roll = rng.random()
