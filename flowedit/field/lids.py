@@ -19,8 +19,8 @@ REACH = 3.0  # halves of an eye's length above and below it, beside the way to t
 CHEEK = 1.5  # heights below the lower lid over which the skin is stretched for it
 LID = 0.55  # of the way from the upper lid to the brow over which the skin is stretched: to the brow's lower edge
 LEAST_LID = 0.45  # of the height, of which there is skin at least where a brow hangs low
-LASHES = 0.4, 0.5  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
-SHORTENED = 0.35  # share of their height that they lose when the lid is closed, since they point down then
+LASHES = 0.6, 0.6  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
+SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
 
 
 @final
