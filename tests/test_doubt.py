@@ -129,8 +129,8 @@ def test_the_surest_doubt_is_said_in_one_line():
     assert not faceclip.knows(shadow) and doubt(faceclip, shadow) is None
 
 
-@pytest.mark.parametrize("word", ["happy", "Happy", "old", "viejo", "sad", "开心"])
-def test_a_word_that_means_what_a_corpus_names_is_no_doubt_by_itself(word):
+@pytest.mark.parametrize("word", ["happy", "Happy ", "old", "viejo", "feliz", "快乐", "सुंदर", "sad"])
+def test_a_word_that_is_read_only_beside_others_is_no_doubt_by_itself(word):
     assert doubt(load_encoder(), word) is None
 
 

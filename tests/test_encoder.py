@@ -241,3 +241,11 @@ def test_a_folder_that_holds_no_model_is_refused(copied):
 def test_the_card_describes_the_weights():
     card = json.loads((WEIGHTS / "faceclip" / "card.json").read_text())
     assert len(card["sha256"]) == 64 and np.linalg.norm(card["foreign"]["direction"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_word_that_is_read_only_beside_others_is_read_in_its_phrase():
+    faceclip = load_encoder()
+    word, phrase = "feliz", faceclip.alone["feliz"]
+    assert word in phrase and len(phrase.split()) > 1
+    assert torch.equal(faceclip.text([f" {word.upper()} "]), faceclip.text([phrase]))
+    assert not torch.equal(faceclip.text([f"{word} y viejo"]), faceclip.text([phrase]))

@@ -29,6 +29,7 @@ from flowedit.guide.faceclip import faceclip_tower
 
 from . import attributes as attr
 from . import ranks
+from .alone import find_alone
 from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
 from .languages import LANGUAGES, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
@@ -96,6 +97,12 @@ class Meanings:
             length = coefficients.abs().max() * max(1.0, len(meaning) ** 0.25)
             rows.append(self.face + REACH * length * F.normalize(change, dim=0) if meaning else self.face)
         return F.normalize(torch.stack(rows), dim=-1)
+
+
+def read_directions(path: Path) -> Meanings:
+    """Read what `write` keeps beside an encoder's weights."""
+    with np.load(path) as directions:
+        return Meanings(**{name: torch.from_numpy(directions[name]) for name in KEPT})
 
 
 class Words:
@@ -263,8 +270,7 @@ def train_further(begin: Path, out: Path, image: Path | None = None, plan: Fit =
     tensors = load_file(begin / WEIGHTS)  # of the counts of batches, which are whole, nothing is read
     model.load_state_dict({name: value.float() for name, value in tensors.items() if value.is_floating_point()}, False)
     model.visual.eval().requires_grad_(False)
-    with np.load(begin / DIRECTIONS) as directions:
-        meanings = Meanings(**{name: torch.from_numpy(directions[name]) for name in KEPT})
+    meanings = read_directions(begin / DIRECTIONS)
     accuracy = json.loads((begin / "card.json").read_text())["image_auc"]
     if image is not None:
         state = torch.load(image, map_location="cpu", weights_only=False)
@@ -337,13 +343,16 @@ def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path
     save_file(tensors, path)
     np.savez(out / DIRECTIONS, **{name: getattr(meanings, name).numpy() for name in KEPT})
     threshold = 0.1
+    tokenizer = open_clip.SimpleTokenizer(context_length=CONFIG["model_cfg"]["text_cfg"]["context_length"])
+    alone = find_alone(lambda texts: read_text(model, tokenizer(list(texts))), meanings, meanings.foreign, threshold)
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
         "languages": ["English", *(LANGUAGES[code]["name"] for code in LANGUAGES)],
+        "alone": alone,
         "image_auc": {name: round(value, 3) for name, value in image_auc.items()},
     }
-    (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,10 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import check_image, describe, require
-from flowedit.guide.corpus import embed_changes
 from flowedit.isolation import isolated
 
-ALIKE = 0.95  # cosine between changes of a face from which on two prompts mean the same
 MOST_TEXTS = 4096  # that an encoder remembers the embeddings of
 
 
@@ -29,8 +27,8 @@ class ClipEncoder:
         foreign: direction (D,) of prompts outside its world and the cosine from which on one is, or None.
         digest: SHA-256 of the weights' file, hexadecimal, or None.
         languages: English names of those it was taught, or None where nobody knows.
-        familiar: prompts within its world: what changes a face as one of them does is within it too, however foreign
-            its words.
+        alone: words, in lower case, that it reads only beside others, each with the phrase that is read in its place
+            where it is all of a prompt.
 
     Attributes:
         size: pixels along one side of the model's input.
@@ -47,7 +45,7 @@ class ClipEncoder:
         foreign: tuple[Tensor, float] | None = None,
         digest: str | None = None,
         languages: tuple[str, ...] | None = None,
-        familiar: Sequence[str] = (),
+        alone: Mapping[str, str] | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -55,7 +53,7 @@ class ClipEncoder:
         self.foreign = foreign
         self.digest = digest
         self.languages = languages
-        self.familiar = list(familiar)
+        self.alone = dict(alone or {})
         self.device = next(model.parameters()).device
         process = model.visual.preprocess_cfg
         size = process["size"]
@@ -114,7 +112,8 @@ class ClipEncoder:
         check_prompt(prompt)
         row = self._texts.get(prompt)
         if row is None:
-            tokens = self.tokenizer(self._parts(prompt)).to(self.device)
+            read = self.alone.get(prompt.strip().lower(), prompt)
+            tokens = self.tokenizer(self._parts(read)).to(self.device)
             parts = F.normalize(self.model.encode_text(tokens).float(), dim=-1)
             row = F.normalize(parts.mean(0), dim=-1)
             if len(self._texts) >= MOST_TEXTS:
@@ -128,12 +127,7 @@ class ClipEncoder:
         if self.foreign is None:
             return True
         direction, threshold = self.foreign
-        if float(self.text([prompt])[0].cpu() @ direction) < threshold:
-            return True
-        if not self.familiar:
-            return False
-        changes = F.normalize(embed_changes(self, [prompt, *self.familiar]), dim=1)
-        return float((changes[1:] @ changes[0]).max()) >= ALIKE
+        return float(self.text([prompt])[0].cpu() @ direction) < threshold
 
     def _parts(self, prompt: str) -> list[str]:
         room = self.tokenizer.context_length - 2  # the start and end marks

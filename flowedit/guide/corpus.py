@@ -8,16 +8,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require, warn
-
-if TYPE_CHECKING:
-    from flowedit.guide.encoder import Encoder
+from flowedit.guide.encoder import Encoder
 
 LOG = logging.getLogger("flowedit")
 FOLDER = Path(__file__).parent.parent / "corpora"

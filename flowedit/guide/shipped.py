@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,6 @@ from torch import Tensor
 from flowedit.checks import require
 from flowedit.guide.checkpoint import file_digest
 from flowedit.guide.clip import ClipEncoder
-from flowedit.guide.corpus import list_corpora, read_corpus
 from flowedit.guide.faceclip import FaceClip
 from flowedit.guide.tokenizer import Tokenizer
 
@@ -34,27 +34,33 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
 
     weights = folder / FILE
     require(weights.is_file(), f"{weights} must exist; got no such file: reinstall flowedit", RuntimeError)
-    expected, foreign, languages = _read_card(folder / CARD)
+    card = _read_card(folder / CARD)
     digest = file_digest(weights)
     require(
-        digest == expected,
-        f"{weights} must have SHA-256 {expected[:12]}...; got {digest[:12]}...: damaged, reinstall flowedit",
+        digest == card.sha256,
+        f"{weights} must have SHA-256 {card.sha256[:12]}...; got {digest[:12]}...: damaged, reinstall flowedit",
     )
     with torch.random.fork_rng(devices=[]):  # what the weights then replace is drawn from torch's generator
         model = _build(folder / CONFIG)
     model.load_state_dict(load_file(weights))
     tokenizer = Tokenizer(len(model.positional_embedding))
-    familiar = [prompt for corpus in list_corpora() for prompt in read_corpus(corpus).prompts]
-    return ClipEncoder(model.to(device), tokenizer, name, foreign, digest, languages, familiar)
+    return ClipEncoder(model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone)
 
 
-def _read_card(path: Path) -> tuple[str, tuple[Tensor, float], tuple[str, ...]]:
-    """Return the weights' SHA-256, the direction and threshold of foreign prompts, and the languages taught."""
+class _Card(NamedTuple):
+    """What the card says of the weights; see `ClipEncoder`."""
+
+    sha256: str
+    foreign: tuple[Tensor, float]
+    languages: tuple[str, ...]
+    alone: dict[str, str]
+
+
+def _read_card(path: Path) -> _Card:
     try:
-        card = json.loads(path.read_text())
-        foreign = card["foreign"]
-        threshold = float(foreign["threshold"])
-        return str(card["sha256"]), (torch.tensor(foreign["direction"]), threshold), tuple(card["languages"])
+        card = json.loads(path.read_text(encoding="utf-8"))
+        foreign = torch.tensor(card["foreign"]["direction"]), float(card["foreign"]["threshold"])
+        return _Card(str(card["sha256"]), foreign, tuple(card["languages"]), dict(card["alone"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
 
