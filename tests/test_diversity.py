@@ -291,4 +291,4 @@ def test_the_command_writes_each_and_a_sheet(monkeypatch, tmp_path, capsys):
     assert (one != two).any() and (one != picture()).any()
     assert main([*command, "-o", "face.png"]) == 2 and "must not replace a file that is read" in capsys.readouterr().err
     assert main([*command, "-o", "red.png", "--sheet", "red_2.png"]) == 2 and "different" in capsys.readouterr().err
-    assert main([*command, "-o", "red.doc"]) == 1 and "--out must end in one of" in capsys.readouterr().err
+    assert main([*command, "-o", "red.doc"]) == 2 and "--out must end in one of" in capsys.readouterr().err

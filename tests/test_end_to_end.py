@@ -237,18 +237,18 @@ def test_a_diffeomorphic_edit_has_no_folds(field):
 def test_the_command_leaves_picture_edit_file_plot_and_record(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PORTRAIT).save("face.png")
-    command = ["edit", "face.png", "a sad face", "-o", "out.png", "--steps", "4"]
-    assert main([*command, "--save-edit", "sad.flowedit", "--plot", "why.png"]) == 0
+    command = ["edit", "face.png", "a surprised face", "-o", "out.png", "--steps", "4"]
+    assert main([*command, "--save-edit", "face.flowedit", "--plot", "why.png"]) == 0
     assert capsys.readouterr().err == ""
-    assert sorted(p.name for p in Path().iterdir()) == ["face.png", "out.png", "sad.flowedit", "why.png"]
+    assert sorted(p.name for p in Path().iterdir()) == ["face.flowedit", "face.png", "out.png", "why.png"]
     note = read_note("out.png")
-    assert note is not None and note["prompts"] == {"a sad face": 1.0} and note["encoder"] == "faceclip"
+    assert note is not None and note["prompts"] == {"a surprised face": 1.0} and note["encoder"] == "faceclip"
     assert Image.open("why.png").size[0] > 300
-    assert main(["apply", "sad.flowedit", "face.png", "-o", "again.png", "--quiet"]) == 0
+    assert main(["apply", "face.flowedit", "face.png", "-o", "again.png", "--quiet"]) == 0
     assert np.array_equal(np.asarray(Image.open("again.png")), np.asarray(Image.open("out.png")))
-    assert main(["explain", "sad.flowedit", "--json"]) == 0
+    assert main(["explain", "face.flowedit", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["encoder"] == "faceclip" and told["prompts"] == {"a sad face": 1.0}
+    assert told["encoder"] == "faceclip" and told["prompts"] == {"a surprised face": 1.0}
 
 
 def test_an_edit_is_multiplied(sad):

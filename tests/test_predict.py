@@ -593,7 +593,7 @@ def test_the_command_line_predicts(folder, capsys):
         (["--predictor", "net"], 2, "--predictor must go with --fast or --start predict; got neither"),
         (["--fast"], 1, "no predictor is shipped"),
         (["--fast", "--predictor", "gone"], 1, "predictor must be 'predictor', or a file or folder"),
-        (["--fast", "--predictor", "net", "--save-edit", f"net/{FILE}"], 1, "--save-edit must end in"),
+        (["--fast", "--predictor", "net", "--save-edit", f"net/{FILE}"], 2, "--save-edit must end in"),
         (["--fast", "--predictor", "net", "--no-align"], 1, "a prediction must be of an aligned face"),
     ],
 )
@@ -607,7 +607,8 @@ def test_the_shipped_network_does_what_is_asked():
     path = weights.WEIGHTS / weights.SHIPPED / FILE
     assert path.stat().st_size <= 10 << 20 and load_predictor().guide_sha256 == load_encoder().digest
     sad, lipstick = flowedit.predict(PORTRAIT, ["a sad face", "red lipstick"])
-    assert sad.facts["gain"] > 0.02 and sad.facts["predictor"] == "predictor" and sad.messages == ()
+    assert sad.facts["gain"] > 0.02 and sad.facts["predictor"] == "predictor"
+    assert ["shows teeth" in line for line in sad.messages] == [True] and lipstick.messages == ()
     color = lipstick.edited.offsets(lipstick.edited.crops()[0], 64).color[0]
     lips = (
         torch.nn.functional.interpolate(lipstick.transforms[0].part_tint.masks[None, :1].float(), (64, 64))[0, 0] > 200

@@ -99,5 +99,5 @@ def test_the_command_writes_a_strip_and_an_animation(monkeypatch, tmp_path, caps
         assert main(["sweep", "placed.jpg", *command[2:], "-o", "strip.jpg", "--animation", f"a.{suffix}"]) == 0
         assert not Image.open("strip.jpg").getexif() and not Image.open(f"a.{suffix}").getexif()
     assert main([*command, "-o", "face.png"]) == 2 and "must not replace a file that is read" in capsys.readouterr().err
-    assert main([*command, "-o", "strip.gif"]) == 1 and "--out must end in one of .png" in capsys.readouterr().err
+    assert main([*command, "-o", "strip.gif"]) == 2 and "--out must end in one of .png" in capsys.readouterr().err
     assert main([*command, "-o", "no/strip.png"]) == 1 and "does not exist" in capsys.readouterr().err

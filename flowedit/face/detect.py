@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import as_number, check_image, describe, require
-from flowedit.face.crop import Crop, average_cells, extract, face_crop
+from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.recognize import CHIP_PX, Recognizer
+from flowedit.face.turned import turned_views
 from flowedit.photo.photo import Photo, quantize
 
-DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
 SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
 TILTED = 8.0  # degrees, from which on landmarks are placed again, in the leveled face
 LEVELINGS = 2  # times
@@ -71,7 +71,7 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
     Raises:
         RuntimeError: dlib or its models are not installed.
     """
-    groups = _views(photo)
+    groups = turned_views(photo)
     view = next(groups[0])
     boxes = _detect(view.picture, large)
     for group in groups if turned else ():
@@ -88,37 +88,6 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
         low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
         faces.append(Face((low[0], low[1], high[0], high[1]), _level(photo, points, view.degrees), score))
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
-
-
-class _View(NamedTuple):
-    """A photo turned by so many degrees, as (H, W, 3) uint8, and what carries its pixels back to the photo's."""
-
-    degrees: float
-    picture: np.ndarray
-    back: Callable[[Tensor], Tensor]
-
-
-def _views(photo: Photo) -> tuple[Iterator[_View], ...]:
-    """Return a photo's view as it is, those turned by quarters, and those between, each made when it is asked for."""
-    height, width = photo.height, photo.width
-    scale = min(1.0, DETECT_PX / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32, device="cpu")
-    picture = _bytes(_shrunk(photo, size))
-
-    def quarter(turn: int) -> _View:
-        back = partial(_turn_back, quarters=turn, size=size)
-        return _View(90.0 * turn, np.rot90(picture, turn).copy(), lambda points: back(points) * scale_xy)
-
-    def between(turn: float) -> _View:
-        half, angle = math.hypot(height, width) / 2, math.pi / 2 * turn
-        c, s = half * math.cos(angle), half * math.sin(angle)
-        matrix = torch.tensor([[c, -s, width / 2], [s, c, height / 2]], dtype=torch.float64, device="cpu")
-        crop, side = Crop(matrix), min(DETECT_PX, round(2 * half * scale))
-        turned = _bytes(extract(photo, crop, side))
-        return _View(90.0 * turn, turned, lambda points: crop.to_photo(points.double() * 2 / side - 1).float())
-
-    return map(quarter, (0,)), map(quarter, (1, 2, 3)), map(between, (0.5, 3.5, 1.5, 2.5))
 
 
 def _surest(boxes: Sequence[tuple[Box, float]]) -> float:
@@ -194,14 +163,6 @@ def search(picture: np.ndarray, doublings: int = 0, least: float = 0.0) -> list[
     # dlib's last pixel is inside.
     boxes = [(float(r.left()), float(r.top()), r.right() + 1.0, r.bottom() + 1.0) for r in rectangles]
     return list(zip(boxes, map(float, scores), strict=True))
-
-
-def _turn_back(points: Tensor, quarters: int, size: tuple[int, int]) -> Tensor:
-    """Carry (n, 2) points of a picture that numpy.rot90 has turned to the one before, of (height, width) `size`."""
-    height, width = size
-    x, y = points.unbind(-1)
-    turns = {0: (x, y), 1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
-    return torch.stack(turns[quarters], -1)
 
 
 def choose(photo: Photo, face: int | str) -> list[Crop]:
@@ -386,11 +347,6 @@ def _square(image: Tensor) -> np.ndarray:
     return quantize(image, np.uint8)
 
 
-def _bytes(image: Tensor) -> np.ndarray:
-    """Turn a (1, 3, H, W) image into what dlib reads: contiguous (H, W, 3) uint8."""
-    return np.ascontiguousarray(quantize(image, np.uint8))
-
-
 def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
     """Enlarge an (H, W, 3) uint8 picture by a whole number, smoothly."""
     if times == 1:
@@ -399,10 +355,3 @@ def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     larger = F.interpolate(pixels, scale_factor=times, mode="bilinear", align_corners=False)
     return larger[0].permute(1, 2, 0).contiguous().numpy()
-
-
-def _shrunk(photo: Photo, size: tuple[int, int]) -> Tensor:
-    """Shrink a photo to (height, width): (1, 3, height, width)."""
-    step = max(1, min(photo.height // size[0], photo.width // size[1]))
-    image = average_cells(photo, (0, 0, photo.height, photo.width), step)
-    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)

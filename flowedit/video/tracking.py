@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from flowedit.face.crop import Crop, face_crop
-from flowedit.face.detect import DETECT_PX, SMALL_PX, place, search
+from flowedit.face.detect import SMALL_PX, place, search
+from flowedit.face.turned import DETECT_PX
 from flowedit.video.frames import check_frame, gray_cells, thumbnail
 from flowedit.video.track import Portrait, Track, TrackedFace, TrackerSettings
 
