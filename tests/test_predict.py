@@ -37,7 +37,9 @@ FREE = Config(identity=None, stretch=None)
 
 def stand_in(seed=0, embed_dim=4):
     """A network whose zeros are small random numbers: what it predicts depends on all that it is shown."""
-    network = Predictor(embed_dim=embed_dim)
+    with torch.random.fork_rng():  # whatever other tests drew before
+        torch.manual_seed(seed)
+        network = Predictor(embed_dim=embed_dim)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
