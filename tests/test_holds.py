@@ -12,14 +12,13 @@ from test_align import drawn_landmarks
 import flowedit
 from flowedit.config import Config
 from flowedit.face.landmarks import BROWS
-from flowedit.face.parts import PARTS
+from flowedit.face.parts import PARTS, part_masks
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.task.holds import MouthTilt
 
 PORTRAIT = astronaut()[:280, 80:360]
 LANDMARKS = drawn_landmarks()
-LIPS = slice(48, 60)
 
 
 def turned(degrees, bound=1.0):
@@ -72,3 +71,14 @@ def test_where_words_say_a_color_the_guide_paints_none_of_its_own(make):
     edits = make(PORTRAIT, prompts) if make is flowedit.predict else [make(PORTRAIT, prompt) for prompt in prompts]
     said, guided = (edit.transforms[0].part_tint.amounts[PARTS.index("lips")] for edit in edits)
     assert not said.any() and guided.any()
+
+
+def test_a_color_that_words_say_is_the_same_from_an_edit_with_another():
+    red = flowedit.optimize(PORTRAIT, "red lipstick")
+    crop = red.edited.crops()[0]
+    lips = part_masks(red.edited.unedited(crop, 128), crop.landmarks)[PARTS.index("lips")] > 200
+    anew, onward = (
+        flowedit.optimize(PORTRAIT, "purple lipstick", start=start).edited.crop_image(crop, 128)[0][:, lips].mean(1)
+        for start in ("auto", red)
+    )
+    torch.testing.assert_close(onward, anew, rtol=0, atol=0.02)

@@ -38,7 +38,7 @@ from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.task.holds import UNHELD, Holds, MouthTilt
 from flowedit.task.lids import LIDS, close, look_at_closed, said_lids, split_lids
-from flowedit.task.retouch import find_retouch, warn_of_missing_hair
+from flowedit.task.retouch import clear_tint, find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
@@ -229,6 +229,8 @@ def _retouch(task: Task) -> Task:
     for face in task.faces:
         colored = (task.hues or said) and not is_gray(face.pixels)
         retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
+        if face.begun:
+            clear_tint(face.start, retouch, task.colored)
         found.append((face.start.crop, retouch))
         faces.append(replace(face, start=replace(face.start, retouch=retouch)))
     warn_of_missing_hair(found)

@@ -15,7 +15,9 @@ from flowedit.face.hair import typical_color
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
+from flowedit.face.parts import PARTS
 from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
+from flowedit.field.raster import RasterField
 from flowedit.guide.part_looks import Look
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
@@ -55,6 +57,24 @@ def find_retouch(
             gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]), part)
         made.set_gains(part, gains)
     return made
+
+
+@torch.no_grad()
+def clear_tint(start: FieldTransform, retouch: Retouch, colored: Sequence[str]) -> None:
+    """Take, in place, what a transform tints of parts whose color is said: red lips would make purple magenta.
+
+    Args:
+        start: that a search goes on from; a field other than a raster one keeps its tint.
+        retouch: of the face, which found the parts.
+        colored: names of `RETOUCHED`; hair lies beyond the crop too, and stays.
+    """
+    for part in set(colored) - {"hair"}:
+        if start.part_tint is not None and part in PARTS:
+            start.part_tint.amounts[PARTS.index(part)] = 0
+        if isinstance(start.field, RasterField):
+            size = start.field.color_size
+            mask = F.interpolate(_mask(retouch, part), (size, size), mode="area")[0, 0]
+            start.field.color.mul_(1 - mask.to(start.field.color))
 
 
 def gains_toward(has: Tensor, look: Look, light: float, lift: float, part: str = "hair") -> Tensor:
