@@ -25,7 +25,7 @@ AGREED = 0.8  # cosine of a phrase with what its adjective means, from which on 
 
 
 def adjectives() -> Iterator[tuple[str, str, Meaning]]:
-    """Yield single words that captions have as adjectives, in lower case, each with a phrase and what it means."""
+    """Yield the adjectives of captions, in lower case, each with a phrase and what it means."""
     for concept in restrict(CONCEPTS, NAMES):
         for word in concept.adjectives:
             yield word.lower(), with_article(PHRASES["en"].format(m=word)), concept.meaning

@@ -260,7 +260,7 @@ def evaluate(data: Path, weights: Path) -> dict[str, Any]:
         faces, encoder, ("happy", "neutral") if alone else ("a smiling face", "a neutral face")
     )
     if not alone:
-        foreign = json.loads((weights / "card.json").read_text())["foreign"]
+        foreign = json.loads((weights / "card.json").read_text(encoding="utf-8"))["foreign"]
         result["unheard"] = unheard(held, encoder, read_wordings("unheard.csv"))
         result["far"] = unheard(held, encoder, read_wordings("far.csv"))
         wordings = read_wordings("unheard2.csv")

@@ -99,12 +99,6 @@ class Meanings:
         return F.normalize(torch.stack(rows), dim=-1)
 
 
-def read_directions(path: Path) -> Meanings:
-    """Read what `write` keeps beside an encoder's weights."""
-    with np.load(path) as directions:
-        return Meanings(**{name: torch.from_numpy(directions[name]) for name in KEPT})
-
-
 class Words:
     """Captions and other prompts, drawn at random, and their rows of tokens.
 
@@ -113,8 +107,7 @@ class Words:
     """
 
     def __init__(self, seed: int) -> None:
-        context = CONFIG["model_cfg"]["text_cfg"]["context_length"]
-        self.tokenizer = open_clip.SimpleTokenizer(context_length=context)
+        self.tokenizer = new_tokenizer()
         self.rng = random.Random(seed)
         self.concepts: tuple[Concept, ...] = restrict(CONCEPTS, attr.NAMES)
         self.tongues = [Tongue(code, attr.NAMES) for code in LANGUAGES]
@@ -177,6 +170,11 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         self.words.rng.seed(self.plan.seed * 1_000_003 + step)
         captions, said = self.words.draw(self.plan.batch)
         return self.words.tokenizer(captions), self.meanings(said)
+
+
+def new_tokenizer() -> Any:
+    """open_clip's own tokenizer, at the length of the text tower's context."""
+    return open_clip.SimpleTokenizer(context_length=CONFIG["model_cfg"]["text_cfg"]["context_length"])
 
 
 def new_model(folder: Path) -> Any:
@@ -270,8 +268,9 @@ def train_further(begin: Path, out: Path, image: Path | None = None, plan: Fit =
     tensors = load_file(begin / WEIGHTS)  # of the counts of batches, which are whole, nothing is read
     model.load_state_dict({name: value.float() for name, value in tensors.items() if value.is_floating_point()}, False)
     model.visual.eval().requires_grad_(False)
-    meanings = read_directions(begin / DIRECTIONS)
-    accuracy = json.loads((begin / "card.json").read_text())["image_auc"]
+    with np.load(begin / DIRECTIONS) as directions:
+        meanings = Meanings(**{name: torch.from_numpy(directions[name]) for name in KEPT})
+    accuracy = json.loads((begin / "card.json").read_text(encoding="utf-8"))["image_auc"]
     if image is not None:
         state = torch.load(image, map_location="cpu", weights_only=False)
         model.visual.trunk.load_state_dict(state["all"][2])
@@ -343,7 +342,7 @@ def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path
     save_file(tensors, path)
     np.savez(out / DIRECTIONS, **{name: getattr(meanings, name).numpy() for name in KEPT})
     threshold = 0.1
-    tokenizer = open_clip.SimpleTokenizer(context_length=CONFIG["model_cfg"]["text_cfg"]["context_length"])
+    tokenizer = new_tokenizer()
     alone = find_alone(lambda texts: read_text(model, tokenizer(list(texts))), meanings, meanings.foreign, threshold)
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -15,6 +15,7 @@ from flowedit.app.paths import EDIT_FILE, WrongUsage, check_ending
 from flowedit.checks import number
 from flowedit.fit.video import name_output
 from flowedit.photo.files import check_outputs
+from flowedit.video.animations import MOVING
 from flowedit.video.encode import Encoding
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ class VideoCommand(Search):
 
     def run(self) -> int:
         """Edit the clip; return the exit status."""
-        from flowedit.video.animations import MOVING
-
         wish = self._wish()
         out = self.out or name_output(self.clip)
         check_ending("--out", out, MOVING)

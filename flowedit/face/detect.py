@@ -20,11 +20,11 @@ from flowedit.checks import as_number, check_image, describe, require
 from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.recognize import CHIP_PX, Recognizer
-from flowedit.face.turned import turned_views
+from flowedit.face.turned import turned_photos
 from flowedit.photo.photo import Photo, quantize
 
 SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled once: finds faces down to 40 px
-TILTED = 8.0  # degrees, from which on landmarks are placed again, in the leveled face
+LEAST_ROLL = 8.0  # degrees, from which on landmarks are placed again, in the leveled face
 LEVELINGS = 2  # times
 _SAME = 0.5  # share of their union that two boxes of one face have in common at the least
 _SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
@@ -71,22 +71,22 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
     Raises:
         RuntimeError: dlib or its models are not installed.
     """
-    groups = turned_views(photo)
-    view = next(groups[0])
-    boxes = _detect(view.picture, large)
+    groups = turned_photos(photo)
+    seen = next(groups[0])
+    boxes = _detect(seen.picture, large)
     for group in groups if turned else ():
         if _surest(boxes) >= _SURE:
             break
         for other in group:
             found = _detect(other.picture, large)
             if _surest(found) > _surest(boxes):
-                view, boxes = other, found
+                seen, boxes = other, found
     faces = []
     for box, score in boxes:
-        points = view.back(_fit(view.picture, box))
-        corners = view.back(torch.tensor(box, dtype=torch.float32, device="cpu").reshape(2, 2))
+        points = seen.back(_fit(seen.picture, box))
+        corners = seen.back(torch.tensor(box, dtype=torch.float32, device="cpu").reshape(2, 2))
         low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
-        faces.append(Face((low[0], low[1], high[0], high[1]), _level(photo, points, view.degrees), score))
+        faces.append(Face((low[0], low[1], high[0], high[1]), _level(photo, points, seen.degrees), score))
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
 
@@ -95,19 +95,19 @@ def _surest(boxes: Sequence[tuple[Box, float]]) -> float:
 
 
 def _level(photo: Photo, points: Tensor, degrees: float) -> Tensor:
-    """Place landmarks (68, 2) of a photo again where the head is tilted in the view that they were placed in.
+    """Place landmarks (68, 2) of a photo again where the head is rolled in the turned photo that they are from.
 
-    dlib knows upright faces: tilted by 30 degrees, its landmarks are off by some percent of the eyes' distance. The
-    crop that they make is nearer to upright, and that of those placed in it nearer still.
+    dlib knows upright faces: of one rolled by 30 degrees, its landmarks are off by some percent of the eyes' distance.
+    The crop that they make is nearer to upright, and that of those placed in it nearer still.
 
     Args:
         photo: with the face.
         points: photo pixels.
-        degrees: that the view was turned by.
+        degrees: that the photo was turned by.
     """
     (a, _, _), (c, _, _) = face_crop(points).matrix.tolist()
-    tilt = (math.degrees(math.atan2(c, a)) - degrees + 180) % 360 - 180
-    for _ in range(LEVELINGS if abs(tilt) > TILTED else 0):
+    roll = (math.degrees(math.atan2(c, a)) - degrees + 180) % 360 - 180
+    for _ in range(LEVELINGS if abs(roll) > LEAST_ROLL else 0):
         crop = face_crop(points)
         again = refit(extract(photo, crop, _FIT_PX), crop.to_crop(points.double()))
         points = crop.to_photo(again.double()).float()

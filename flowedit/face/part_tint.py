@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowedit.checks import describe, require
+from flowedit.face.parts import PARTS
 from flowedit.kernels import Interpolation, mix, sample
 
 
@@ -48,6 +51,11 @@ class PartTint(nn.Module):
     def colors(self) -> Tensor:
         """Mix each part's paints: (n, 3) image units, within the limit."""
         return mix(self.amounts, self.paints, self.limit)
+
+    @torch.no_grad()
+    def clear(self, parts: Iterable[str]) -> None:
+        """Take the colors of parts away; names that are none of `PARTS` have none."""
+        self.amounts[[PARTS.index(part) for part in parts if part in PARTS]] = 0
 
     def masks_on(self, size: int) -> Tensor:
         """Return how much of each part's color each point of a size x size grid takes: (n, size, size) in [0, 1]."""

@@ -247,24 +247,29 @@ class BoundRetouch:
                     # lower lip would come out pink by its own, and what shines in an iris vivid.
                     given = (brightness.clamp(max=self.typical[part]) + lift) * (1 - pixels)
                 if part == "lips":
-                    paler = (brightness / self.typical[part]).clamp(1, EVENED_TO).pow(EVENED)
-                    given = given / paler
+                    found.append(self._lips(pixels, brightness, given, weight))
+                    continue
                 if part == "brows":  # the skin between and about its hairs is given no light
                     given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
-            up, down = _by_channel(up), _by_channel(down)
-            if part == "lips":
-                # A color that takes much of the light hides what a pale lip has beyond the others, in all channels:
-                # by what takes green and blue alone, burgundy would stay as red on it as the lip is.
-                taken = float(-self.retouch.gains()[self.retouch.parts.index(part)].detach().clamp(max=0).sum())
-                hidden = min(1.0, OPAQUE * taken) / max(taken, 1e-6)
-                down = down / paler + hidden * weight * (1 - 1 / paler) * pixels
-            found.append((up, down))
+            found.append((_by_channel(up), _by_channel(down)))
         return found
 
     def offsets(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return what is added to the photo at places, (3, N); see `carriers`."""
         return combine(self.retouch.gains().cpu(), self.carriers(pixels, x, y))
+
+    def _lips(self, pixels: Tensor, brightness: Tensor, given: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what gains above 0 and below 0 multiply on lips, (3, 3, N) each.
+
+        A color that takes much of the light hides what a pale lip has beyond the others, in all channels: by what takes
+        green and blue alone, burgundy would stay as red on it as the lip is.
+        """
+        paler = (brightness / self.typical["lips"]).clamp(1, EVENED_TO).pow(EVENED)
+        taken = float(-self.retouch.gains()[self.retouch.parts.index("lips")].detach().clamp(max=0).sum())
+        hidden = min(1.0, OPAQUE * taken) / max(taken, 1e-6)
+        up, down = _by_channel(weight * (given / paler)), _by_channel(weight * pixels)
+        return up, down / paler + hidden * weight * (1 - 1 / paler) * pixels
 
     def _weight(self, part: str, x: Tensor, y: Tensor) -> Tensor:
         at = _read(self.planes[part], x, y)[0]

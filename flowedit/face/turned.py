@@ -18,7 +18,7 @@ from flowedit.photo.photo import Photo, quantize
 DETECT_PX = 800  # faces are searched on a copy with this longest side: quick, and large faces stay detectable
 
 
-class View(NamedTuple):
+class TurnedPhoto(NamedTuple):
     """A photo turned by so many degrees, as (H, W, 3) uint8, and what carries its pixels back to the photo's."""
 
     degrees: float
@@ -26,25 +26,25 @@ class View(NamedTuple):
     back: Callable[[Tensor], Tensor]
 
 
-def turned_views(photo: Photo) -> tuple[Iterator[View], ...]:
-    """Return a photo's view as it is, those turned by quarters, and those between, each made when it is asked for."""
+def turned_photos(photo: Photo) -> tuple[Iterator[TurnedPhoto], ...]:
+    """Return a photo as it is, turned by quarters, and by what lies between, each made when it is asked for."""
     height, width = photo.height, photo.width
     scale = min(1.0, DETECT_PX / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     scale_xy = torch.tensor([width / size[1], height / size[0]], dtype=torch.float32, device="cpu")
     picture = _bytes(_shrunk(photo, size))
 
-    def quarter(turn: int) -> View:
+    def quarter(turn: int) -> TurnedPhoto:
         back = partial(_turn_back, quarters=turn, size=size)
-        return View(90.0 * turn, np.rot90(picture, turn).copy(), lambda points: back(points) * scale_xy)
+        return TurnedPhoto(90.0 * turn, np.rot90(picture, turn).copy(), lambda points: back(points) * scale_xy)
 
-    def between(turn: float) -> View:
+    def between(turn: float) -> TurnedPhoto:
         half, angle = math.hypot(height, width) / 2, math.pi / 2 * turn
         c, s = half * math.cos(angle), half * math.sin(angle)
         matrix = torch.tensor([[c, -s, width / 2], [s, c, height / 2]], dtype=torch.float64, device="cpu")
         crop, side = Crop(matrix), min(DETECT_PX, round(2 * half * scale))
         turned = _bytes(extract(photo, crop, side))
-        return View(90.0 * turn, turned, lambda points: crop.to_photo(points.double() * 2 / side - 1).float())
+        return TurnedPhoto(90.0 * turn, turned, lambda points: crop.to_photo(points.double() * 2 / side - 1).float())
 
     return map(quarter, (0,)), map(quarter, (1, 2, 3)), map(between, (0.5, 3.5, 1.5, 2.5))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
@@ -77,11 +76,11 @@ class LidField(Field):
         """Return whether places, by their crop coordinates (...), are so near to an eye that they may move."""
         near = torch.zeros_like(x, dtype=torch.bool)
         for outline, brow in zip(self.eyes.to(x), self.brows.to(x), strict=True):
-            (a, b), middle = (outline[3] - outline[0]).tolist(), ((outline[0] + outline[3]) / 2).tolist()
-            square = max((a * a + b * b) / 2, 1e-12)
-            along = (a * (x - middle[0]) + b * (y - middle[1])) / square
-            down = (a * (y - middle[1]) - b * (x - middle[0])) / square
-            near |= (along.abs() < 1) & (down.abs() < REACH + 2 * float(brow) / math.sqrt(2 * square))
+            along, down = eye_axes(outline)
+            half = ((outline[3] - outline[0]) @ along / 2).clamp(min=1e-6)
+            dx, dy = (axis - middle for axis, middle in zip((x, y), (outline[0] + outline[3]) / 2, strict=True))
+            across, height = ((axis[0] * dx + axis[1] * dy) / half for axis in (along, down))
+            near |= (across.abs() < 1) & (height.abs() < REACH + brow / half)
         return near
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -95,7 +95,7 @@ def iterate(
                 group["lr"] = lr
         move()
         if (part_tint := face.start.part_tint) is not None:
-            face.holds.hold_paint(part_tint.amounts, task.colored)
+            face.holds.hold_paint(part_tint, task.colored)
 
 
 def make_optimizers(transform: FieldTransform, config: Config, predicted: bool = False) -> list[Optimizer]:

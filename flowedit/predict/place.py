@@ -64,5 +64,5 @@ def place(prediction: Prediction, row: int, task: Task, face: FaceTask) -> Field
     part_tint = copy.deepcopy(start.part_tint).cpu()
     if task.paints:
         part_tint.amounts.copy_(prediction.amounts[row])
-        face.holds.hold_paint(part_tint.amounts, task.colored)
+        face.holds.hold_paint(part_tint, task.colored)
     return replace(start, field=predicted, part_tint=part_tint, retouch=retouch)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flowedit.face.landmarks import MOUTH_CORNERS
-from flowedit.face.parts import PARTS
+from flowedit.face.part_tint import PartTint
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.transform.transforms import FieldTransform
@@ -79,16 +79,17 @@ class Holds:
     mouth: MouthTilt | None = None
 
     @torch.no_grad()
-    def hold_paint(self, amounts: Tensor, colored: Sequence[str]) -> None:
-        """Bring amounts of paint (5, 3), in place, to what parts may take.
+    def hold_paint(self, part_tint: PartTint, colored: Sequence[str]) -> None:
+        """Bring the amounts of a part tint, in place, to what parts may take.
 
         Args:
-            amounts: of a part tint.
+            part_tint: of the face.
             colored: parts of which words say the color: they take no paint.
         """
+        amounts = part_tint.amounts
         if self.most_paint is not None:
             torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
-        amounts[[PARTS.index(part) for part in colored if part in PARTS]] = 0
+        part_tint.clear(colored)
 
     def level(self, found: FieldTransform) -> None:
         """Turn the mouth of a transform that was found back, in place, as far as it is held.

@@ -15,7 +15,6 @@ from flowedit.face.hair import typical_color
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
-from flowedit.face.parts import PARTS
 from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
 from flowedit.field.raster import RasterField
 from flowedit.guide.part_looks import Look
@@ -68,9 +67,9 @@ def clear_tint(start: FieldTransform, retouch: Retouch, colored: Sequence[str]) 
         retouch: of the face, which found the parts.
         colored: names of `RETOUCHED`; hair lies beyond the crop too, and stays.
     """
+    if start.part_tint is not None:
+        start.part_tint.clear(colored)
     for part in set(colored) - {"hair"}:
-        if start.part_tint is not None and part in PARTS:
-            start.part_tint.amounts[PARTS.index(part)] = 0
         if isinstance(start.field, RasterField):
             size = start.field.color_size
             mask = F.interpolate(_mask(retouch, part), (size, size), mode="area")[0, 0]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from flowedit.face.crop import Crop
 from flowedit.transform.evaluate import Evaluator, read_all
 from flowedit.transform.transforms import Box
 
@@ -22,7 +21,7 @@ def read_fractions(cut: Tensor, box: Box, evaluators: Sequence[Evaluator]) -> li
     Args:
         cut: (h, w) bool, which pixels.
         box: of the photo that they lie in.
-        evaluators: of all that is done there.
+        evaluators: of all that is done there; each gives 0 outside of its crops.
 
     Returns:
         (5, N) each, shift from the pixel's center and tint; none where no pixel is cut.
@@ -30,10 +29,9 @@ def read_fractions(cut: Tensor, box: Box, evaluators: Sequence[Evaluator]) -> li
     y, x = cut.nonzero().T.double()
     if not len(x):
         return []
-    bound = [(evaluator, list[Crop]()) for evaluator in evaluators]  # outside of its crops each gives 0
     steps = [(number + 0.5) / FRACTIONS - 0.5 for number in range(FRACTIONS)]
     found = []
     for away in torch.cartesian_prod(torch.tensor(steps), torch.tensor(steps)):
-        reading = read_all(bound, x + (box[1] + 0.5 + float(away[0])), y + (box[0] + 0.5 + float(away[1])))
+        reading = read_all(evaluators, x + (box[1] + 0.5 + float(away[0])), y + (box[0] + 0.5 + float(away[1])))
         found.append(torch.cat([reading.shift + away[:, None], reading.tint(reading.shift)]))
     return found

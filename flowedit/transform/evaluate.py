@@ -68,12 +68,12 @@ class Reading(NamedTuple):
         shift: (2, ...) float32, photo pixels, x before y.
         tint: of the shift (2, ...) that the places have in all, with what is added to this one: (3, ...) float32. The
             colors of a face's parts are painted on the photo, and so lie where a place is read from.
-        cut: (...) bool, where the edge of a lid goes through the pixel about a place; None where nothing has one.
+        cut: tells (...) bool where the edge of a lid goes through the pixel about a place; None where nothing has one.
     """
 
     shift: Tensor
     tint: Callable[[Tensor], Tensor]
-    cut: Tensor | None = None
+    cut: Callable[[], Tensor] | None = None
 
 
 Evaluator = Callable[[Tensor, Tensor], Reading]
@@ -119,7 +119,7 @@ def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0
 
 def evaluate(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Tensor:
     """Add what bound transforms do at places in the photo: (5, ...), the shift (x, y) and the tint (r, g, b)."""
-    reading = read_all(evaluators, px, py)
+    reading = read_all([evaluator for evaluator, _ in evaluators], px, py)
     return torch.cat([reading.shift, reading.tint(reading.shift)])
 
 
@@ -131,10 +131,10 @@ def find_shift(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, p
     return total
 
 
-def read_all(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, py: Tensor) -> Reading:
-    """Add the readings of bound transforms at places in the photo."""
+def read_all(evaluators: Sequence[Evaluator], px: Tensor, py: Tensor) -> Reading:
+    """Add readings at places in the photo; where lids are cut is left out."""
     shape = torch.broadcast_shapes(px.shape, py.shape)
-    readings = [evaluator(px, py) for evaluator, _ in evaluators]
+    readings = [evaluator(px, py) for evaluator in evaluators]
     shift = sum((reading.shift for reading in readings), torch.zeros(2, *shape))
     return Reading(shift, lambda moved: sum((reading.tint(moved) for reading in readings), torch.zeros(3, *shape)))
 
@@ -267,13 +267,16 @@ class _LidsFirst:
     def __init__(
         self, lids: Sequence[tuple[Evaluator, list[Crop]]], rest: Sequence[tuple[Evaluator, list[Crop]]]
     ) -> None:
-        self.lids, self.rest = lids, rest
+        self.lids, self.rest = lids, [evaluator for evaluator, _ in rest]
 
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
         rest = read_all(self.rest, px, py)
         x, y = px + rest.shift[0], py + rest.shift[1]
-        ends = [find_shift(self.lids, x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
-        cut = torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0) > CUT_PX
+
+        def cut() -> Tensor:
+            ends = [find_shift(self.lids, x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+            return torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0) > CUT_PX
+
         return rest._replace(shift=rest.shift + find_shift(self.lids, x, y), cut=cut)
 
 

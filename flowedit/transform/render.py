@@ -301,7 +301,7 @@ def _edit_tile(
                 place[:2] += reading.shift
                 readings.append((place, reading))
                 if reading.cut is not None:
-                    cut[y0 - top : y1 - top, x0 - left : x1 - left] |= reading.cut
+                    cut[y0 - top : y1 - top, x0 - left : x1 - left] |= reading.cut()
         for place, reading in readings:  # once all that moves is known
             place[2:] += reading.tint(place[:2])
     require(bool(torch.isfinite(offsets).all()), "an edit must move and tint by finite amounts; got NaN or infinity")
