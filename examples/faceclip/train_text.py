@@ -29,7 +29,7 @@ from flowedit.guide.faceclip import faceclip_tower
 
 from . import attributes as attr
 from . import ranks
-from .alone import find_alone
+from .alone import find_alone, read_synonyms
 from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
 from .languages import LANGUAGES, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
@@ -348,7 +348,8 @@ def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
         "languages": ["English", *(LANGUAGES[code]["name"] for code in LANGUAGES)],
-        "alone": alone,
+        "alone": alone | read_synonyms("alone"),
+        "synonyms": read_synonyms("anywhere"),
         "image_auc": {name: round(value, 3) for name, value in image_auc.items()},
     }
     (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -14,6 +14,8 @@ from torch import Tensor
 from flowedit.checks import check_image, describe, require
 from flowedit.isolation import isolated
 
+_LETTER = r"[\w\u0900-\u097f]"  # Devanagari's vowel signs are no letters to `re`
+_SIGN = re.compile(r"[\u4e00-\u9fff]")  # Chinese has no spaces
 MOST_TEXTS = 4096  # that an encoder remembers the embeddings of
 
 
@@ -29,6 +31,7 @@ class ClipEncoder:
         languages: English names of those it was taught, or None where nobody knows.
         alone: words, in lower case, that it reads only beside others, each with the phrase that is read in its place
             where it is all of a prompt.
+        synonyms: words, in lower case, that it does not know, each with those that are read in its place anywhere.
 
     Attributes:
         size: pixels along one side of the model's input.
@@ -46,6 +49,7 @@ class ClipEncoder:
         digest: str | None = None,
         languages: tuple[str, ...] | None = None,
         alone: Mapping[str, str] | None = None,
+        synonyms: Mapping[str, str] | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -54,6 +58,10 @@ class ClipEncoder:
         self.digest = digest
         self.languages = languages
         self.alone = dict(alone or {})
+        self.synonyms = dict(synonyms or {})
+        longest_first = sorted(self.synonyms, key=len, reverse=True)
+        words = "|".join(word if _SIGN.match(word) else rf"(?<!{_LETTER}){word}(?!{_LETTER})" for word in longest_first)
+        self._synonym = re.compile(words, re.I) if words else None
         self.device = next(model.parameters()).device
         process = model.visual.preprocess_cfg
         size = process["size"]
@@ -112,7 +120,9 @@ class ClipEncoder:
         check_prompt(prompt)
         row = self._texts.get(prompt)
         if row is None:
-            read = self.alone.get(prompt.strip().lower(), prompt)
+            read = self.alone.get(prompt.strip(" .!?").lower(), prompt)
+            if self._synonym is not None:
+                read = self._synonym.sub(lambda found: self.synonyms[found[0].lower()], read)
             tokens = self.tokenizer(self._parts(read)).to(self.device)
             parts = F.normalize(self.model.encode_text(tokens).float(), dim=-1)
             row = F.normalize(parts.mean(0), dim=-1)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require, warn
+from flowedit.guide.denials import denied
 from flowedit.guide.encoder import Encoder
 
 LOG = logging.getLogger("flowedit")
@@ -24,6 +25,7 @@ MIN_NEW_SHARE = 0.25  # of a prompt's change that must be new to the basis
 MAX_EXAMPLES = 3  # prompts of a shipped corpus that a log line names
 MIN_COVERED_SHARE = 0.5  # of the requested change; a corpus that covers less is about something else
 MIN_LENGTH = 1e-3  # of a change; embeddings have length 1
+CONTRARY = -0.5  # cosine between the changes of a word and of its denial, above which the denial is misread
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,19 @@ def _join(corpora: Sequence[Corpus]) -> Corpus:
 
 
 def embed_changes(encoder: Encoder, prompts: list[str]) -> Tensor:
-    """Embed prompts as differences from NEUTRAL, (n, D): the large part that all texts about faces share cancels."""
+    """Embed prompts as differences from NEUTRAL, (n, D): the large part that all texts about faces share cancels.
+
+    A prompt that denies a word is the contrary of that word's difference, where the encoder reads it as anything else.
+    """
     embeddings = encoder.text([NEUTRAL, *prompts])
-    return embeddings[1:] - embeddings[0]
+    changes = embeddings[1:] - embeddings[0]
+    for k, text in enumerate(prompts):
+        word = denied(text)
+        if word is not None and encoder.knows(word):
+            change = encoder.text([word])[0] - embeddings[0]
+            if F.cosine_similarity(changes[k], change, dim=0) > CONTRARY:
+                changes[k] = -change
+    return changes
 
 
 def find_corpus(encoder: Encoder, prompts: Mapping[str, float]) -> Corpus:

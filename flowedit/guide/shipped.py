@@ -44,7 +44,9 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
         model = _build(folder / CONFIG)
     model.load_state_dict(load_file(weights))
     tokenizer = Tokenizer(len(model.positional_embedding))
-    return ClipEncoder(model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone)
+    return ClipEncoder(
+        model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone, card.synonyms
+    )
 
 
 class _Card(NamedTuple):
@@ -54,13 +56,15 @@ class _Card(NamedTuple):
     foreign: tuple[Tensor, float]
     languages: tuple[str, ...]
     alone: dict[str, str]
+    synonyms: dict[str, str]
 
 
 def _read_card(path: Path) -> _Card:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         foreign = torch.tensor(card["foreign"]["direction"]), float(card["foreign"]["threshold"])
-        return _Card(str(card["sha256"]), foreign, tuple(card["languages"]), dict(card["alone"]))
+        rereads = dict(card["alone"]), dict(card.get("synonyms", {}))  # an earlier recipe writes none
+        return _Card(str(card["sha256"]), foreign, tuple(card["languages"]), *rereads)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.guide.clauses import list_attributes
+from flowedit.guide.clauses import list_attributes, split_parts
 from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
+from flowedit.guide.denials import denied
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.restate import NEGATED
 
 SMILE = "a smiling face"
 CONTRARY = -0.15  # the same, below which a prompt asks for the end of one: "serious" has -0.22, "not smiling" -0.2
+_SMILING = re.compile(r"\b(?:smil|grin|laugh|beam|lächel|lach|sonr|ríe|rí[ae]s|souri|ris\b|rire)|笑|मुस्क|हँस|हंस", re.I)
+_STOPPED = re.compile(r"\b(?:less of|stop|quit|cease|lose|drop|wipe|hör\w* auf|deja de|arrête\w*)\b", re.I)
 NOT, WHOLLY = 0.6, 0.84  # cosine with its change: a friendly face has 0.80, "grinning" 0.99
 
 
@@ -47,3 +52,19 @@ def smile_denied(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
     changes = embed_changes(encoder, list(attributes))
     changes = changes * changes.new_tensor(list(attributes.values()))[:, None]
     return bool((F.cosine_similarity(changes, smile[None], dim=1) < CONTRARY).any())
+
+
+def smile_ended(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
+    """Return whether prompts ask for the end of a smile and nothing else, as "do not smile" does; "sad" asks for more.
+
+    Args:
+        encoder: tells "no smile" from "no smile lines".
+        prompts: text -> weight.
+    """
+    parts = [(part, weight) for text, weight in prompts.items() for part in split_parts(text)]
+
+    def is_denied(part: str) -> bool:
+        return denied(part) is not None or any(words.search(part) for words in (NEGATED, _STOPPED))
+
+    ended = [_SMILING.search(part) is not None and is_denied(part) == (weight > 0) for part, weight in parts]
+    return all(ended) and smile_denied(encoder, prompts)

@@ -13,13 +13,14 @@ from flowedit.checks import warn
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
+from flowedit.guide.smile_words import smile_ended
 from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_little, warn_of_teeth
 from flowedit.task.views import crop_side
-from flowedit.transform.bounds import Bound, bound_displacement, bound_stretch, choose_strength
+from flowedit.transform.bounds import Bound, bound_displacement, bound_frown, bound_stretch, choose_strength
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
@@ -77,6 +78,10 @@ def finish(
             bounds.append(bound_displacement(edit.edited, config.displacement))
         if config.stretch is not None:
             bounds.append(bound_stretch(edit.edited, config.stretch))
+        if edit.edited.crops()[0].landmarks is not None and smile_ended(guide, prompts):
+            bounds.append(bound_frown(edit.edited))
+            if bounds[-1].limit == 0:
+                warn("there is no smile to end: the mouth's corners lie no higher than the lips' middle")
         chosen = choose_strength(edit.edited, config.identity, bounds)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
@@ -84,7 +89,8 @@ def finish(
         pictures = look_at(scaled, guide)
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
-        warn_of_teeth(task)
+        if scaled.strength:
+            warn_of_teeth(task)
         if not (task.told and reach.marked):  # a color that words say need not be one that the guide knows
             masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
             warn_of_little(reach, scaled.strength, masks)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import require
+from flowedit.face import measures
 from flowedit.face.crop import Crop, crop_key, extract
 from flowedit.face.detect import descriptor, landmarks
 from flowedit.face.landmarks import OUTER_CANTHAL
@@ -109,6 +110,30 @@ def bound_stretch(edited: EditedPhoto, limit: float) -> Bound:
         return max(100 * _largest_stretch(still.at(strength), crop) for crop in crops)
 
     return Bound("stretch", limit, measure, " %", quiet=True)
+
+
+def bound_frown(edited: EditedPhoto) -> Bound:
+    """Bound how far corners of a mouth come down, in percent of its width, so that a smile ends in a straight mouth.
+
+    A mouth whose corners lie no higher than the lips' middle has none of it left; of several faces the first counts.
+
+    Raises:
+        ValueError: its crop has no landmarks.
+    """
+    crop = edited.crops()[0]
+    points = crop.landmarks
+    require(points is not None, "the mouth's corners must go with a detected face; got a whole picture")
+    assert points is not None  # for the type checker
+    points = points.float()
+    raised = measures.measure(points)["mouth_curvature"]
+
+    def fall(strength: float) -> float:
+        coord = edited.at(strength).offsets(crop, STRETCH_PX).coord
+        # To first order, a point goes to where it is less the shift there.
+        shift = F.grid_sample(coord, points[None, None], align_corners=False)[0, :, 0].T
+        return 100 * float(raised - measures.measure(points - shift)["mouth_curvature"])
+
+    return Bound("fall of the mouth's corners", max(0.0, 100 * float(raised)), fall, " % of its width", quiet=True)
 
 
 def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:

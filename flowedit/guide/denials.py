@@ -1,0 +1,67 @@
+"""What a prompt asks for less of, or for the end of: "smile less", "she looks too tired", "不累", "lächle nicht".
+
+A text tower learns a denial beside the words that it was shown denied; beside others it reads something else, or the
+contrary of the denial. Of faceclip's adjectives that is so of four in ten after "less", and of eight in ten after 别.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 100  # letters of a text that is looked at
+FILLERS = frozenset([  # words before a denial that ask for nothing of their own
+    *("a", "an", "the", "someone", "somebody", "who", "that", "is", "are", "be", "looks", "look", "looking", "seems"),
+    *("seem", "she", "he", "they", "it", "i", "you", "we", "her", "him", "them", "me", "my", "his", "their", "this"),
+    *("face", "person", "woman", "man", "girl", "boy", "friend", "make", "let", "have", "has", "want", "would", "like"),
+    *("to", "please", "could", "can", "should", "must", "bit", "little", "lot", "much", "far", "somewhat", "slightly"),
+    *("even", "just", "with"),
+    *("bitte", "sie", "er", "ihn", "es", "mach", "lass", "sei", "soll", "etwas", "ein", "bisschen", "viel"),
+    *("ella", "él", "haz", "hazla", "hazlo", "que", "se", "vea", "parezca", "un", "poco", "mucho", "por", "favor"),
+    *("elle", "il", "la", "le", "rends", "rendez", "sois", "soit", "ait", "l'air", "peu", "beaucoup", "s'il", "vous"),
+    *("plaît", "estés", "seas"),
+])  # fmt: skip
+_LAST = (  # and after it
+    r"(?:,? (?:please|at all|any ?more|now|than (?:before|now)|bitte|aus|aussehen|por favor|s'il (?:te|vous) plaît))*"
+)
+_COUNTS = "many|much|little|few|enough|viele?|poco|peu"  # of what comes after
+_NONE = "expression|emotion|talking"  # whose contrary is more than the want of it
+_WHAT = rf"(?P<what>(?!(?:{_COUNTS}|{_NONE})\b)[^\s,;:]+)"  # one word
+_BESIDE = r"(?: (?:face|person|woman|man|girl|boy|look|expression))?"
+_FORMS = tuple(
+    re.compile(rf"(?P<before>(?:[^\s,;:]+ )*?){form}{_BESIDE}{_LAST}", re.I)
+    for form in (
+        r"(?:not|(?:does|do|did|should|is|are|was)(?:n[’']t| not)(?: (?:look|be|seem|appear))?|no longer)"
+        rf"(?: (?:so|too|that|quite))? {_WHAT}",
+        rf"(?:less|too) {_WHAT}",
+        rf"{_WHAT}(?: (?:a (?:bit|little|lot|tiny bit)|much|far|somewhat|slightly|even))? less",
+        rf"{_WHAT} not (?:so|too) much",
+        rf"(?:nicht|weniger|zu)(?: (?:so|zu))? {_WHAT}",
+        rf"{_WHAT} (?:nicht|weniger)(?: so (?:sehr|viel))?",
+        rf"(?:menos|demasiado|no (?:tan|estés|seas|te|se vea|parezca))(?: tan)? {_WHAT}",
+        rf"{_WHAT} menos",
+        rf"(?:ne |n[’'])(?:sois |soit )?{_WHAT} pas(?: (?:trop|tant|autant))?",
+        rf"(?:moins|trop|pas)(?: (?:si|aussi|trop))? {_WHAT}",
+        rf"{_WHAT} moins",
+        rf"(?:कम|मत|बहुत ज़्यादा) {_WHAT}",
+        rf"{_WHAT} (?:मत|न)(?: (?:हो|होना|होइए|करो|करना|करें|कीजिए|दिखो|दिखना))?",
+        rf"बिना {_WHAT}(?: (?:के|की))?",
+    )
+)
+_SIGNS = re.compile(
+    r"请?(?:让)?(?:他|她|我|脸)?(?:看起来|看上去)?(?:不要|别|不再|不那么|没那么|没有那么|不太|少一点|少点|少些)(?:再|那么|这么|太)?"
+    r"(?P<what>[\u4e00-\u9fff]{1,4})|不(?P<bare>累|困|笑|哭|老|胖|瘦|生气|难过|害怕|惊讶|疲惫|疲倦|悲伤|愤怒|严肃|紧张)"
+)
+
+
+def denied(text: str) -> str | None:
+    """Return of what a text asks for less or for none; None where its words deny nothing, or say more beside it."""
+    plain = " ".join(text.split()).strip(" .,;!?。！？।")
+    if len(plain) > LONGEST:
+        return None
+    if found := _SIGNS.fullmatch(plain):
+        return found["what"] or found["bare"]
+    for form in _FORMS:
+        found = form.fullmatch(plain)
+        if found and FILLERS.issuperset(found["before"].lower().split()):
+            return found["what"]
+    return None
