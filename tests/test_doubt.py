@@ -12,7 +12,7 @@ from stand_in import TinyEncoder, picture
 import flowedit
 from examples.faceclip.captions import MAKEABLE, spell
 from examples.faceclip.languages import LANGUAGES
-from flowedit.guide.doubt import doubt
+from flowedit.guide.doubt import doubt, find_doubts
 from flowedit.guide.encoder import load_encoder
 from flowedit.guide.impossible import FILE, describe_impossible, find_impossible
 from flowedit.guide.language import unknown_language
@@ -137,6 +137,20 @@ def test_a_word_that_is_read_only_beside_others_is_no_doubt_by_itself(word):
 @pytest.mark.parametrize("word", ["banana", "football", "loud", "broken", "frozen"])
 def test_a_word_about_something_else_is_one(word):
     assert doubt(load_encoder(), word) is not None
+
+
+@pytest.mark.parametrize(
+    ("prompts", "told"),
+    [
+        ({"closed eyes and open eyes": 1.0}, ["'closed eyes' and 'open eyes' ask for the contrary"]),
+        ({"blonde hair": 1.0, "black hair": 1.0}, ["'blonde hair' and 'black hair' ask for the contrary"]),
+        ({"blonde hair": 1.0, "black hair": -1.0}, []), ({"exhausted but happy": 1.0}, []),
+        ({"a smile": 1.0, "tears": 1.0}, []), ({"closed eyes": 1.0}, []),
+    ],
+)  # fmt: skip
+def test_two_attributes_that_undo_each_other_are_told(prompts, told):
+    found = find_doubts(load_encoder(), prompts)
+    assert len(found) == len(told) and all(line.startswith(start) for line, start in zip(found, told, strict=True))
 
 
 def test_an_edit_carries_the_doubt():

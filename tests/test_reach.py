@@ -22,17 +22,18 @@ from flowedit.transform.transforms import FieldTransform
 SIDE = 96
 
 
-def edited(gain=0.3, **field):
-    """What a constant field over the middle of a picture reaches; the eyes' outer corners are half a crop apart."""
+def edited(gain=0.3, plain=False, **field):
+    """What a constant field over the middle of a striped picture reaches; half a crop between the eyes' corners."""
     points = torch.zeros(68, 2)
     points[36], points[45] = torch.tensor([-0.5, 0.0]), torch.tensor([0.5, 0.0])
     matrix = torch.tensor([[SIDE / 2, 0, 120.0], [0, SIDE / 2, 100.0]], dtype=torch.float64)
-    photo = load(np.full((200, 240, 3), 128, np.uint8))
+    stripes = (0 if plain else 4) * np.sign(np.sin(np.arange(240) / 2))
+    photo = load(np.broadcast_to((128 + stripes)[None, :, None], (200, 240, 3)).astype(np.uint8))
     return measure_reach(EditedPhoto(photo, (FieldTransform(constant_field(**field), Crop(matrix, points)),)), gain)
 
 
 def test_movement_is_in_shares_of_the_eyes_distance_and_color_in_levels():
-    moved, tinted = edited(x=0.04), edited(tint=(0.1, 0.0, -0.05))
+    moved, tinted = edited(x=0.04, plain=True), edited(plain=True, tint=(0.1, 0.0, -0.05))
     assert moved.moved == pytest.approx(4.0, rel=0.05) and moved.levels < 0.1
     assert tinted.levels == pytest.approx(25.5, rel=0.05) and tinted.moved == 0
     assert "30 % of what is asked" in str(moved) and "4.0 % of the distance" in str(moved)
@@ -41,7 +42,8 @@ def test_movement_is_in_shares_of_the_eyes_distance_and_color_in_levels():
 @pytest.mark.parametrize(
     ("reach", "message"),
     [
-        (edited(x=0.005), "next to nothing is to be seen"),
+        (edited(x=0.004), "next to nothing is to be seen"),
+        (edited(x=0.04, plain=True), "next to nothing is to be seen"),
         (edited(tint=(0.01, 0.01, 0.01)), "next to nothing is to be seen"),
         (edited(gain=0.02, x=0.04), "hardly what was asked: the guide sees 2 %"),
         (edited(gain=0.05, x=0.02), "hardly what was asked: the guide sees 5 %"),

@@ -11,6 +11,7 @@ from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import Encoder
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
+CONTRARY = -0.38  # the same, below which one undoes the other: "blonde hair" and "black hair" have -0.41
 MIN_WEIGHT = 1e-12
 
 BARE = re.compile(  # asks for nothing, in English or another language that faceclip was taught
@@ -71,6 +72,18 @@ def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str,
     alike = ((changes @ changes.T - UNLIKE) / (1 - UNLIKE)).clamp(0, 1).fill_diagonal_(1)
     shares = weights.abs() / (alike @ weights.abs()).clamp_min(MIN_WEIGHT)
     return dict(zip(asked, (weights * shares).tolist(), strict=True))
+
+
+def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the pairs of attributes that undo each other, as "closed eyes" and "open eyes" do."""
+    attributes = list_attributes(encoder, prompts)
+    known = [text for text in attributes if encoder.knows(text)]
+    if len(known) < 2:
+        return []
+    changes = embed_changes(encoder, known)
+    changes = changes * changes.new_tensor([attributes[text] for text in known])[:, None]
+    alike = F.cosine_similarity(changes[:, None], changes, dim=2).tolist()
+    return [(a, b) for i, a in enumerate(known) for j, b in enumerate(known[:i]) if alike[i][j] < CONTRARY]
 
 
 def split_parts(text: str) -> list[str]:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from flowedit.guide.clauses import find_contraries
 from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible
 from flowedit.guide.language import unknown_language
 from flowedit.guide.part_looks import said_looks
 
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
+
+
+def find_doubts(encoder: Encoder, prompts: Mapping[str, float]) -> list[str]:
+    """Return a line for each prompt that may be in vain, and for each two attributes that undo each other."""
+    doubts = [doubt(encoder, text) for text in prompts]
+    contraries = [
+        f"{earlier!r} and {later!r} ask for the contrary of each other: neither may be reached"
+        for later, earlier in find_contraries(encoder, prompts)
+    ]
+    return [each for each in doubts if each is not None] + contraries
 
 
 def doubt(encoder: Encoder, prompt: str) -> str | None:

@@ -28,7 +28,7 @@ from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
-from flowedit.guide.doubt import doubt
+from flowedit.guide.doubt import find_doubts
 from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.part_looks import said_looks, says_all, unsaid
 from flowedit.guide.part_words import named_parts
@@ -239,10 +239,8 @@ def _retouch(task: Task) -> Task:
 
 def _aim(guide: Encoder, prompts: Mapping[str, float], config: Config) -> tuple[Config, TargetSettings]:
     """Make the target's settings, warn of prompts in vain, and name the corpus that was found in the config."""
-    for text in prompts:
-        message = doubt(guide, text)
-        if message is not None:
-            warn(message)
+    for message in find_doubts(guide, prompts):
+        warn(message)
     numbers = {name: getattr(config, name) for name in ("intensity", "alpha", "corpus", "components")}
     settings = make_settings(guide, prompts, config.target, **numbers)  # a corpus is found and read before any work
     if config.corpus is None and settings.corpus is not None:

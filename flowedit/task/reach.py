@@ -22,6 +22,7 @@ SMALL_SHARE, SMALL_LEVELS = 0.004, 1 / 3  # of the cells, an iris; it is seen wh
 # What is less is not seen beside the photo.
 LEAST_MOVED = 1.2  # percent of the outer-canthal distance: a millimeter on a face
 LEAST_LEVELS = 5.0  # of 255, about 2 Delta E on skin
+STIRRED = 2.5  # of 255, that what moves must change: within one color, as a lid in deep shade, nobody sees it move
 SPOT_PX, LEAST_SPOT = 10, 25.0  # pixels of the crop, and of 255
 # What the guide hardly sees: next to none of the prompt's change, or little where the face changes little. 0.3 is a
 # plain smile; of a tan that everybody sees it reads 0.05, since skin is a small part of what it looks at.
@@ -49,7 +50,7 @@ class Reach:
     @property
     def visible(self) -> bool:
         """Whether somebody who has both pictures sees a difference."""
-        return self.moved >= LEAST_MOVED or self.levels >= LEAST_LEVELS
+        return self.levels >= (STIRRED if self.moved >= LEAST_MOVED else LEAST_LEVELS)
 
     @property
     def marked(self) -> bool:
