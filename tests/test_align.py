@@ -379,6 +379,15 @@ def test_importing_loads_nothing_heavy():
     assert (done.returncode, done.stdout) == (0, "[]\n")
 
 
+@pytest.mark.parametrize(("score", "is_turned"), [(0.4, False), (0.7, True)])
+def test_an_upright_face_gives_way_to_a_turned_one_that_is_plainly_surer(score, is_turned, monkeypatch):
+    picture = np.zeros((120, 200, 3), np.uint8)
+    box = (10.0, 10.0, 90.0, 90.0)
+    monkeypatch.setattr(align, "_detect", lambda seen, large: [(box, 0.3 if seen.shape[1] == 200 else score)])
+    (face,) = find_faces(load(picture), turned=True)
+    assert (face.score == score) == is_turned and (face.box == box) == (not is_turned)
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_face_in_a_turned_photo_is_found_where_it_is(quarters):
     portrait = astronaut()[:280, 90:350]

@@ -12,7 +12,7 @@ from test_align import drawn_landmarks
 
 import flowedit
 from flowedit.checks import FlowEditWarning
-from flowedit.face.crop import extract
+from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import landmarks
 from flowedit.face.eyelids import make_lids
 from flowedit.face.landmarks import EYES
@@ -25,7 +25,8 @@ from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
 from flowedit.photo.photo import load
 from flowedit.task.lids import LIDS, said_lids
-from flowedit.transform.transforms import Composition, leaves
+from flowedit.transform.render import EditedPhoto
+from flowedit.transform.transforms import Composition, FieldTransform, leaves
 from flowedit.video.carry import NOT_CARRIED, CarriedEdit
 
 PORTRAIT = astronaut()[:280, 80:360]
@@ -55,6 +56,26 @@ def test_a_closed_eye_shows_the_skin_above_it():
         assert read_from(field, middle)[0] == pytest.approx(float(middle[0]), abs=0.01)
         for still in (outline[0], outline[3], outline[4:].mean(0) + torch.tensor([0.0, 0.1])):
             torch.testing.assert_close(read_from(field, still), still, atol=2e-3, rtol=0)
+
+
+def test_a_lid_read_aside_is_read_along_its_edge():
+    points = torch.stack([LEFT.mean(0), LEFT[0], LEFT[1:3].mean(0) - torch.tensor([0.0, 0.3])])
+    field = make_lids(drawn_landmarks(), BOTH)
+    middle, corner, brow = (field.read_aside(1.0).at_points(points)[0] - field.at_points(points)[0]).detach()
+    assert 0.1 < middle[0] / (LEFT[3] - LEFT[0])[0] < 0.2 and middle[1].abs() < 0.2 * middle[0]
+    assert not corner.any() and not brow.any()
+    assert field.read_aside(0.0).aside == 0 and torch.equal(field.read_aside(1.0).amounts, field.amounts)
+
+
+def test_skin_that_is_drawn_out_shows_no_stripes():
+    side, points = 400, drawn_landmarks()
+    stripes = 0.5 + 0.2 * torch.sign(torch.sin(1.0 * torch.arange(side)))
+    photo = load(stripes.expand(3, side, side).clone())
+    crop = Crop(whole_crop(photo).matrix, points)
+    drawn = EditedPhoto(photo, [FieldTransform(make_lids(points, BOTH), crop)]).tensor()[0, 0]
+    column, row = crop.to_photo(LEFT.mean(0)[None].double())[0].round().int().tolist()
+    lid, beside = drawn[row - 3 : row, column - 12 : column + 12], drawn[row + 60, column - 12 : column + 12]
+    assert lid.std(1).max() < 0.4 * beside.std() and abs(float(lid.mean()) - 0.5) < 0.05
 
 
 def test_one_eye_is_closed_alone_and_lids_rise_from_below():

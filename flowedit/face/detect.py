@@ -27,6 +27,7 @@ SMALL_PX = 400  # below this, and where nothing was found, the copy is doubled o
 LEAST_ROLL = 8.0  # degrees, from which on landmarks are placed again, in the leveled face
 LEVELINGS = 2  # times
 _SAME = 0.5  # share of their union that two boxes of one face have in common at the least
+_SURER = 0.3  # than an upright face's score, that of one in a turned photo must be: people mostly stand upright
 _SURE = 0.6  # score of a detection that needs no look at the turned photo; frontal portraits have 1.5 to 3
 _DLIB = threading.RLock()  # dlib's objects are not safe to be used by two threads at once
 _FIT_PX = 400  # landmarks are placed in faces at least this wide
@@ -79,7 +80,8 @@ def find_faces(photo: Photo, *, turned: bool = False, large: bool = False) -> li
             break
         for other in group:
             found = _detect(other.picture, large)
-            if _surest(found) > _surest(boxes):
+            upright = seen.degrees == 0 and len(boxes) > 0
+            if _surest(found) > _surest(boxes) + (_SURER if upright else 0.0):
                 seen, boxes = other, found
     faces = []
     for box, score in boxes:

@@ -16,9 +16,10 @@ BELOW = 0.12  # heights of the open eye that its lower edge is taken to lie belo
 NARROWED = 0.5  # of the height, by which the lower lid rises at most
 REACH = 3.0  # halves of an eye's length above and below it, beside the way to the brow, beyond which nothing moves
 CHEEK = 1.5  # heights below the lower lid over which the skin is stretched for it
-LID = 0.55  # of the way from the upper lid to the brow over which the skin is stretched: to the brow's lower edge
-LEAST_LID = 0.45  # of the height, of which there is skin at least where a brow hangs low
+LID = 0.45  # of the way from the upper lid to the brow over which the skin is stretched: to the brow's lower edge
+LEAST_LID = 0.3  # of the height, of which there is skin at least where a brow hangs low
 LASHES = 0.6, 0.6  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
+ASIDE = 0.3  # halves of an eye's width, by which what is drawn of a closed lid is read to either side and averaged
 SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
 
 
@@ -39,6 +40,7 @@ class LidField(Field):
 
     eyes: Tensor
     brows: Tensor
+    aside = 0.0  # see `read_aside`
 
     def __init__(self, max_shift: float = 1.0, max_tint: float = 0.0, diffeomorphic: bool = False) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
@@ -52,6 +54,15 @@ class LidField(Field):
         """Return the field of the same lids by other amounts (3,), cut to [0, 1]."""
         other = LidField()
         other.load_state_dict({**self.state_dict(), "amounts": amounts.clamp(0, 1)})
+        return other
+
+    def read_aside(self, share: float) -> LidField:
+        """Return this field, with the skin that it draws out read along the lid, from a share of ASIDE to the right.
+
+        Drawn out, a lash is a stripe: the mean of several such readings has none.
+        """
+        other = self.with_amounts(self.amounts)
+        other.aside = ASIDE * share
         return other
 
     @property
@@ -69,7 +80,8 @@ class LidField(Field):
         coord = torch.zeros_like(points)
         narrowed = self.amounts[2].clamp(0, 1)
         for outline, brow, closed in zip(self.eyes.to(points), self.brows.to(points), self.amounts[:2], strict=True):
-            coord = coord + _shift(points, outline, brow, closed.clamp(0, 1).to(points), narrowed.to(points))
+            closing = closed.clamp(0, 1).to(points)
+            coord = coord + _shift(points, outline, brow, closing, narrowed.to(points), self.aside)
         return coord * self.near(*points.T)[:, None], points.new_zeros(len(points), 3)
 
     def near(self, x: Tensor, y: Tensor) -> Tensor:
@@ -104,7 +116,7 @@ def eye_axes(outline: Tensor) -> tuple[Tensor, Tensor]:
     return along, torch.stack([-along[1], along[0]])
 
 
-def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor) -> Tensor:
+def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float) -> Tensor:
     """Return where one eye's lids have points (N, 2) read from, less the points: (N, 2)."""
     along, down = eye_axes(outline)
     middle = (outline[0] + outline[3]) / 2
@@ -130,10 +142,14 @@ def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrow
     above = (upper + fall - v).clamp(min=0)  # the moved edge; `source` is how far above the edge it is read
     share = ((above - shortened) / (fall + skin - shortened)).clamp(max=1)
     source = torch.where(above < shortened, above * lashes / shortened, lashes + share * (skin - lashes))
-    by_upper = torch.where((fall > 0) & (above < fall + skin), above - source - fall, 0)
+    drawn = (fall > 0) & (above < fall + skin)
+    right = aside * (1 - share) * (1 - u.square()).clamp(min=0)  # less towards the brow and the corners
+    by_upper = torch.where(drawn, upper_edge(u + right) - source - v, 0)
     below = 1 - ((v - (lower - rise)) / (rise + CHEEK * height).clamp(min=1e-6)).clamp(0, 1)
     by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)  # between the lids the eye stays as it is
-    return torch.where(v < upper + fall, by_upper, by_lower)[:, None] * down
+    covered = v < upper + fall
+    by_aside = torch.where(drawn & covered, right * width, 0)
+    return torch.where(covered, by_upper, by_lower)[:, None] * down + by_aside[:, None] * along
 
 
 def _ease(t: Tensor) -> Tensor:

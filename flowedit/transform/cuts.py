@@ -1,4 +1,4 @@
-"""Pixels that the edge of a lid goes through, which show both sides of it: what is done at fractions of them."""
+"""Pixels of which one reading is not enough: at the edge of a closed lid they show both sides, above it stripes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from flowedit.transform.evaluate import Evaluator, read_all
+from flowedit.transform.evaluate import Evaluator, LidsFirst, read_all
 from flowedit.transform.transforms import Box
 
 FRACTIONS = 4  # along a side of a pixel
+ORDER = 7  # of the places along a lid, among those fractions: each row and column of them has places from everywhere
 
 
 def read_fractions(cut: Tensor, box: Box, evaluators: Sequence[Evaluator]) -> list[Tensor]:
     """Return what transforms do at fractions of pixels; their average is what a pixel shows.
 
-    One read alone would make a step of an edge, and dashes of lashes that are thinner than a pixel.
+    One read alone would make a step of an edge, dashes of lashes that are thinner than a pixel, and stripes of a lid's
+    skin that is drawn out.
 
     Args:
         cut: (h, w) bool, which pixels.
@@ -31,7 +33,9 @@ def read_fractions(cut: Tensor, box: Box, evaluators: Sequence[Evaluator]) -> li
         return []
     steps = [(number + 0.5) / FRACTIONS - 0.5 for number in range(FRACTIONS)]
     found = []
-    for away in torch.cartesian_prod(torch.tensor(steps), torch.tensor(steps)):
-        reading = read_all(evaluators, x + (box[1] + 0.5 + float(away[0])), y + (box[0] + 0.5 + float(away[1])))
+    for k, away in enumerate(torch.cartesian_prod(torch.tensor(steps), torch.tensor(steps))):
+        share = 2 * (ORDER * k % FRACTIONS**2 + 0.5) / FRACTIONS**2 - 1
+        aside = [each.aside(share) if isinstance(each, LidsFirst) else each for each in evaluators]
+        reading = read_all(aside, x + (box[1] + 0.5 + float(away[0])), y + (box[0] + 0.5 + float(away[1])))
         found.append(torch.cat([reading.shift + away[:, None], reading.tint(reading.shift)]))
     return found

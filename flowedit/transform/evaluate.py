@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from flowedit.transform.transforms import UNDO_STEPS, Box, Composition, FieldTra
 LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
 UNDO_PX = 1e-3  # how near to an inverse is near enough, photo pixels
 CUT_PX = 2.0  # pixels of the photo between what two sides of a pixel show, beyond which more than one is read
+ASIDE_PX = 0.5  # pixels of the photo that a lid is read to one side, from which on more than one reading is drawn
 LEAST_PACE = 0.25  # of a step, where whole ones lead nowhere: what is squeezed to a fifth
 
 
@@ -68,7 +70,8 @@ class Reading(NamedTuple):
         shift: (2, ...) float32, photo pixels, x before y.
         tint: of the shift (2, ...) that the places have in all, with what is added to this one: (3, ...) float32. The
             colors of a face's parts are painted on the photo, and so lie where a place is read from.
-        cut: tells (...) bool where the edge of a lid goes through the pixel about a place; None where nothing has one.
+        cut: tells (...) bool where one reading is not enough: the edge of a lid goes through the pixel about a place,
+            or a lid is drawn out there; None where that is nowhere.
     """
 
     shift: Tensor
@@ -97,8 +100,7 @@ def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0
     if moves_lids(transforms):
         lids, rest = gather_lids(transforms, shape)
         bound = bind(rest, shape, color)
-        first: list[tuple[Evaluator, list[Crop]]] = [(_FieldEvaluator([lid], 1.0, 0.0), [lid.crop]) for lid in lids]
-        return [(_LidsFirst(first, bound), find_crops([*lids, *rest]))] if lids else bound
+        return [(LidsFirst(lids, bound), find_crops([*lids, *rest]))] if lids else bound
     velocities: dict[tuple[float, ...], list[FieldTransform]] = {}
     evaluators: list[tuple[Evaluator, list[Crop]]] = []
     for transform in transforms:
@@ -261,23 +263,30 @@ class _CompositionEvaluator:
         return Reading(shift * self.shape, lambda moved: tint * self.color)
 
 
-class _LidsFirst:
+class LidsFirst:
     """Transforms that are done after eyelids have moved; their colors lie on the photo as ever."""
 
-    def __init__(
-        self, lids: Sequence[tuple[Evaluator, list[Crop]]], rest: Sequence[tuple[Evaluator, list[Crop]]]
-    ) -> None:
-        self.lids, self.rest = lids, [evaluator for evaluator, _ in rest]
+    def __init__(self, lids: Sequence[FieldTransform], rest: Sequence[tuple[Evaluator, list[Crop]]]) -> None:
+        self.leaves, self.rest = lids, rest
+        self.lids: list[tuple[Evaluator, list[Crop]]] = [(_FieldEvaluator([lid], 1.0, 0.0), [lid.crop]) for lid in lids]
+
+    def aside(self, share: float) -> LidsFirst:
+        """Return the same, with closed lids read along their edge; see `LidField.read_aside`."""
+        fields = [lid.field.read_aside(share) for lid in self.leaves if isinstance(lid.field, LidField)]
+        return LidsFirst([replace(lid, field=field) for lid, field in zip(self.leaves, fields, strict=True)], self.rest)
 
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
-        rest = read_all(self.rest, px, py)
+        rest = read_all([evaluator for evaluator, _ in self.rest], px, py)
         x, y = px + rest.shift[0], py + rest.shift[1]
+        shift = find_shift(self.lids, x, y)
 
         def cut() -> Tensor:
             ends = [find_shift(self.lids, x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
-            return torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0) > CUT_PX
+            steps = torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0)
+            aside = (find_shift(self.aside(1.0).lids, x, y) - shift).norm(dim=0)
+            return (steps > CUT_PX) | (aside > ASIDE_PX)
 
-        return rest._replace(shift=rest.shift + find_shift(self.lids, x, y), cut=cut)
+        return rest._replace(shift=rest.shift + shift, cut=cut)
 
 
 class _InverseEvaluator:
