@@ -225,7 +225,8 @@ class Config:
     no bound."""
     tilt: float | None = number(9, above=0, most=90)
     """Most that the line between the mouth's corners turns, in degrees: a smirk that goes further is crooked. It is
-    turned back once it is found, about the mouth alone. Of a raster field that is no velocity; None lets it turn."""
+    turned back once it is found, about the mouth alone; and the lid of an eye that is opened by an eighth more than the
+    other, as one raised brow does, is lowered. Of a raster field that is no velocity; None leaves both as they are."""
     effect: float | None = number(None, above=0, most=1000)
     """Most of the prompt's change that the guide may see in the face, 1 being all of it; None sets no bound."""
     seed: int = number(0, least=-(2**63), most=2**63 - 1)

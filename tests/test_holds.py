@@ -15,7 +15,7 @@ from flowedit.face.landmarks import BROWS
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.task.holds import MouthTilt
+from flowedit.task.holds import LARGER, EvenEyes, MouthTilt
 
 PORTRAIT = astronaut()[:280, 80:360]
 LANDMARKS = drawn_landmarks()
@@ -52,6 +52,47 @@ def test_landmarks_on_one_point_leave_the_field_finite():
     field = turned(20.0)
     MouthTilt(torch.zeros(68, 2), 16, 9.0).hold(field)
     assert field.coord.isfinite().all()
+
+
+def raised(by, size=16):
+    """The field that raises all about the left brow, and half as much its eye."""
+    place = pixel_centers(size) - LANDMARKS[BROWS[0]].mean(0)
+    coord = torch.zeros(2, size, size)
+    coord[1] = by * torch.exp(-place.square().sum(-1) / 0.04)
+    return RasterField.from_offsets(coord, torch.zeros(3, 4, 4), 1.0, 0.1)
+
+
+@pytest.mark.parametrize("size", [16, 100])
+def test_an_eye_that_a_raised_brow_opens_is_lowered_and_the_brow_stays(size):
+    field, eyes = raised(0.07, size), EvenEyes(LANDMARKS, size)
+    opened = eyes.openings(field) / eyes.openings()
+    assert opened[0] > 1.25 and opened[1] == pytest.approx(1, abs=0.05)
+    brow = field.at_points(LANDMARKS[BROWS[0]])[0].clone()
+    eyes.hold(field)
+    held = eyes.openings(field) / eyes.openings()
+    assert 1 <= held[0] / held[1] < LARGER + 0.03 and held[1] == pytest.approx(float(opened[1]), abs=0.05)
+    assert (field.at_points(LANDMARKS[BROWS[0]])[0] - brow).abs().max() < 0.15 * brow.abs().max()
+
+
+def test_eyes_within_the_limit_keep_their_bits_and_those_without_a_size_stay_finite():
+    field = raised(0.01)
+    before = field.coord.detach().clone()
+    EvenEyes(LANDMARKS, 16).hold(field)
+    assert torch.equal(field.coord, before)
+    EvenEyes(torch.zeros(68, 2), 16).hold(field)
+    assert field.coord.isfinite().all()
+
+
+@pytest.mark.parametrize("make", [flowedit.predict, flowedit.optimize])
+def test_one_raised_brow_does_not_open_its_eye(make):
+    def uneven(tilt):
+        edit = make(PORTRAIT, "one raised eyebrow", config=Config(identity=None, stretch=None, tilt=tilt))
+        (leaf,) = edit.transforms
+        eyes = EvenEyes(leaf.crop.landmarks, leaf.field.coord_size)
+        left, right = eyes.openings(leaf.field) / eyes.openings()
+        return float(max(left / right, right / left))
+
+    assert uneven(9.0) < LARGER + 0.03 < uneven(None)
 
 
 @pytest.mark.parametrize("make", [flowedit.predict, flowedit.optimize])

@@ -32,7 +32,7 @@ from flowedit.transform.bounds import bound_displacement
 from flowedit.transform.transforms import leaves
 
 PORTRAIT = np.ascontiguousarray(skimage.data.astronaut()[:280, 80:360])
-FREE = Config(identity=None, stretch=None)
+FREE = Config(identity=None, stretch=None, tilt=None)
 
 
 def stand_in(seed=0, embed_dim=4):
@@ -573,6 +573,8 @@ def test_the_command_line_predicts(folder, capsys):
         "--identity",
         "None",
         "--stretch",
+        "None",
+        "--tilt",
         "None",
         "--save-edit",
         "e.flowedit",

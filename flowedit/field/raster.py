@@ -108,6 +108,12 @@ def _spline(control: Tensor, points: Tensor) -> Tensor:
     return sample(control, x, y, Interpolation.B_SPLINE).T
 
 
+def spline_weights(size: int, points: Tensor) -> Tensor:
+    """Return how much of each control point of a (size, size) lattice lies at (N, 2) crop coordinates: (N, size^2)."""
+    each = torch.eye(size * size, dtype=points.dtype, device=points.device).reshape(-1, size, size)
+    return _spline(each, points)
+
+
 def control_points(values: Tensor) -> Tensor:
     """Find the control points of the cubic B-spline that has (C, n, n) values at its pixel centers."""
     n = values.shape[-1]

@@ -36,7 +36,7 @@ from flowedit.guide.restate import restate
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
-from flowedit.task.holds import UNHELD, Holds, MouthTilt
+from flowedit.task.holds import UNHELD, EvenEyes, Holds, MouthTilt
 from flowedit.task.lids import LIDS, close, look_at_closed, said_lids, split_lids
 from flowedit.task.retouch import clear_tint, find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
@@ -300,7 +300,7 @@ def prepare_face(
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
-    part_tint = most = mouth = None
+    part_tint = most = mouth = even = None
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks, config.parts)
         paints = mix_paints(pixels, masks, config.paints)
@@ -311,6 +311,7 @@ def prepare_face(
         part_tint = PartTint(masks, paints, max_tint)
         if config.tilt is not None and isinstance(field, RasterField) and not field.diffeomorphic:
             mouth = MouthTilt(crop.landmarks, field.coord_size, config.tilt)
+            even = EvenEyes(crop.landmarks, field.coord_size)
     region, protect = config.region, config.protected_regions
     mask = mask_regions(region, protect, crop.landmarks)
     transform = FieldTransform(field, crop, mask, hard_mask, 1.0, region, protect, part_tint, light)
@@ -324,7 +325,7 @@ def prepare_face(
         pixels.to(device),
         weight,
         begun=start is not None,
-        holds=Holds(most, mouth),
+        holds=Holds(most, mouth, even),
     )
 
 
