@@ -47,6 +47,12 @@ _FORMS = tuple(
         rf"बिना {_WHAT}(?: (?:के|की))?",
     )
 )
+_QUALITY = re.compile(  # "hair less gray" asks for less of "gray hair"
+    r"(?:(?:make|with) )?(?:(?:the|her|his|their|my|your) )?(?P<noun>[a-z]+) "
+    r"(?:(?:should be|could be|be|a bit|a little|much) )*"
+    rf"(?:less|not (?:so|too)) (?P<what>[a-z]+){_LAST}",
+    re.I,
+)
 _SIGNS = re.compile(
     r"请?(?:让)?(?:他|她|我|脸)?(?:看起来|看上去)?(?:不要|别|不再|不那么|没那么|没有那么|不太|少一点|少点|少些)(?:再|那么|这么|太)?"
     r"(?P<what>[\u4e00-\u9fff]{1,4})|不(?P<bare>累|困|笑|哭|老|胖|瘦|生气|难过|害怕|惊讶|疲惫|疲倦|悲伤|愤怒|严肃|紧张)"
@@ -60,6 +66,8 @@ def denied(text: str) -> str | None:
         return None
     if found := _SIGNS.fullmatch(plain):
         return found["what"] or found["bare"]
+    if (found := _QUALITY.fullmatch(plain)) and found["noun"].lower() not in FILLERS - {"face"}:
+        return f"{found['what']} {found['noun']}"
     for form in _FORMS:
         found = form.fullmatch(plain)
         if found and FILLERS.issuperset(found["before"].lower().split()):
