@@ -38,7 +38,7 @@ from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.task.holds import UNHELD, EvenEyes, Holds, MouthTilt
 from flowedit.task.lids import LIDS, close, look_at_closed, said_lids, split_lids
-from flowedit.task.retouch import clear_tint, find_retouch, warn_of_missing_hair
+from flowedit.task.retouch import clear_lips, clear_tint, find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
@@ -216,7 +216,8 @@ def _retouch(task: Task) -> Task:
         return replace(task, said=(), colored=(), told=False)
     told = (bool(looks) or lids is not None) and says_all(task.restated)
     colors = tuple(part for part, look in looks.items() if look.color is not None)
-    task = replace(task, said=tuple(looks), colored=colors, told=told)
+    cleared = "lips" not in colors and clear_lips([face.start for face in task.faces], task.guide, task.restated)
+    task = replace(task, said=(*looks, *["lips"] * cleared), colored=colors, told=told)
     if lids is not None:
         moved = [make_lids(points, lids) for points in landmarks if points is not None]
         closed = tuple(replace(face, lids=each) for face, each in zip(task.faces, moved, strict=True))

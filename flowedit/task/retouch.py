@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -17,11 +17,16 @@ from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
 from flowedit.field.raster import RasterField
+from flowedit.guide.clauses import list_attributes
+from flowedit.guide.corpus import embed_changes
+from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import Look
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 
 ASHEN = 0.05  # image units between a color's strongest and weakest channel, below which it is a gray
+RED = "red lipstick"
+ALIKE = 0.8  # cosine with its change from which on a prompt asks for it
 LITTLE_HAIR = 0.75  # squared interocular distances; by eye, on 260 tightly cut faces: less is often no hair
 
 
@@ -74,6 +79,29 @@ def clear_tint(start: FieldTransform, retouch: Retouch, colored: Sequence[str]) 
             size = start.field.color_size
             mask = F.interpolate(_mask(retouch, part), (size, size), mode="area")[0, 0]
             start.field.color.mul_(1 - mask.to(start.field.color))
+
+
+@torch.no_grad()
+def clear_lips(starts: Iterable[FieldTransform], encoder: Encoder, prompts: Mapping[str, float]) -> bool:
+    """Take, in place, the color that words said of lips where prompts ask for the red that the guide paints.
+
+    Args:
+        starts: that a search goes on from: red added to black lips is pink.
+        encoder: the guide.
+        prompts: that say no color of lips.
+
+    Returns:
+        Whether any start had one.
+    """
+    said = [start.retouch for start in starts if start.retouch is not None and "lips" in start.retouch.parts]
+    if not said:
+        return False
+    red, *asked = embed_changes(encoder, [RED, *list_attributes(encoder, prompts)])
+    if max(float(F.cosine_similarity(red, each, dim=0)) for each in asked) < ALIKE:
+        return False
+    for retouch in said:
+        retouch.set_gains("lips", torch.zeros(3))
+    return True
 
 
 def gains_toward(has: Tensor, look: Look, light: float, lift: float, part: str = "hair") -> Tensor:
