@@ -30,7 +30,8 @@ _BESIDE = r"(?: (?:face|person|woman|man|girl|boy|look|expression))?"
 _FORMS = tuple(
     re.compile(rf"(?P<before>(?:[^\s,;:]+ )*?){form}{_BESIDE}{_LAST}", re.I)
     for form in (
-        r"(?:not|(?:does|do|did|should|is|are|was)(?:n[’']t| not)(?: (?:look|be|seem|appear))?|no longer)"
+        r"(?:not|(?:does|do|did|should|is|are|was)(?:n[’']t| not)(?: (?:make|let) (?:her|him|me|them|it|us))?"
+        r"(?: (?:look|be|seem|appear))?|no longer)"
         rf"(?: (?:so|too|that|quite))? {_WHAT}",
         rf"(?:less|too) {_WHAT}",
         rf"{_WHAT}(?: (?:a (?:bit|little|lot|tiny bit)|much|far|somewhat|slightly|even))? less",
