@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import check_image, describe, require
+from flowedit.guide.ages import spell_ages
 from flowedit.isolation import isolated
 
 _LETTER = r"[\w\u0900-\u097f]"  # Devanagari's vowel signs are no letters to `re`
@@ -31,7 +32,8 @@ class ClipEncoder:
         languages: English names of those it was taught, or None where nobody knows.
         alone: words, in lower case, that it reads only beside others, each with the phrase that is read in its place
             where it is all of a prompt.
-        synonyms: words, in lower case, that it does not know, each with those that are read in its place anywhere.
+        synonyms: words, in lower case, that it does not know, each with those that are read in its place anywhere; with
+            any, ages in digits are read in words.
 
     Attributes:
         size: pixels along one side of the model's input.
@@ -120,7 +122,8 @@ class ClipEncoder:
         check_prompt(prompt)
         row = self._texts.get(prompt)
         if row is None:
-            read = self.alone.get(prompt.strip(" .!?").lower(), prompt)
+            read = prompt if self._synonym is None else spell_ages(prompt)
+            read = self.alone.get(read.strip(" .!?").lower(), read)
             if self._synonym is not None:
                 read = self._synonym.sub(lambda found: self.synonyms[found[0].lower()], read)
             tokens = self.tokenizer(self._parts(read)).to(self.device)
