@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage.data import astronaut
 from test_retouch import HERE, scene
 
@@ -14,7 +15,7 @@ from examples.hair.train import Heads, train
 from flowedit.face import hair_net
 from flowedit.face.crop import extract
 from flowedit.face.detect import choose
-from flowedit.face.hair import hair_mask, is_scalp
+from flowedit.face.hair import hair_mask, is_scalp, textured
 from flowedit.face.hair_net import HairNet, likely_hair
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places
 from flowedit.face.landmarks import interocular_distance
@@ -182,3 +183,29 @@ def test_what_has_the_skins_color_and_was_hardly_expected_is_a_bald_heads_side(c
     image[:, :3] = torch.tensor(color).reshape(3, 1, 1)
     assert is_scalp(image, found, skin, sure * found) is scalp
     assert not is_scalp(image, torch.zeros(8, 8), skin, found)
+
+
+def test_what_has_no_structure_is_told_from_what_has_the_skins():
+    noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = torch.cat([noise, torch.full((3, 64, 64), 0.1)], dim=2)
+    skin = torch.zeros(64, 128)
+    skin[:, :20] = 1
+    seen = textured(image, skin)
+    assert seen[:, :50].min() > 0.95 and seen[:, 80:].max() < 0.05
+
+
+def test_of_a_tightly_cut_picture_what_is_blurred_beside_the_head_is_hardly_hair(portrait, monkeypatch):
+    """Its upper part is skin, as where a border was filled, and all around the face is blurred."""
+    image, inside, landmarks, reach, light, place = portrait
+    skin = (image * place["skin"]).sum((2, 3), keepdim=True) / place["skin"].sum()
+    cut = torch.where((place["height"] > 0.9) & (place["across"].abs() < 1.2), skin, image)
+    blurred = F.avg_pool2d(cut, 15, 1, 7, count_include_pad=False)
+    around = torch.where((place["distance"] > 0.1) & (place["height"] < 0.9), blurred, cut)
+
+    def beside():
+        mask = hair_mask(around, inside, landmarks, reach, light)
+        return float(mask[(place["distance"] > 0.3) & (place["height"] < 0.9)].sum())
+
+    least = beside()
+    monkeypatch.setattr("flowedit.face.hair.textured", lambda image, skin: torch.ones_like(skin))
+    assert least < 0.75 * beside()

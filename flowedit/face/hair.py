@@ -21,6 +21,13 @@ LEAST_WAY = 0.2  # image units in full light, between hair and skin that a color
 SKINLIKE = (0.28, 0.66)  # of the way from the hair's color to the skin's, between which a color begins to be skin
 SURE = 0.7  # of a mask, from which on a place counts for its color
 SCALP_WAY, SCALP_HUE, SCALP_SURE = 0.2, 0.04, 0.78  # see `is_scalp`; by eye, on 400 pictures
+CROWN, ACROSS, LEAST_OVER = 1.3, 0.8, 0.1  # above the face, interocular distances; share of it that hair covers
+OFF = (
+    0.0,
+    0.22,
+)  # off the face's outline, interocular distances, from where on and wholly only what is textured is hair
+TEXTURED = (0.25, 0.6)  # of the skin's fine structure, up to which a place has none, and from which on it has its own
+WINDOW = 11  # places along one side over which that is averaged
 JITTER = 3.0  # of `opponent_colors`, added to the deviation of a color: no model is sharper than that
 
 
@@ -112,7 +119,24 @@ def hair_mask(
         models = fit_again(models, colors, areas)
     hanging = connected(mask, (place["height"] > s.hangs).float())  # the rest is a collar
     found = hanging * place["allowed"] * inside
+    over = (place["height"] > CROWN) & (place["across"].abs() < ACROSS) & (place["distance"].abs() < s.crown)
+    if float((found * over).sum()) < LEAST_OVER * float(over.sum()):
+        found = found * torch.maximum(textured(image[0], skin_area), smoothstep(place["distance"], *OFF))
     return torch.zeros_like(found) if is_scalp(image[0], found, skin_area, expected) else found
+
+
+def textured(image: Tensor, skin: Tensor) -> Tensor:
+    """Tell hair that is seen from a dark, blurred background or a border that somebody has filled: (n, n) in [0, 1].
+
+    Args:
+        image: (3, n, n) in full light.
+        skin: (n, n) where the face's skin is, which has about the structure that the picture shows.
+    """
+    light = image.mean(0)[None, None]
+    fine = (light - F.avg_pool2d(light, 3, 1, 1, count_include_pad=False)).abs()
+    local = F.avg_pool2d(fine, WINDOW, 1, WINDOW // 2, count_include_pad=False)[0, 0]
+    usual = float((local * skin).sum() / skin.sum().clamp_min(1))
+    return 1 - smoothstep(local, *(bound * usual for bound in TEXTURED))
 
 
 def is_scalp(image: Tensor, found: Tensor, skin: Tensor, expected: Tensor) -> bool:
