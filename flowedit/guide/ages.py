@@ -41,4 +41,5 @@ def spell_ages(text: str) -> str:
             return words[sum(int(age) >= least for least in UNTIL)] + "".join(ending)
 
         text = form.sub(word, text)
-    return re.sub(r"\ba (?=old\b)", "an ", text, flags=re.I)
+    text = re.sub(r"\ba (?=old\b)", "an ", text, flags=re.I)
+    return re.sub(r"\b(an? (?:very )?(?:young|old|middle-aged))$", r"\1 person", text, flags=re.I)

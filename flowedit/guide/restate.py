@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.guide.ages import spell_ages
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
@@ -47,7 +48,8 @@ def restate(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
     if getattr(encoder, "languages", None) is None:
         return dict(prompts)
     told: dict[str, float] = {}
-    for prompt, weight in prompts.items():
+    for given, weight in prompts.items():
+        prompt = spell_ages(given)
         parts = split_parts(prompt)
         same = [_same(encoder, part) for part in parts]
         text = prompt if not any(same) else ", ".join(new or part for new, part in zip(same, parts, strict=True))
