@@ -35,7 +35,10 @@ def portrait():
         ("the face should be less round", "round face"),
         ("don't make him look old", "old"), ("lächle nicht", "lächle"), ("weniger ernst", "ernst"),
         ("no tan cansada", "cansada"), ("ne souris pas", "souris"), ("moins sévère", "sévère"),
-        ("不要笑", "笑"), ("没那么累", "累"), ("不累", "累"), ("मुस्कुराओ मत", "मुस्कुराओ"), ("कम गुस्सा", "गुस्सा"),
+        ("never smile", "smile"), ("don't raise your eyebrows", "raise your eyebrows"), ("deja de llorar", "llorar"),
+        ("hör auf zu lächeln", "lächeln"), ("sie sieht zu alt aus", "alt"), ("arrête de sourire", "sourire"),
+        ("不要笑", "笑"), ("她太老了", "老"),
+        ("没那么累", "累"), ("不累", "累"), ("मुस्कुराओ मत", "मुस्कुराओ"), ("कम गुस्सा", "गुस्सा"),
     ],
 )  # fmt: skip
 def test_a_denial_names_what_it_denies(text, what):
@@ -46,7 +49,8 @@ def test_a_denial_names_what_it_denies(text, what):
     "text",
     [
         "smile more", "no expression", "not a day over thirty", "too many pies", "a smiling woman who looks less tired",
-        "less angry and more tired", "couldn't be happier than this", "regardless", "不安", "no smile lines at all",
+        "less angry and more tired", "couldn't be happier than this", "regardless", "不安",
+        "太阳镜", "never happier", "no smile lines at all",
     ],
 )  # fmt: skip
 def test_what_says_more_than_one_denied_word_is_left_to_the_encoder(text):
@@ -106,6 +110,7 @@ def test_the_card_s_denials_are_read_better_than_by_the_tower_alone(monkeypatch)
         ({"do not smile": 1.0}, True), ({"stop smiling": 1.0}, True), ({"smile less": 1.0}, True),
         ({"a smiling face": -1.0}, True), ({"sin sonrisa": 1.0}, True), ({"没有笑容": 1.0}, True),
         ({"no smile lines": 1.0}, False), ({"a sad face": 1.0}, False), ({"a smile": 1.0}, False),
+        ({"lächle nicht": 1.0}, True), ({"less happy": 1.0}, True), ({"less sad": 1.0}, False),
         ({"do not smile": -1.0}, False), ({"do not smile, red lips": 1.0}, False),
     ],
 )  # fmt: skip

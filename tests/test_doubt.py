@@ -144,6 +144,9 @@ def test_a_word_about_something_else_is_one(word):
     [
         ({"closed eyes and open eyes": 1.0}, ["'closed eyes' and 'open eyes' ask for the contrary"]),
         ({"blonde hair": 1.0, "black hair": 1.0}, ["'blonde hair' and 'black hair' ask for the contrary"]),
+        ({"old and young": 1.0}, ["'old' and 'young' ask for the contrary"]),
+        ({"red hair and black hair": 1.0}, ["several colors are asked for the hair"]),
+        ({"black hair with red highlights": 1.0}, []), ({"a woman with a masculine jaw": 1.0}, []),
         ({"blonde hair": 1.0, "black hair": -1.0}, []), ({"exhausted but happy": 1.0}, []),
         ({"a smile": 1.0, "tears": 1.0}, []), ({"closed eyes": 1.0}, []),
     ],

@@ -23,7 +23,7 @@ from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouc
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.guide.part_looks import Look, said_looks, says_all, unsaid
+from flowedit.guide.part_looks import Look, denies_color, said_looks, says_all, unsaid
 from flowedit.guide.part_looks import read_table as read_looks
 from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
@@ -523,3 +523,14 @@ def test_hair_that_is_named_and_not_to_be_seen_is_told(share, line):
     with collect() as messages:
         warn_of_missing_hair([(crop(), Retouch(["hair"], mask, torch.zeros(1)))])
     assert [message[: len(line or "")] for message in messages] == ([] if line is None else [line])
+
+
+@pytest.mark.parametrize("prompt", ["hair less gray", "her hair is too blonde", "hair not red", "no gray hair"])
+def test_a_color_that_is_denied_within_its_words_is_not_painted(prompt):
+    assert said_looks({prompt: 1.0}) == {} and denies_color({prompt: 1.0})
+    assert not denies_color({"gray hair": 1.0, "not too tired": 1.0}) and denies_color({"gray hair": -1.0})
+
+
+def test_too_much_of_what_is_retouched_is_less_of_it():
+    assert said_looks({"too tired": 1.0})["rings"] == said_looks({"less tired": 1.0})["rings"]
+    assert said_looks({"not too tired": 1.0})["rings"] == said_looks({"not tired": 1.0})["rings"]

@@ -20,6 +20,7 @@ BARE = re.compile(  # asks for nothing, in English or another language that face
     re.I,
 )
 _ARTICLE = re.compile(r"\b(?:an?|the)\b", re.I)
+_PERSON = re.compile(r"(?:(?:an?|the) )?(?:wo)?man|(?:(?:an?|the) )?(?:girl|boy|lady|guy)", re.I)
 _WHOLE = re.compile(  # words that say all of an attribute, where no other word is beside them
     r"(?:an?\s+|the\s+)?(?:smile|smiling|grin|grinning|frown|frowning|pout|pouting|wink|winking|laughing|freckles|"
     r"wrinkles|crow's feet|dimples|stubble|beard|moustache|mustache|tan|blush)",
@@ -76,12 +77,12 @@ def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str,
 
 def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return the pairs of attributes that undo each other, as "closed eyes" and "open eyes" do."""
-    attributes = list_attributes(encoder, prompts)
-    known = [text for text in attributes if encoder.knows(text)]
+    asked = {part: weight for text, weight in prompts.items() for part in split_parts(text)}
+    known = [text for text in asked if encoder.knows(text) and not _PERSON.fullmatch(text)]
     if len(known) < 2:
         return []
     changes = embed_changes(encoder, known)
-    changes = changes * changes.new_tensor([attributes[text] for text in known])[:, None]
+    changes = changes * changes.new_tensor([asked[text] for text in known])[:, None]
     alike = F.cosine_similarity(changes[:, None], changes, dim=2).tolist()
     return [(a, b) for i, a in enumerate(known) for j, b in enumerate(known[:i]) if alike[i][j] < CONTRARY]
 

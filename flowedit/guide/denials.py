@@ -15,7 +15,8 @@ FILLERS = frozenset([  # words before a denial that ask for nothing of their own
     *("face", "person", "woman", "man", "girl", "boy", "friend", "make", "let", "have", "has", "want", "would", "like"),
     *("to", "please", "could", "can", "should", "must", "bit", "little", "lot", "much", "far", "somewhat", "slightly"),
     *("even", "just", "with"),
-    *("bitte", "sie", "er", "ihn", "es", "mach", "lass", "sei", "soll", "etwas", "ein", "bisschen", "viel"),
+    *("sieht", "sehen", "wirkt", "ist", "aus", "sind", "parece", "parecen", "está", "es", "est", "sont", "semble"),
+    *("bitte", "sie", "er", "ihn", "mach", "lass", "sei", "soll", "etwas", "ein", "bisschen", "viel"),
     *("ella", "él", "haz", "hazla", "hazlo", "que", "se", "vea", "parezca", "un", "poco", "mucho", "por", "favor"),
     *("elle", "il", "la", "le", "rends", "rendez", "sois", "soit", "ait", "l'air", "peu", "beaucoup", "s'il", "vous"),
     *("plaît", "estés", "seas"),
@@ -23,7 +24,7 @@ FILLERS = frozenset([  # words before a denial that ask for nothing of their own
 _LAST = (  # and after it
     r"(?:,? (?:please|at all|any ?more|now|than (?:before|now)|bitte|aus|aussehen|por favor|s'il (?:te|vous) plaît))*"
 )
-_COUNTS = "many|much|little|few|enough|viele?|poco|peu"  # of what comes after
+_COUNTS = "many|much|little|few|enough|better|happier|viele?|poco|peu"  # of what comes after
 _NONE = "expression|emotion|talking"  # whose contrary is more than the want of it
 _WHAT = rf"(?P<what>(?!(?:{_COUNTS}|{_NONE})\b)[^\s,;:]+)"  # one word
 _BESIDE = r"(?: (?:face|person|woman|man|girl|boy|look|expression))?"
@@ -33,7 +34,9 @@ _FORMS = tuple(
         r"(?:not|(?:does|do|did|should|is|are|was)(?:n[’']t| not)(?: (?:make|let) (?:her|him|me|them|it|us))?"
         r"(?: (?:look|be|seem|appear))?|no longer)"
         rf"(?: (?:so|too|that|quite))? {_WHAT}",
-        rf"(?:less|too) {_WHAT}",
+        rf"(?:less|too|never|keep from|refuse to|refuses to) {_WHAT}",
+        r"(?:please )?(?:do not|don[’']t) (?P<what>[^,;:.]+)",
+        rf"(?:hör\w* auf,? zu|arrêtez?s? de|cesse de|deja de|dejar de) {_WHAT}",
         rf"{_WHAT}(?: (?:a (?:bit|little|lot|tiny bit)|much|far|somewhat|slightly|even))? less",
         rf"{_WHAT} not (?:so|too) much",
         rf"(?:nicht|weniger|zu)(?: (?:so|zu))? {_WHAT}",
@@ -55,8 +58,8 @@ _QUALITY = re.compile(  # "hair less gray" asks for less of "gray hair"
     re.I,
 )
 _SIGNS = re.compile(
-    r"请?(?:让)?(?:他|她|我|脸)?(?:看起来|看上去)?(?:不要|别|不再|不那么|没那么|没有那么|不太|少一点|少点|少些)(?:再|那么|这么|太)?"
-    r"(?P<what>[\u4e00-\u9fff]{1,4})|不(?P<bare>累|困|笑|哭|老|胖|瘦|生气|难过|害怕|惊讶|疲惫|疲倦|悲伤|愤怒|严肃|紧张)"
+    r"请?(?:让)?(?:他|她|我|脸)?(?:看起来|看上去)?(?:不要|别|不再|不那么|没那么|没有那么|不太|太(?!阳)|少一点|少点|少些)(?:再|那么|这么|太)?"
+    r"(?P<what>[\u4e00-\u9fff]{1,4}?)了?|不(?P<bare>累|困|笑|哭|老|胖|瘦|生气|难过|害怕|惊讶|疲惫|疲倦|悲伤|愤怒|严肃|紧张)"
 )
 
 

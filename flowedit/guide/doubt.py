@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowedit.guide.clauses import find_contraries
+from flowedit.guide.denials import denied
 from flowedit.guide.encoder import ROBUST, Encoder
-from flowedit.guide.impossible import describe_impossible
+from flowedit.guide.impossible import describe_impossible, shorten
 from flowedit.guide.language import unknown_language
-from flowedit.guide.part_looks import said_looks
+from flowedit.guide.part_looks import colored_twice, said_looks
 
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
 def find_doubts(encoder: Encoder, prompts: Mapping[str, float]) -> list[str]:
-    """Return a line for each prompt that may be in vain, and for each two attributes that undo each other."""
+    """Return a line for each prompt that may be in vain, for attributes that undo each other, and for second colors."""
     doubts = [doubt(encoder, text) for text in prompts]
     contraries = [
         f"{earlier!r} and {later!r} ask for the contrary of each other: neither may be reached"
         for later, earlier in find_contraries(encoder, prompts)
     ]
-    return [each for each in doubts if each is not None] + contraries
+    colors = [f"several colors are asked for the {part}, which can take one" for part in colored_twice(prompts)]
+    return [each for each in doubts if each is not None] + contraries + colors * (not contraries)
 
 
 def doubt(encoder: Encoder, prompt: str) -> str | None:
@@ -35,7 +37,11 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     taught: Sequence[str] | None = getattr(encoder, "languages", None)
     language = None if taught is None else unknown_language(prompt, taught)
     if taught is not None and language is not None:
-        return f"{encoder.name} does not know the language of {prompt!r}, {language}; it knows {', '.join(taught)}"
-    if encoder.knows(prompt) or said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
+        told = f"the language of {shorten(prompt)!r}, {language}"
+        return f"{encoder.name} does not know {told}; it knows {', '.join(taught)}"
+    word = denied(prompt)
+    if encoder.knows(prompt) or (word is not None and encoder.knows(word)):
         return None
-    return f"{encoder.name} does not know {prompt!r} and may do anything; {LARGER}"
+    if said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
+        return None
+    return f"{encoder.name} does not know {shorten(prompt)!r} and may do anything; {LARGER}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("impossible.json")
+LONGEST = 100  # letters of a prompt that a line names
 LAST_LATIN = 0x24F  # beyond it a script may have no spaces, or marks that are no letters to `re`
 INDIC = "\u0900-\u097f"  # Devanagari, whose words are separate
 
@@ -52,13 +54,18 @@ def find_impossible(prompt: str) -> tuple[Impossible, ...]:
     return tuple(each for each in _read() if each.is_asked(text, own))
 
 
+def shorten(prompt: str) -> str:
+    """Return a prompt as a line names it, cut where it is long."""
+    return textwrap.shorten(prompt, LONGEST, placeholder=" ...") if len(prompt) > LONGEST else prompt
+
+
 def describe_impossible(prompt: str) -> str | None:
     """Return one line about what a prompt asks for that cannot be made; None if there is no such thing."""
     parts = []
     for each in find_impossible(prompt):
         nearest = f"; {each.nearest!r} comes nearest" if each.nearest else ""
         parts.append(f"{each.name} ({each.reason}{nearest})")
-    return f"{prompt!r} asks for what cannot be made: {', '.join(parts)}" if parts else None
+    return f"{shorten(prompt)!r} asks for what cannot be made: {', '.join(parts)}" if parts else None
 
 
 @functools.lru_cache(maxsize=1)

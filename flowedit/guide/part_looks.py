@@ -85,6 +85,27 @@ def said_looks(prompts: Mapping[str, float]) -> dict[str, Look]:
     return looks
 
 
+def denies_color(prompts: Mapping[str, float]) -> bool:
+    """Return whether prompts ask for the end of a part's color: what its contrary is they do not say."""
+    return any(
+        look.color is not None and degree * weight < 0
+        for prompt, weight in prompts.items()
+        for entry, degree in _read(prompt)[0]
+        for _, look, _ in entry.looks
+    )
+
+
+def colored_twice(prompts: Mapping[str, float]) -> list[str]:
+    """Return the parts for which prompts say more than one color; the last counts."""
+    said: dict[str, set[tuple[float, float, float]]] = {}
+    for prompt, weight in prompts.items():
+        for entry, degree in _read(prompt)[0]:
+            for part, look, _ in entry.looks:
+                if look.color is not None and degree * weight > 0:
+                    said.setdefault(part, set()).add(look.color)
+    return [part for part, colors in said.items() if len(colors) > 1]
+
+
 def says_all(prompts: Mapping[str, float]) -> bool:
     """Return whether `said_looks` has all that prompts ask for: no word is left that may ask for something else."""
     for prompt in prompts:
@@ -118,8 +139,11 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         clause = re.split(r"[,.;]|\b(?:and|but|with)\b", rest[: match.start()])[-1].split()[-BEFORE:]
         degree = 1.0
         used = [word for word in clause if word in DEGREES or word in NEGATIONS or word in ("a", "bit", "of")]
-        for word in clause:
+        around = [*clause, *match[0].split()]  # "hair less gray" denies within the phrase
+        for word in around:
             degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
+        if "too" in around and degree > 0:
+            degree = -degree
         start = match.start()
         while used and rest[:start].rstrip().endswith(" " + used[-1]) | (rest[:start].strip() == used[-1]):
             start = rest[:start].rstrip().rfind(used.pop())

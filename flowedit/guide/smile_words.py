@@ -18,7 +18,7 @@ from flowedit.guide.restate import NEGATED
 
 SMILE = "a smiling face"
 CONTRARY = -0.15  # the same, below which a prompt asks for the end of one: "serious" has -0.22, "not smiling" -0.2
-_SMILING = re.compile(r"\b(?:smil|grin|laugh|beam|lächel|lach|sonr|ríe|rí[ae]s|souri|ris\b|rire)|笑|मुस्क|हँस|हंस", re.I)
+_SMILING = re.compile(r"\b(?:smil|grin|laugh|beam|läche|lach|sonr|ríe|rí[ae]s|souri|ris\b|rire)|笑|मुस्क|हँस|हंस", re.I)
 _STOPPED = re.compile(r"\b(?:less of|stop|quit|cease|lose|drop|wipe|hör\w* auf|deja de|arrête\w*)\b", re.I)
 NOT, WHOLLY = 0.6, 0.84  # cosine with its change: a friendly face has 0.80, "grinning" 0.99
 
@@ -63,8 +63,12 @@ def smile_ended(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
     """
     parts = [(part, weight) for text, weight in prompts.items() for part in split_parts(text)]
 
-    def is_denied(part: str) -> bool:
-        return denied(part) is not None or any(words.search(part) for words in (NEGATED, _STOPPED))
+    def is_smile(text: str) -> bool:
+        return bool(_SMILING.search(text)) or float(smiling_share(encoder, embed_changes(encoder, [text]))) > 0.5
 
-    ended = [_SMILING.search(part) is not None and is_denied(part) == (weight > 0) for part, weight in parts]
-    return all(ended) and smile_denied(encoder, prompts)
+    def is_end(part: str, weight: float) -> bool:
+        word = denied(part)
+        no = word is not None or any(words.search(part) for words in (NEGATED, _STOPPED))
+        return no == (weight > 0) and is_smile(word or part)
+
+    return all(is_end(part, weight) for part, weight in parts) and smile_denied(encoder, prompts)

@@ -81,7 +81,7 @@ def finish(
         if edit.edited.crops()[0].landmarks is not None and smile_ended(guide, prompts):
             bounds.append(bound_frown(edit.edited))
             if bounds[-1].limit == 0:
-                warn("there is no smile to end: the mouth's corners lie no higher than the lips' middle")
+                warn("there is no smile to end: the mouth's corners lie hardly higher than the lips' middle")
         chosen = choose_strength(edit.edited, config.identity, bounds)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")

@@ -30,7 +30,7 @@ from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
 from flowedit.guide.doubt import find_doubts
 from flowedit.guide.encoder import Encoder, load_encoder
-from flowedit.guide.part_looks import said_looks, says_all, unsaid
+from flowedit.guide.part_looks import denies_color, said_looks, says_all, unsaid
 from flowedit.guide.part_words import named_parts
 from flowedit.guide.restate import restate
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
@@ -228,7 +228,7 @@ def _retouch(task: Task) -> Task:
     faces, found = [], []
     said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
     for face in task.faces:
-        colored = (task.hues or said) and not is_gray(face.pixels)
+        colored = (task.hues or said) and not is_gray(face.pixels) and not denies_color(task.restated)
         retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
         if face.begun:
             clear_tint(face.start, retouch, task.colored)

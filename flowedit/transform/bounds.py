@@ -26,6 +26,7 @@ from flowedit.transform.transforms import FieldTransform
 
 MEASURE_PX = 256  # side of the crop that dlib measures
 STRETCH_PX = 128  # side of the grid that slopes are measured on: a raster field's control points are 8 of it apart
+STRAIGHT = 0.02  # of the mouth's width, that the corners of a still one lie above the lips' middle
 LEAST_SLOPE = 0.01  # of what folds, too
 LESS = 2**-6  # of strength: what may be missing to the largest, and what is taken off at a time
 SECANTS = 5  # looks along a curve; what follows are bisections
@@ -115,7 +116,7 @@ def bound_stretch(edited: EditedPhoto, limit: float) -> Bound:
 def bound_frown(edited: EditedPhoto) -> Bound:
     """Bound how far corners of a mouth come down, in percent of its width, so that a smile ends in a straight mouth.
 
-    A mouth whose corners lie no higher than the lips' middle has none of it left; of several faces the first counts.
+    A mouth whose corners lie hardly higher than the lips' middle has none left; of several faces the first counts.
 
     Raises:
         ValueError: its crop has no landmarks.
@@ -133,7 +134,9 @@ def bound_frown(edited: EditedPhoto) -> Bound:
         shift = F.grid_sample(coord, points[None, None], align_corners=False)[0, :, 0].T
         return 100 * float(raised - measures.measure(points - shift)["mouth_curvature"])
 
-    return Bound("fall of the mouth's corners", max(0.0, 100 * float(raised)), fall, " % of its width", quiet=True)
+    return Bound(
+        "fall of the mouth's corners", max(0.0, 100 * (float(raised) - STRAIGHT)), fall, " % of its width", quiet=True
+    )
 
 
 def choose_strength(edited: EditedPhoto, limit: float | None, bounds: Sequence[Bound] = ()) -> Strength:
