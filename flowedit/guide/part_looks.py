@@ -17,6 +17,11 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
     "woman|man|girl|boy|lady|guy|person"
 )
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
+HAIR_NOT = re.compile(
+    r"\bhair (?:(?:is|be|should|could) )*(?:not|no longer)(?: so| too)? "
+    r"(?:black|brown|blonde?|red|ginger|auburn|gr[ae]y|white|silver|dark|light)\b",
+    re.I,
+)
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
     **dict.fromkeys(("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch"), 0.5),
@@ -88,11 +93,11 @@ def said_looks(prompts: Mapping[str, float]) -> dict[str, Look]:
 def denies_color(prompts: Mapping[str, float]) -> bool:
     """Return whether prompts ask for the end of a part's color: what its contrary is they do not say."""
     return any(
-        look.color is not None and degree * weight < 0
+        (look.color is not None and degree * weight < 0)
         for prompt, weight in prompts.items()
         for entry, degree in _read(prompt)[0]
         for _, look, _ in entry.looks
-    )
+    ) or any(HAIR_NOT.search(prompt) for prompt in prompts)
 
 
 def colored_twice(prompts: Mapping[str, float]) -> list[str]:

@@ -226,9 +226,9 @@ def _retouch(task: Task) -> Task:
     if not parts:
         return task
     faces, found = [], []
-    said = bool(looks) and task.config.hues == "auto"  # words that say how a part looks say its hue
+    said = bool(looks) and task.config.hues == "auto" and not denies_color(task.restated)  # looks say hues
     for face in task.faces:
-        colored = (task.hues or said) and not is_gray(face.pixels) and not denies_color(task.restated)
+        colored = (task.hues or said) and not is_gray(face.pixels)
         retouch = find_retouch(task.photo, face.start, parts, looks, colored).to(face.pixels.device)
         if face.begun:
             clear_tint(face.start, retouch, task.colored)
@@ -257,7 +257,8 @@ def _color(task: Task) -> Task:
     rest = unsaid(task.restated)
     if rest != task.restated:  # the color of what is retouched is not for the rest of the photo
         colored = names_color(task.guide, rest)
-    hues = colored if task.config.hues == "auto" else task.config.hues == "free"
+    free = colored and not denies_color(task.restated)  # of hair that is to be less red, the contrary is green
+    hues = free if task.config.hues == "auto" else task.config.hues == "free"
     return replace(task, hues=hues, paints=colored or hues)
 
 
