@@ -162,6 +162,12 @@ def test_a_prompt_given_twice_is_refused():
         parse_prompts(["sad", "sad=2"])
 
 
+@pytest.mark.parametrize("text", ["smiling=abc", "smiling=", "a=b=c"])
+def test_a_weight_that_is_no_number_is_named(text):
+    with pytest.raises(WrongUsage, match="the weight of a prompt must be a number; got "):
+        parse_prompts([text])
+
+
 def test_plot_sheet_and_edit_file(calls):
     touch("face.jpg")
     extras = ["--plot", "why.png", "--sheet", "sheet.png", "--save-edit", "smile.flowedit"]

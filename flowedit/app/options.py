@@ -214,7 +214,7 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
     """Read TEXT or TEXT=WEIGHT, each; one text of weight 1 stays plain text.
 
     Raises:
-        WrongUsage: a text is given twice or has no word, a weight is not finite, or all together are too long for a
+        WrongUsage: a text is given twice or has no word, a weight is no finite number, or all together are too long for a
             picture's record.
     """
     weights: dict[str, float] = {}
@@ -222,7 +222,10 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
         words, equals, end = text.rpartition("=")
         try:
             words, weight = (words.strip(), float(end)) if equals else (text, 1.0)
-        except ValueError:  # an "=" that belongs to the text
+        except ValueError as error:
+            if words == words.rstrip():  # else an "=" that belongs to the text
+                wrong = f"the weight of a prompt must be a number; got {end!r} for {words!r}"
+                raise WrongUsage(wrong) from error
             words, weight = text, 1.0
         if not math.isfinite(weight):
             raise WrongUsage(f"the weight of a prompt must be a finite number; got {end} for {words!r}")
