@@ -214,7 +214,7 @@ def parse_prompts(texts: Sequence[str]) -> str | dict[str, float]:
     """Read TEXT or TEXT=WEIGHT, each; one text of weight 1 stays plain text.
 
     Raises:
-        WrongUsage: a text is given twice or has no word, a weight is no finite number, or all together are too long for a
+        WrongUsage: a text is given twice or has no word, a weight is no finite number, or all are too long for a
             picture's record.
     """
     weights: dict[str, float] = {}
