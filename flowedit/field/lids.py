@@ -16,9 +16,9 @@ BELOW = 0.12  # heights of the open eye that its lower edge is taken to lie belo
 NARROWED = 0.5  # of the height, by which the lower lid rises at most
 REACH = 3.0  # halves of an eye's length above and below it, beside the way to the brow, beyond which nothing moves
 CHEEK = 1.5  # heights below the lower lid over which the skin is stretched for it
-LID = 0.45  # of the way from the upper lid to the brow over which the skin is stretched: to the brow's lower edge
+LID = 0.5  # of the way from the upper lid to the brow over which the skin is stretched: to the brow's lower edge
 LEAST_LID = 0.3  # of the height, of which there is skin at least where a brow hangs low
-LASHES = 0.6, 0.6  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
+LASHES = 0.9, 0.75  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
 ASIDE = 0.3  # halves of an eye's width, by which what is drawn of a closed lid is read to either side and averaged
 SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
 
