@@ -114,8 +114,11 @@ def test_where_words_say_a_color_the_guide_paints_none_of_its_own(make):
     assert not said.any() and guided.any()
 
 
-@pytest.mark.parametrize(("before", "after"), [("red lipstick", "purple lipstick"), ("black lipstick", "red lips")])
-def test_a_color_of_lips_is_the_same_from_an_edit_with_another(before, after):
+@pytest.mark.parametrize(
+    ("before", "after", "apart"),
+    [("red lipstick", "purple lipstick", 0.02), ("black lipstick", "red lips", 0.04)],  # the second is the guide's
+)
+def test_a_color_of_lips_is_the_same_from_an_edit_with_another(before, after, apart):
     other = flowedit.optimize(PORTRAIT, before)
     crop = other.edited.crops()[0]
     lips = part_masks(other.edited.unedited(crop, 128), crop.landmarks)[PARTS.index("lips")] > 200
@@ -123,4 +126,4 @@ def test_a_color_of_lips_is_the_same_from_an_edit_with_another(before, after):
         flowedit.optimize(PORTRAIT, after, start=start).edited.crop_image(crop, 128)[0][:, lips].mean(1)
         for start in ("auto", other)
     )
-    torch.testing.assert_close(onward, anew, rtol=0, atol=0.04)
+    torch.testing.assert_close(onward, anew, rtol=0, atol=apart)

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import re
 
+NEGATIONS = (
+    "no", "not", "without", "less", "fewer", "never", "remove", "hide", "reduce", "fade", "isn't", "aren't",
+    "don't", "doesn't",
+)  # fmt: skip
+NEGATED = re.compile(  # somewhere in a text, of whatever: "not black" is no color, and to an encoder platinum blonde
+    rf"\b(?:{'|'.join(NEGATIONS)}|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
+)
 LONGEST = 100  # letters of a text that is looked at
 FILLERS = frozenset([  # words before a denial that ask for nothing of their own
     *("a", "an", "the", "someone", "somebody", "who", "that", "is", "are", "be", "looks", "look", "looking", "seems"),
@@ -53,8 +60,8 @@ _FORMS = tuple(
 )
 _QUALITY = re.compile(  # "hair less gray" asks for less of "gray hair"
     r"(?:(?:make|with) )?(?:(?:the|her|his|their|my|your) )?(?P<noun>[a-z]+) "
-    r"(?:(?:should be|could be|be|a bit|a little|much) )*"
-    rf"(?:less|not (?:so|too)) (?P<what>[a-z]+){_LAST}",
+    r"(?:(?:should be|could be|be|is|are|a bit|a little|much) )*"
+    rf"(?:less|no longer|not(?: so| too)?) (?P<what>[a-z]+){_LAST}",
     re.I,
 )
 _SIGNS = re.compile(

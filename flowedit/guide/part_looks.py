@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from flowedit.guide.clauses import split_parts
+from flowedit.guide.denials import NEGATIONS, denied
 from flowedit.guide.part_words import SKIN
 
 TABLE = Path(__file__).with_name("part_looks.txt")
@@ -17,11 +18,6 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
     "woman|man|girl|boy|lady|guy|person"
 )
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
-HAIR_NOT = re.compile(
-    r"\bhair (?:(?:is|be|should|could) )*(?:not|no longer)(?: so| too)? "
-    r"(?:black|brown|blonde?|red|ginger|auburn|gr[ae]y|white|silver|dark|light)\b",
-    re.I,
-)
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
     **dict.fromkeys(("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch"), 0.5),
@@ -29,10 +25,6 @@ DEGREES = {
         ("very", "heavy", "strong", "deep", "extremely", "much", "really", "lots", "many", "intense"), 1.35
     ),
 }
-NEGATIONS = (
-    "no", "not", "without", "less", "fewer", "never", "remove", "hide", "reduce", "fade", "isn't", "aren't",
-    "don't", "doesn't",
-)  # fmt: skip
 FILLERS = frozenset([  # words that ask for nothing of their own
     "a", "an", "the", "and", "with", "of", "to", "in", "on", "at", "her", "his", "their", "its", "my", "me",
     "this", "that", "who", "us", "has", "have", "is", "are", "be", "been", "looking", "look", "looks", "face",
@@ -77,38 +69,39 @@ def said_looks(prompts: Mapping[str, float]) -> dict[str, Look]:
         prompts: text -> weight.
     """
     looks: dict[str, Look] = {}
-    for prompt, weight in prompts.items():
-        for entry, degree in _read(prompt)[0]:
-            for part, look, _ in entry.looks:
-                factor = max(-1.5, min(1.5, degree * weight))
-                if look.color is None:
-                    before = looks.get(part, Look())
-                    gains = tuple(b + factor * g for b, g in zip(before.gains, look.gains, strict=True))
-                    looks[part] = before._replace(gains=gains)  # type: ignore[arg-type]
-                elif factor > 0:
-                    looks[part] = look._replace(share=min(1.0, look.share * factor))
+    for part, look, factor in _said(prompts):
+        if look.color is None:
+            before = looks.get(part, Look())
+            gains = tuple(b + factor * g for b, g in zip(before.gains, look.gains, strict=True))
+            looks[part] = before._replace(gains=gains)  # type: ignore[arg-type]
+        elif factor > 0:
+            looks[part] = look._replace(share=min(1.0, look.share * factor))
     return looks
 
 
 def denies_color(prompts: Mapping[str, float]) -> bool:
     """Return whether prompts ask for the end of a part's color: what its contrary is they do not say."""
-    return any(
-        (look.color is not None and degree * weight < 0)
-        for prompt, weight in prompts.items()
-        for entry, degree in _read(prompt)[0]
-        for _, look, _ in entry.looks
-    ) or any(HAIR_NOT.search(prompt) for prompt in prompts)
+    words = [denied(part) for prompt in prompts for part in split_parts(prompt)]
+    of_denied = {word: -1.0 for word in words if word is not None}  # "her hair is not black"
+    both = (*_said(prompts), *_said(of_denied))
+    return any(look.color is not None and factor < 0 for _, look, factor in both)
 
 
 def colored_twice(prompts: Mapping[str, float]) -> list[str]:
     """Return the parts for which prompts say more than one color; the last counts."""
-    said: dict[str, set[tuple[float, float, float]]] = {}
+    colors: dict[str, set[tuple[float, float, float]]] = {}
+    for part, look, factor in _said(prompts):
+        if look.color is not None and factor > 0:
+            colors.setdefault(part, set()).add(look.color)
+    return [part for part, said in colors.items() if len(said) > 1]
+
+
+def _said(prompts: Mapping[str, float]) -> Iterator[tuple[str, Look, float]]:
+    """Yield what prompts say of parts one by one: part, look, and how much of it, below 0 where it is denied."""
     for prompt, weight in prompts.items():
         for entry, degree in _read(prompt)[0]:
             for part, look, _ in entry.looks:
-                if look.color is not None and degree * weight > 0:
-                    said.setdefault(part, set()).add(look.color)
-    return [part for part, colors in said.items() if len(colors) > 1]
+                yield part, look, max(-1.5, min(1.5, degree * weight))
 
 
 def says_all(prompts: Mapping[str, float]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -12,13 +11,10 @@ from flowedit.guide.ages import spell_ages
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.denials import denied
+from flowedit.guide.denials import NEGATED, denied
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.part_looks import NEGATIONS, said_looks
+from flowedit.guide.part_looks import said_looks
 
-NEGATED = re.compile(  # "not black" is no color, though its opposite to the encoder is platinum blonde
-    rf"\b(?:{'|'.join(NEGATIONS)}|kein\w*|nicht|ohne|sin|sans|pas)\b|没|不|无|बिना|नहीं", re.I
-)
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
 KNOWN = (  # what the tables know by these words
     *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),

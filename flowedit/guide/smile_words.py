@@ -12,9 +12,8 @@ from torch import Tensor
 from flowedit.guide.clauses import list_attributes, split_parts
 from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.denials import denied
+from flowedit.guide.denials import NEGATED, denied
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.restate import NEGATED
 
 SMILE = "a smiling face"
 CONTRARY = -0.15  # the same, below which a prompt asks for the end of one: "serious" has -0.22, "not smiling" -0.2
