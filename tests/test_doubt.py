@@ -161,3 +161,10 @@ def test_an_edit_carries_the_doubt():
     with pytest.warns(UserWarning, match="cannot be made: a hat"):
         edit = flowedit.optimize(picture(), "red hat", encoder=TinyEncoder(), config=config)
     assert len(edit.messages) == 1 and "a hat" in edit.messages[0]
+
+
+def test_attributes_that_are_known_one_by_one_are_known_together():
+    encoder = load_encoder()
+    assert not encoder.knows("happy but tired") and doubt(encoder, "happy but tired") is None
+    told = doubt(encoder, "happy but a banana")
+    assert told is not None and "'happy but a banana'" in told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flowedit.guide.clauses import find_contraries
+from flowedit.guide.clauses import find_contraries, split_parts
 from flowedit.guide.denials import denied
 from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible, shorten
@@ -41,6 +41,9 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
         return f"{encoder.name} does not know {told}; it knows {', '.join(taught)}"
     word = denied(prompt)
     if encoder.knows(prompt) or (word is not None and encoder.knows(word)):
+        return None
+    parts = split_parts(prompt)
+    if len(parts) > 1 and all(map(encoder.knows, parts)):  # "happy but sad" is neither to an encoder
         return None
     if said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
         return None
