@@ -33,7 +33,7 @@ def portrait():
         ("not so tired", "tired"), ("she looks too tired.", "tired"), ("she doesn't look angry", "angry"),
         ("a less serious face", "serious"), ("no longer sad", "sad"), ("her chin a bit less pointed", "pointed chin"),
         ("the face should be less round", "round face"), ("her hair is not black", "black hair"),
-        ("eyes no longer closed", "closed eyes"),
+        ("eyes no longer closed", "closed eyes"), ("less angry eyebrows", "angry eyebrows"),
         ("don't make him look old", "old"), ("lächle nicht", "lächle"), ("weniger ernst", "ernst"),
         ("no tan cansada", "cansada"), ("ne souris pas", "souris"), ("moins sévère", "sévère"),
         ("never smile", "smile"), ("don't raise your eyebrows", "raise your eyebrows"), ("deja de llorar", "llorar"),
@@ -69,6 +69,12 @@ def cosine(one, other):
 )  # fmt: skip
 def test_a_denial_is_read_as_the_contrary_of_what_it_denies(text, what):
     assert cosine(text, what) < -0.8
+
+
+@pytest.mark.parametrize("text", ["not angry", "less stern"])
+def test_a_denial_asks_for_no_worry_beside_what_it_ends(text):
+    assert cosine(text, "worried eyebrows") == pytest.approx(0, abs=1e-3)
+    assert cosine("less angry eyebrows", "worried eyebrows") > 0.5  # nor is it taken where it is what is asked for
 
 
 def test_a_denial_that_the_encoder_reads_right_keeps_its_own_reading():

@@ -25,6 +25,8 @@ MIN_NEW_SHARE = 0.25  # of a prompt's change that must be new to the basis
 MAX_EXAMPLES = 3  # prompts of a shipped corpus that a log line names
 MIN_COVERED_SHARE = 0.5  # of the requested change; a corpus that covers less is about something else
 MIN_LENGTH = 1e-3  # of a change; embeddings have length 1
+WORRIED = "worried eyebrows"
+NOTED, WHOLE = 0.15, 0.5  # cosine with its change: below, a denial asks for no worry; above, for little else
 CONTRARY = -0.5  # cosine between the changes of a word and of its denial, above which the denial is misread
 
 
@@ -117,6 +119,7 @@ def embed_changes(encoder: Encoder, prompts: list[str]) -> Tensor:
     """Embed prompts as differences from NEUTRAL, (n, D): the large part that all texts about faces share cancels.
 
     A prompt that denies a word is the contrary of that word's difference, where the encoder reads it as anything else.
+    Worry is not what it asks for: lowered brows that are to be so no longer ("not angry") lie straight.
     """
     embeddings = encoder.text([NEUTRAL, *prompts])
     changes = embeddings[1:] - embeddings[0]
@@ -126,6 +129,11 @@ def embed_changes(encoder: Encoder, prompts: list[str]) -> Tensor:
             change = encoder.text([word])[0] - embeddings[0]
             if F.cosine_similarity(changes[k], change, dim=0) > CONTRARY:
                 changes[k] = -change
+            if encoder.knows(WORRIED):
+                worried = F.normalize(encoder.text([WORRIED])[0] - embeddings[0], dim=0)
+                asked = changes[k] @ worried
+                if NOTED < asked / changes[k].norm() < WHOLE:
+                    changes[k] -= asked * worried
     return changes
 
 
