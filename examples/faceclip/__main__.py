@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import evaluate, prepare, train_image, train_text
+from . import evaluate, prepare, train_eyes, train_image, train_text
 
 
 def main() -> None:
@@ -26,7 +26,10 @@ def main() -> None:
     if not faces.exists():
         prepare.prepare(options.raw, faces)
     train_image.train(faces, options.out, steps=options.steps)
-    train_text.train(options.out / "image_tower.pt", faces, options.weights)
+    whole, seeing = options.out / "image_tower.pt", options.out / "image_tower_eyes.pt"
+    if not seeing.exists() or seeing.stat().st_mtime < whole.stat().st_mtime:
+        train_eyes.train(faces, whole, seeing)
+    train_text.train(seeing, faces, options.weights)
     evaluate.evaluate(faces, options.weights)
 
 

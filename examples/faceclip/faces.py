@@ -18,7 +18,7 @@ from .paints import recolor
 from .patterns import INDEX as PATTERN
 from .patterns import draw_patterns, draw_wearables
 from .regions import brow_offset, places, read, region_masks
-from .shapes import draw_moves, warp_faces
+from .shapes import Moves, draw_moves, warp_faces
 from .tones import TONED, enlarge, luma, measure_brows, measure_structure, measure_teeth
 
 MASKS_PX = 64  # side of the regions over the crop
@@ -197,6 +197,10 @@ class Faces:
 
     def batch(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, 3, S, S) in [0, 1], soft labels (B, K) and weights (B, K), K of `attributes.NAMES`."""
+        return self.changed(i, generator)[:3]
+
+    def changed(self, i: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Moves]:
+        """Make a batch, and say how its shapes were changed."""
         plain = self.pixels(i)
         masks, at = self.masks(i)
         natural = luma(plain)
@@ -204,7 +208,7 @@ class Faces:
         marks = self.landmarks[i]
         moves = draw_moves(marks, generator)
         offset = read(self.brow_offset, places(self.maps[i], MASKS_PX))[:, 0]
-        image, moved = warp_faces(image, marks, moves, offset, generator)
+        image, moved = warp_faces(image, marks, moves, offset)
         image = photograph(hide_border(image, 0.4, generator), generator)
 
         label, weight = torch.zeros(len(i), len(attr.NAMES)), torch.zeros(len(i), len(attr.NAMES))
@@ -237,7 +241,7 @@ class Faces:
         say("teeth", torch.sigmoid(14 * (teeth - 0.22)), 1.0)
         weight[:, [attr.INDEX[name] for name in IN_EYES]] *= (moves.closed.amin(1) < SHUT).float()[:, None]
         self._correct(label, weight, i, amounts, moves.touched, shown)
-        return image, label, weight
+        return image, label, weight, moves
 
     def _certain(self, name: str, i: Tensor, amounts: dict[str, Tensor]) -> Tensor:
         """How far a measurement of fine structure is trusted: wholly where painted, since a brim is no wrinkle."""

@@ -49,6 +49,7 @@ class Moves:
         gaze: (B, 2) shift of the irises to the right and up, in eye widths.
         brows: (B,) logarithm of the brows' thickening.
         touched: (B,) whether the expression was touched, so that its label no longer holds.
+        similarity: (B, 2, 3) a small turn, scale and shift of everything, half of them flipped.
     """
 
     landmarks: Tensor
@@ -57,6 +58,12 @@ class Moves:
     gaze: Tensor
     brows: Tensor
     touched: Tensor
+    similarity: Tensor
+
+    @property
+    def flipped(self) -> Tensor:
+        """(B,) whether a picture is mirrored."""
+        return self.similarity[:, 0, 0] < 0
 
 
 def draw_moves(landmarks: Tensor, generator: torch.Generator) -> Moves:
@@ -113,7 +120,8 @@ def draw_moves(landmarks: Tensor, generator: torch.Generator) -> Moves:
     side = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
     aside = side * (0.08 + uniform(0.17, 1.0)) * (torch.rand(n, generator=generator) < 0.3)
     gaze = torch.stack([aside, draw(0.06, 0.3).clamp(-0.1, 0.1)], -1)
-    return Moves(move, closed, uniform(0.5, 0.2) * touched, gaze, draw(0.35, 0.45).clamp(-0.7, 0.7), touched)
+    squint, brows = uniform(0.5, 0.2) * touched, draw(0.35, 0.45).clamp(-0.7, 0.7)
+    return Moves(move, closed, squint, gaze, brows, touched, draw_similarity(n, generator))
 
 
 def _move_mouth(move: Tensor, landmarks: Tensor, unit: Tensor, touched: Tensor, draw, uniform) -> None:  # type: ignore[no-untyped-def]
@@ -225,10 +233,8 @@ def close_eyes(landmarks: Tensor, frames: list[EyeFrame], moves: Moves) -> Tenso
     return moved
 
 
-def warp_faces(
-    image: Tensor, landmarks: Tensor, moves: Moves, brow_offset: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Apply the moves and a small random similarity (with flips) in one sampling.
+def warp_faces(image: Tensor, landmarks: Tensor, moves: Moves, brow_offset: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply the moves in one sampling.
 
     Args:
         image: (B, 3, S, S).
@@ -250,7 +256,7 @@ def warp_faces(
     moved = closed + spread(closed, landmarks, moves.landmarks)
     for _ in range(2):  # output q shows input q - flow(q), so a landmark L appears where q = L + flow(q)
         moved = closed + spread(moved, landmarks, moves.landmarks)
-    grid = F.affine_grid(draw_similarity(n, generator), list(image.shape), align_corners=False)
+    grid = F.affine_grid(moves.similarity, list(image.shape), align_corners=False)
     flow = F.grid_sample(coarse, grid, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
     at = grid - flow
     eyes = F.grid_sample(fine.permute(0, 3, 1, 2), at, padding_mode="border", align_corners=False).permute(0, 2, 3, 1)

@@ -55,9 +55,15 @@ class Eyes(nn.Module):
         self.both = nn.Sequential(nn.SiLU(), nn.Linear(2 * found, HIDDEN), nn.SiLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        strip = x[:, :, EYES_TOP : EYES_TOP + EYES_PX]
+        return self.compare(self.read_strip(x[:, :, EYES_TOP : EYES_TOP + EYES_PX]))
+
+    def read_strip(self, strip: Tensor) -> Tensor:
+        """Find what there is in each eye of a crop's rows (B, 3, EYES_PX, 128): (2 B, found), left eyes first."""
         left, right = strip[..., EYE_LEFT : EYE_LEFT + EYE_PX], strip.flip(-1)[..., EYE_LEFT : EYE_LEFT + EYE_PX]
-        found = self.each(self.trunk(torch.cat([left, right])).flatten(1))
+        return self.each(self.trunk(torch.cat([left, right])).flatten(1))
+
+    def compare(self, found: Tensor) -> Tensor:
+        """Map what was found in both eyes, (2 B, found), to (B, embed_dim)."""
         return self.both(torch.cat(found.chunk(2), 1))
 
 
@@ -89,9 +95,13 @@ class FaceTower(nn.Module):
         self.to(memory_format=torch.channels_last)  # a fifth off a call on a CPU: oneDNN reads it without reordering
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.without_eyes(x) + self.eyes(x)
+
+    def without_eyes(self, x: Tensor) -> Tensor:
+        """Map crops to what the embedding is without the eyes' network: (B, embed_dim)."""
         view = x[:, :, TOP_PX : TOP_PX + VIEW_PX, LEFT_PX : LEFT_PX + VIEW_PX]
         features = self.trunk(view).flatten(1)
-        return self.head(features) + self.across(features) + self.eyes(x)
+        return self.head(features) + self.across(features)
 
 
 class Block(nn.Module):
