@@ -24,7 +24,7 @@ from flowedit.guide.faceclip import EYES_PX, EYES_TOP, Eyes, FaceTower
 from . import attributes as attr
 from .faces import Faces, seeded
 from .shapes import Moves
-from .train_image import MEAN, STD, Directions, begin_with, calibrate, evaluate, fast_bfloat16, objective
+from .train_image import MEAN, STD, Directions, begin_with, calibrate, evaluate, fast_bfloat16, follow, objective
 
 TAUGHT = ("gaze_side", "gaze_up")  # winks and brows too were told worse on faces held out than by the rest of the tower
 WEIGHT = 4.0  # of them, beside what is told of each eye
@@ -206,10 +206,7 @@ def train(
         loss.backward()
         optimizer.step()
         schedule.step()
-        decay = min(0.998, (step + 1) / (step + 20))
-        with torch.no_grad():
-            for slow, fast in zip(average.state_dict().values(), teacher.state_dict().values(), strict=True):
-                slow.lerp_(fast, 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
+        follow(average, teacher, step)
         if (step + 1) % 500 == 0:
             pace = (time.time() - start) / (step + 1)
             print(

@@ -266,10 +266,8 @@ def train(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        decay = min(0.998, (step + 1) / (step + 20))
         for slow, fast in zip(average, (tower, heads), strict=True):
-            for a, b in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
-                a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
+            follow(slow, fast, step)
         if step + 1 == steps:
             blend(average[0], start_weights, kept)
         rows = map(ranks.gather, (logits.detach(), labels, weights))
@@ -299,6 +297,14 @@ def train(
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, step: int) -> None:
+    """Let a running average of a model's weights follow a step, the first ones fast."""
+    decay = min(0.998, (step + 1) / (step + 20))
+    for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        slow.lerp_(fast, 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
 
 
 @torch.no_grad()
