@@ -54,8 +54,11 @@ def asked_side(encoder: Encoder, prompts: Mapping[str, float]) -> Side | None:
         encoder: tells of which of the three a prompt is.
         prompts: text -> weight.
     """
-    parts = [part for text, weight in prompts.items() if weight > 0 for part in split_parts(text)]
-    sides = {side for part in parts if (side := _read(encoder, part)) is not None}
+    sides = set[Side | None]()
+    for text in (text for text, weight in prompts.items() if weight > 0):
+        parts = {_read(encoder, part) for part in split_parts(text)} - {None}
+        sides |= parts or {_read(encoder, text)}  # "looking up and to the left" says it over two of them
+    sides.discard(None)
     return sides.pop() if len(sides) == 1 else None
 
 
