@@ -20,11 +20,11 @@ def test_each_eye_is_told_its_own_gaze_in_a_mirrored_face_too():
     moves = draw_moves(faces.landmarks[i], seeded(0))
     plain = dataclasses.replace(moves, similarity=torch.eye(2, 3).repeat(8, 1, 1))
     mirror = dataclasses.replace(moves, similarity=torch.eye(2, 3) * torch.tensor([[-1.0], [1.0]]).repeat(8, 1, 1))
-    (left, right), opened = train_eyes.turned(faces, i, plain)
-    (other_left, other_right), other_opened = train_eyes.turned(faces, i, mirror)
+    left, right = eyes = train_eyes.turned(faces, i, plain)
+    other_left, other_right = others = train_eyes.turned(faces, i, mirror)
     torch.testing.assert_close(left[:, 0], faces.gaze[i, 0].float() + moves.gaze[:, 0])  # to the right is inward there
     assert torch.equal(left, other_right) and torch.equal(right, other_left)
-    assert torch.equal(opened, other_opened.flip(0)) and (left[:, 0] == -right[:, 0]).all()
+    assert torch.equal(eyes[..., 2], others[..., 2].flip(0)) and (left[:, 0] == -right[:, 0]).all()
 
 
 def draw_turned(n: int) -> train_eyes.Strips:
@@ -40,7 +40,7 @@ def draw_turned(n: int) -> train_eyes.Strips:
     label, weight = torch.zeros(n, len(train_eyes.TAUGHT)), torch.zeros(n, len(train_eyes.TAUGHT))
     label[:, 0], weight[:, 0] = (side.abs() > 0.08).float(), 1.0
     pixels = light.byte()[:, None].expand(-1, 3, -1, -1)
-    return train_eyes.Strips(pixels, torch.randn(n, 128, generator=seeded(3)), label, weight, signed, torch.ones(2, n))
+    return train_eyes.Strips(pixels, torch.randn(n, 128, generator=seeded(3)), label, weight, signed)
 
 
 def test_a_gaze_to_either_side_is_learned_and_all_but_the_eyes_stays(tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
 """Everything from the raw photos to the shipped weights: python -m examples.faceclip RAW_FOLDER
 
 pip install -e .[train] first. Under three hours on two quiet cores. Stop it whenever you like: the long part
-resumes from its last checkpoint. On several cores or GPUs, its two trainings go one at a time:
+resumes from its last checkpoint. On several cores or GPUs, its trainings go one at a time:
     torchrun --standalone --nproc-per-node=2 -m examples.faceclip.train_image
+    python -m examples.faceclip.train_eyes
     torchrun --standalone --nproc-per-node=2 -m examples.faceclip.train_text
 """
 

@@ -24,7 +24,7 @@ from flowedit.guide.faceclip import EYES_PX, EYES_TOP, Eyes, FaceTower
 from . import attributes as attr
 from .faces import Faces, seeded
 from .shapes import Moves
-from .train_image import MEAN, STD, Directions, begin_with, calibrate, evaluate, fast_bfloat16, follow, objective
+from .train_image import MEAN, STD, Directions, begin_with, calibrate, evaluate, fast_bfloat16, follow, objective, save
 
 TAUGHT = ("gaze_side", "gaze_up")  # winks and brows too were told worse on faces held out than by the rest of the tower
 WEIGHT = 4.0  # of them, beside what is told of each eye
@@ -46,7 +46,6 @@ class Strips:
         rest: (N, D) the embedding without the network's share.
         label, weight: (N, K) of TAUGHT.
         signed: (2, N, SIGNED) of the left and the mirrored right eye, eye widths.
-        open: (2, N) share of each eye that no lid covers.
     """
 
     rows: Tensor
@@ -54,7 +53,6 @@ class Strips:
     label: Tensor
     weight: Tensor
     signed: Tensor
-    open: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,13 +71,13 @@ def to_input(rows: Tensor) -> Tensor:
     return ((rows.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-def turned(faces: Faces, i: Tensor, moves: Moves) -> tuple[Tensor, Tensor]:
-    """Return where each eye looks and how far it is closed, (2, B, SIGNED), and how far it is open, (2, B)."""
+def turned(faces: Faces, i: Tensor, moves: Moves) -> Tensor:
+    """Return where each eye looks and how far it is closed, (2, B, SIGNED)."""
     side, up = (faces.gaze[i] + moves.gaze).unbind(1)
     side = torch.where(moves.flipped, -side, side)
     closed = torch.where(moves.flipped[:, None], moves.closed.flip(1), moves.closed).T
     inward = torch.stack([side, -side])  # to the right is inward of the left eye and outward of the other
-    return torch.stack([inward, up.expand(2, -1), SHUT * closed], -1), 1 - closed
+    return torch.stack([inward, up.expand(2, -1), SHUT * closed], -1)
 
 
 @torch.no_grad()
@@ -95,10 +93,10 @@ def draw_strips(faces: Faces, tower: FaceTower, n: int, seed: int, batch: int = 
         image, label, weight, moves = faces.changed(i, generator)
         rest = tower.without_eyes((image - MEAN) / STD)
         rows = (255 * image[:, :, EYES_TOP : EYES_TOP + EYES_PX]).round().clamp(0, 255).byte()
-        signed, lids = turned(faces, i, moves)
-        parts.append((rows, rest, label[:, taught], weight[:, taught], signed.transpose(0, 1), lids.T))
-    *rows, signed, lids = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Strips(*rows, signed.transpose(0, 1), lids.T)
+        signed = turned(faces, i, moves).transpose(0, 1)
+        parts.append((rows, rest, label[:, taught], weight[:, taught], signed))
+    *known, signed = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Strips(*known, signed.transpose(0, 1))
 
 
 class Teacher(nn.Module):
@@ -197,8 +195,10 @@ def train(
             with torch.no_grad():
                 before = rest + former.compare(former.read_strip(rows)).float()
         moved = (F.normalize(embedding, dim=-1) - F.normalize(before, dim=-1)) @ elsewhere
-        sure = torch.stack([known.open[:, i], known.open[:, i], torch.ones_like(known.open[:, i])], -1)
-        error = F.smooth_l1_loss(told / UNIT, known.signed[:, i] / UNIT, beta=0.5, reduction="none")
+        truth = known.signed[:, i]
+        opened = 1 - truth[..., 2] / SHUT  # a closed eye looks nowhere
+        sure = torch.stack([opened, opened, torch.ones_like(opened)], -1)
+        error = F.smooth_l1_loss(told / UNIT, truth / UNIT, beta=0.5, reduction="none")
         signed = (error * sure).sum() / sure.sum()
         kept = moved.square().sum() / len(i)
         loss = objective(teacher.logits(embedding), label, weight) + KEEP * kept + signed
@@ -216,7 +216,7 @@ def train(
     result = evaluate(tower, heads, faces)
     print(" ".join(f"{name} {result[name]:.3f}" for name in TAUGHT if name in result), flush=True)
     states = [tower.state_dict(), heads.state_dict()]
-    torch.save({"width": tower.trunk[0].out_channels, "all": [*states, *states], "auc": result}, out)
+    save({"width": tower.trunk[0].out_channels, "all": [*states, *states], "auc": result}, out)
 
 
 def vary(rows: Tensor) -> Tensor:

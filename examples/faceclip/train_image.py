@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -295,8 +296,13 @@ def train(
                 "stats": faces.stats,
                 "auc": result,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            save(state, checkpoint)
+
+
+def save(state: dict[str, Any], checkpoint: Path) -> None:
+    """Write a checkpoint whole, or none."""
+    torch.save(state, checkpoint.with_suffix(".tmp"))
+    checkpoint.with_suffix(".tmp").replace(checkpoint)
 
 
 @torch.no_grad()

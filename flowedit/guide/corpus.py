@@ -127,14 +127,18 @@ def embed_changes(encoder: Encoder, prompts: list[str]) -> Tensor:
         word = denied(text)
         if word is not None and encoder.knows(word):
             change = encoder.text([word])[0] - embeddings[0]
-            if F.cosine_similarity(changes[k], change, dim=0) > CONTRARY:
-                changes[k] = -change
-            if encoder.knows(WORRIED):
-                worried = F.normalize(encoder.text([WORRIED])[0] - embeddings[0], dim=0)
-                asked = changes[k] @ worried
-                if NOTED < asked / changes[k].norm() < WHOLE:
-                    changes[k] -= asked * worried
+            misread = F.cosine_similarity(changes[k], change, dim=0) > CONTRARY
+            changes[k] = _without_worry(encoder, -change if misread else changes[k], embeddings[0])
     return changes
+
+
+def _without_worry(encoder: Encoder, change: Tensor, neutral: Tensor) -> Tensor:
+    """Return a denial's change (D,) without the worry in it, unless it asks for little else."""
+    if not encoder.knows(WORRIED):
+        return change
+    worried = F.normalize(encoder.text([WORRIED])[0] - neutral, dim=0)
+    asked = change @ worried
+    return change - asked * worried if NOTED < asked / change.norm() < WHOLE else change
 
 
 def find_corpus(encoder: Encoder, prompts: Mapping[str, float]) -> Corpus:

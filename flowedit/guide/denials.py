@@ -73,6 +73,11 @@ _SIGNS = re.compile(
 )
 
 
+def denies(text: str) -> bool:
+    """Return whether a text denies something, by a word anywhere in it or by one of the forms that `denied` reads."""
+    return NEGATED.search(text) is not None or denied(text) is not None
+
+
 def denied(text: str) -> str | None:
     """Return of what a text asks for less or for none; None where its words deny nothing, or say more beside it."""
     plain = " ".join(text.split()).strip(" .,;!?。！？।")

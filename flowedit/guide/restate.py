@@ -11,7 +11,7 @@ from flowedit.guide.ages import spell_ages
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.denials import NEGATED, denied
+from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import said_looks
 
@@ -62,8 +62,7 @@ def _same(encoder: Encoder, part: str) -> str | None:
     best = int(alike.argmax())
     if best >= len(KNOWN) or float(alike[best]) < ALIKE:
         return None
-    no = NEGATED.search(part) is not None or denied(part) is not None
-    return None if no and not KNOWN[best].startswith(DENIALS) else KNOWN[best]
+    return None if denies(part) and not KNOWN[best].startswith(DENIALS) else KNOWN[best]
 
 
 def _known(encoder: Encoder) -> Tensor:

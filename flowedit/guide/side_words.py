@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.denials import NEGATED, denied
+from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
 
 Part = Literal["eyes", "brows", "mouth"]
@@ -67,7 +67,7 @@ def _read(encoder: Encoder, text: str) -> Side | None:
     right = _RIGHT.search(text) is not None
     if right == (_LEFT.search(text) is not None):
         return None
-    if NEGATED.search(text) or denied(text) is not None or not encoder.knows(text):
+    if denies(text) or not encoder.knows(text):
         return None
     change, *known = embed_changes(encoder, [text, *SIDED.values()])
     alike = F.cosine_similarity(change[None], torch.stack(known), dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from flowedit.guide.clauses import list_attributes, split_parts
 from flowedit.guide.color_words import about_color
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.denials import NEGATED, denied
+from flowedit.guide.denials import denied, denies
 from flowedit.guide.encoder import Encoder
 
 SMILE = "a smiling face"
@@ -66,8 +66,7 @@ def smile_ended(encoder: Encoder, prompts: Mapping[str, float]) -> bool:
         return bool(_SMILING.search(text)) or float(smiling_share(encoder, embed_changes(encoder, [text]))) > 0.5
 
     def is_end(part: str, weight: float) -> bool:
-        word = denied(part)
-        no = word is not None or any(words.search(part) for words in (NEGATED, _STOPPED))
-        return no == (weight > 0) and is_smile(word or part)
+        no = denies(part) or _STOPPED.search(part) is not None
+        return no == (weight > 0) and is_smile(denied(part) or part)
 
     return all(is_end(part, weight) for part, weight in parts) and smile_denied(encoder, prompts)
