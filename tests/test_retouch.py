@@ -23,12 +23,12 @@ from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouc
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.guide.part_looks import Look, denies_color, said_looks, says_all, unsaid
+from flowedit.guide.part_looks import GAZE, Look, denies_color, said_looks, says_all, unsaid
 from flowedit.guide.part_looks import read_table as read_looks
 from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
-from flowedit.task.lids import LIDS
+from flowedit.task.eyes import LIDS
 from flowedit.task.prepare import prepare
 from flowedit.task.reach import warn_of_little
 from flowedit.task.retouch import gains_toward, warn_of_missing_hair
@@ -490,7 +490,7 @@ def test_degrees_weights_and_negations_scale_what_is_said():
 
 
 def test_what_is_said_is_of_what_can_be_retouched():
-    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= {*RETOUCHED, LIDS}
+    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= {*RETOUCHED, LIDS, GAZE}
 
 
 def test_skin_beside_the_hair_is_told_by_its_color():

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from flowedit.checks import describe, require
 from flowedit.face.landmarks import BROWS, EYES, check_landmarks
-from flowedit.field.lids import LidField, eye_axes
+from flowedit.field.eyes import eye_axes
+from flowedit.field.lids import LidField
 
 
 @torch.no_grad()

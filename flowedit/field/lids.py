@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from flowedit.checks import require, whole_number
-from flowedit.field.base import Field
-from flowedit.field.offsets import MOST_PX, Offsets, pixel_centers
+from flowedit.field.eyes import EyeField, eye_axes, half_width, lid_edges
 
+WHOLE_FROM = 0.5  # strength from which lids are as far as they are to be: an eye that is nearly closed is neither
 BELOW = 0.12  # heights of the open eye that its lower edge is taken to lie below the landmarks, which lie on its white
 NARROWED = 0.5  # of the height, by which the lower lid rises at most
 REACH = 3.0  # halves of an eye's length above and below it, beside the way to the brow, beyond which nothing moves
@@ -24,13 +23,12 @@ SHORTENED = 0.5  # share of their height that they lose when the lid is closed, 
 
 
 @final
-class LidField(Field):
+class LidField(EyeField):
     """The motion of both pairs of eyelids: nothing but a shift along each eye's height.
 
     The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
     narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is
-    stretched evenly. A lid's edge is a cubic through its landmarks. A raster field's control points lie twice as far
-    apart as an eye is high, so that it can lower the brow but not the lid.
+    stretched evenly. A lid's edge is a cubic through its landmarks. A raster field can lower the brow but not the lid.
 
     Attributes:
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
@@ -38,23 +36,19 @@ class LidField(Field):
         brows: (2,) how far the brows lie above the middle of the eyes' upper lids, crop coordinates.
     """
 
-    eyes: Tensor
+    KIND = "lids"
+    LEAST = 0.0
     brows: Tensor
     aside = 0.0  # see `read_aside`
 
     def __init__(self, max_shift: float = 1.0, max_tint: float = 0.0, diffeomorphic: bool = False) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
-        require(not diffeomorphic, "a field of eyelids must not be diffeomorphic; got diffeomorphic=True")
-        self.amounts = nn.Parameter(torch.zeros(3))
-        self.register_buffer("eyes", torch.zeros(2, 6, 2))
         self.register_buffer("brows", torch.zeros(2))
 
-    @torch.no_grad()
-    def with_amounts(self, amounts: Tensor) -> LidField:
-        """Return the field of the same lids by other amounts (3,), cut to [0, 1]."""
-        other = LidField()
-        other.load_state_dict({**self.state_dict(), "amounts": amounts.clamp(0, 1)})
-        return other
+    @staticmethod
+    def share(strength: float) -> float:
+        """See `EyeField`: a lid is closed from half the strength on, and by a negative one not at all."""
+        return max(-1.0, min(1.0, strength / WHOLE_FROM))
 
     def read_aside(self, share: float) -> LidField:
         """Return this field, with the skin that it draws out read along the lid, from a share of ASIDE to the right.
@@ -65,17 +59,6 @@ class LidField(Field):
         other.aside = ASIDE * share
         return other
 
-    @property
-    def detail(self) -> int:
-        """See `Field`: an eye's height is some thirtieth of the crop."""
-        return 256
-
-    def on_grid(self, size: int) -> Offsets:
-        """See `Field`."""
-        size = whole_number("size", size, 1, MOST_PX)
-        coord, color = self._at_points(pixel_centers(size, device=self.eyes.device).reshape(-1, 2))
-        return Offsets(coord.T.reshape(1, 2, size, size), color.T.reshape(1, 3, size, size))
-
     def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
         coord = torch.zeros_like(points)
         narrowed = self.amounts[2].clamp(0, 1)
@@ -85,23 +68,14 @@ class LidField(Field):
         return coord * self.near(*points.T)[:, None], points.new_zeros(len(points), 3)
 
     def near(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return whether places, by their crop coordinates (...), are so near to an eye that they may move."""
+        """See `EyeField`."""
         near = torch.zeros_like(x, dtype=torch.bool)
         for outline, brow in zip(self.eyes.to(x), self.brows.to(x), strict=True):
-            along, down = eye_axes(outline)
-            half = ((outline[3] - outline[0]) @ along / 2).clamp(min=1e-6)
+            (along, down), half = eye_axes(outline), half_width(outline)
             dx, dy = (axis - middle for axis, middle in zip((x, y), (outline[0] + outline[3]) / 2, strict=True))
             across, height = ((axis[0] * dx + axis[1] * dy) / half for axis in (along, down))
             near |= (across.abs() < 1) & (height.abs() < REACH + brow / half)
         return near
-
-    def param_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The three amounts."""
-        return {"network": [self.amounts]}
-
-    def settings(self) -> dict[str, Any]:
-        """Return what `make_field` needs to build this field again."""
-        return {"kind": "lids", **self._common_settings()}
 
     @classmethod
     def count_values(cls, settings: Mapping[str, Any]) -> int:
@@ -109,28 +83,12 @@ class LidField(Field):
         return 3 + 2 * 6 * 2 + 2
 
 
-def eye_axes(outline: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the directions along an eye (6, 2) from the viewer's left corner to the right, and down it."""
-    along = outline[3] - outline[0]
-    along = along / along.norm().clamp(min=1e-6)
-    return along, torch.stack([-along[1], along[0]])
-
-
 def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float) -> Tensor:
     """Return where one eye's lids have points (N, 2) read from, less the points: (N, 2)."""
     along, down = eye_axes(outline)
-    middle = (outline[0] + outline[3]) / 2
-    width = ((outline[3] - outline[0]) @ along / 2).clamp(min=1e-6)
+    middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
     u, v = (points - middle) @ along / width, (points - middle) @ down
-
-    def edge(first: int, second: int) -> Callable[[Tensor], Tensor]:
-        """Return the height of a lid through the corners, beyond which nothing moves, and two landmarks."""
-        at = (outline[[first, second]] - middle) @ along / width
-        height = (outline[[first, second]] - middle) @ down / (1 - at.square()).clamp(min=0.2)
-        slope = (height[1] - height[0]) / (at[1] - at[0]).abs().clamp(min=0.2)
-        return lambda u: (1 - u.square()).clamp(min=0) * (height[0] + slope * (u - at[0]))
-
-    upper_edge, lower_edge = edge(1, 2), edge(5, 4)
+    upper_edge, lower_edge = lid_edges(outline)
     upper, height = upper_edge(u), (lower_edge(u) - upper_edge(u)).clamp(min=0)
     lower = upper + (1 + BELOW) * height
     fall = closed * (lower - upper)

@@ -8,13 +8,14 @@ import torch
 
 from flowedit.checks import describe, require
 from flowedit.field.base import Field
+from flowedit.field.gaze import GazeField
 from flowedit.field.hashgrid import HashField
 from flowedit.field.lids import LidField
 from flowedit.field.raster import RasterField
 
 FIELDS: dict[str, type[Field]] = {"raster": RasterField, "hash": HashField}
 """Kinds of field: one entered here may be named in `Config.field`, and is found again by `load`."""
-PLACED: dict[str, type[Field]] = {"lids": LidField}
+PLACED: dict[str, type[Field]] = {"lids": LidField, "gaze": GazeField}
 """Kinds that are not searched for, and only found again by `load`."""
 
 

@@ -10,19 +10,22 @@ from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible, shorten
 from flowedit.guide.language import unknown_language
 from flowedit.guide.part_looks import colored_twice, said_looks
+from flowedit.guide.side_words import sided_twice
 
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
 def find_doubts(encoder: Encoder, prompts: Mapping[str, float]) -> list[str]:
-    """Return a line for each prompt that may be in vain, for attributes that undo each other, and for second colors."""
+    """Return a line for each prompt that may be in vain, and for attributes, colors and sides that undo each other."""
     doubts = [doubt(encoder, text) for text in prompts]
     contraries = [
         f"{earlier!r} and {later!r} ask for the contrary of each other: neither may be reached"
         for later, earlier in find_contraries(encoder, prompts)
     ]
     colors = [f"several colors are asked for the {part}, which can take one" for part in colored_twice(prompts)]
-    return [each for each in doubts if each is not None] + contraries + colors * (not contraries)
+    twice = sided_twice(encoder, prompts)
+    sides = [f"both sides are asked of the {part}, of which neither may be reached" for part in twice]
+    return [each for each in doubts if each is not None] + contraries + (colors + sides) * (not contraries)
 
 
 def doubt(encoder: Encoder, prompt: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.denials import NEGATIONS, denied
+from flowedit.guide.gaze_words import GAZES
 from flowedit.guide.part_words import SKIN
 
 TABLE = Path(__file__).with_name("part_looks.txt")
@@ -18,6 +19,7 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
     "woman|man|girl|boy|lady|guy|person"
 )
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
+GAZE = "gaze"  # its name in the table
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
     **dict.fromkeys(("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch"), 0.5),
@@ -51,6 +53,9 @@ class Look(NamedTuple):
     most: bool = False
     gains: tuple[float, float, float] = (0.0, 0.0, 0.0)
     share: float = 1.0
+
+
+ASIDE = Look(gains=(1.0, 0.0, 0.0))  # of a gaze
 
 
 class _Entry(NamedTuple):
@@ -101,7 +106,10 @@ def _said(prompts: Mapping[str, float]) -> Iterator[tuple[str, Look, float]]:
     for prompt, weight in prompts.items():
         for entry, degree in _read(prompt)[0]:
             for part, look, _ in entry.looks:
-                yield part, look, max(-1.5, min(1.5, degree * weight))
+                factor = max(-1.5, min(1.5, degree * weight))
+                if part == GAZE and factor < 0:  # who does not look away looks ahead, and the other way around
+                    look, factor = Look() if any(look.gains) else ASIDE, 1.0
+                yield part, look, factor
 
 
 def says_all(prompts: Mapping[str, float]) -> bool:
@@ -173,6 +181,6 @@ def read_table(path: Path = TABLE) -> tuple[_Entry, ...]:
 
 
 def _pattern(phrase: str) -> re.Pattern[str]:
-    special = {"..": GAP, ".": r"(?=\s*(?:$|[,.;|]|and\b|but\b|with\b))"}
+    special = {**GAZES, "..": GAP, ".": r"(?=\s*(?:$|[,.;|]|and\b|but\b|with\b))"}
     pieces = [special.get(word, " " + re.escape(word)) for word in phrase.split()]
     return re.compile(rf"(?<![\w']){''.join(pieces).lstrip()}(?![\w'])")

@@ -24,6 +24,8 @@ KNOWN = (  # what the tables know by these words
     *("an old person", "a young person", "forehead wrinkles", "no forehead wrinkles", "crow's feet"),
     *("no crow's feet", "smile lines", "no smile lines", "blue eyes", "green eyes", "brown eyes", "hazel eyes"),
     *("amber eyes", "closed eyes", "a wink", "sleepy eyes"),
+    *("looking at the camera", "looking to the side", "looking up", "looking down", "looking up and to the side"),
+    *("looking down and to the side",),
 )
 DENIALS = ("no ", "clean-shaven", "well rested", "smooth skin", "a young person")  # what a negation may come to
 OTHER = (  # what lies near them and is something else

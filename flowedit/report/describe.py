@@ -21,6 +21,7 @@ from flowedit.face.landmarks import (
     OUTER_CANTHAL,
     UPPER_LIDS,
     UPPER_LIP,
+    eye_centers,
 )
 from flowedit.kernels import Interpolation, sample
 
@@ -28,12 +29,14 @@ LEAST_PERCENT = 0.5  # of the outer-canthal distance: less is not told
 LEAST_DETAIL = 0.05  # of the fine structure's own contrast: less is not told
 LEAST_DELTA_E = 1.0  # of a part's color: less is not seen
 AXES = (("lighter", "darker"), ("redder", "greener"), ("yellower", "bluer"))  # L, a and b of CIELAB
+ALIKE = "upper lip", "lower lip", "irises"  # whose points go one way
 POINTS: dict[str, tuple[int, ...]] = {
     "mouth corners": MOUTH_CORNERS,
     "upper lip": UPPER_LIP,
     "lower lip": LOWER_LIP,
     "inner ends of the brows": INNER_BROW_ENDS,
     "outer ends of the brows": OUTER_BROW_ENDS,
+    "irises": (68, 69),  # the middles of both eyes, after the landmarks
     "upper eyelids": UPPER_LIDS,
     "lower eyelids": LOWER_LIDS,
     "sides of the nose": NOSE_WINGS,
@@ -52,10 +55,11 @@ def describe_points(moved: Tensor, crop: Crop) -> list[str]:
 
     Returns:
         Sentences: "mouth corners up 4.2 px and apart 1.5 px (3.1 % of the distance between the outer eye corners)".
-        "Apart" is what two sides do; one point goes left or right, as the viewer sees it.
+        "Apart" is what two sides do; one point, lips and irises go left or right, as the viewer sees it.
     """
     assert crop.landmarks is not None and crop.outer_canthal_distance is not None  # an aligned face has them
     landmarks, eyes = crop.landmarks.float(), crop.outer_canthal_distance * crop.side_px / 2
+    landmarks = torch.cat([landmarks, torch.stack(eye_centers(landmarks))])
     if eyes == 0:  # nothing to measure by
         return []
     shift = follow(moved.float(), landmarks, crop.side_px)
@@ -64,7 +68,7 @@ def describe_points(moved: Tensor, crop: Crop) -> list[str]:
         points = list(indices)
         dx, dy = shift[0, points], float(shift[1, points].mean())
         x = landmarks[points, 0]
-        pair = len(points) > 1 and name not in ("upper lip", "lower lip")
+        pair = len(points) > 1 and name not in ALIKE
         across = float((torch.sign(x - x.mean()) * dx).mean()) if pair else float(dx.mean())
         length = (across**2 + dy**2) ** 0.5
         if 100 * length < LEAST_PERCENT * eyes:

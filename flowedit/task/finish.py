@@ -13,14 +13,14 @@ from flowedit.checks import warn
 from flowedit.edit import Edit
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.gain import GainMeter
-from flowedit.guide.side_words import asked_side
+from flowedit.guide.side_words import asked_sides
 from flowedit.guide.smile_words import smile_ended
 from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_little, warn_of_teeth
-from flowedit.task.sides import turn_to
+from flowedit.task.sides import sides_left, turn_to
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import Bound, bound_displacement, bound_frown, bound_stretch, choose_strength
 from flowedit.transform.render import EditedPhoto
@@ -51,9 +51,9 @@ def finish(
     """
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
     found = list(zip(task.faces, fits, strict=False))  # after Ctrl-C there are fewer
-    side = asked_side(guide, prompts)
+    sides = asked_sides(guide, prompts)
     for face, each in found:
-        turn_to(side, each.transform)
+        turn_to(sides_left(sides, face.eyes), each.transform)
         face.holds.level(each.transform)
     transforms = tuple(face.whole(each.transform) for face, each in found)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}

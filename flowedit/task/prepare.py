@@ -17,12 +17,11 @@ from flowedit.config import Config
 from flowedit.edit import Edit
 from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
-from flowedit.face.eyelids import make_lids
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import mix_paints, most_paint, part_masks
 from flowedit.face.regions import mask_regions
-from flowedit.field.lids import LidField
+from flowedit.field.eyes import EyeField
 from flowedit.field.make import make_field
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
@@ -33,11 +32,12 @@ from flowedit.guide.encoder import Encoder, load_encoder
 from flowedit.guide.part_looks import denies_color, said_looks, says_all, unsaid
 from flowedit.guide.part_words import named_parts
 from flowedit.guide.restate import restate
+from flowedit.guide.side_words import asked_sides
 from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
+from flowedit.task.eyes import after_eyes, join_eyes, look_at_moved, move_eyes, pop_eyes, split_eyes
 from flowedit.task.holds import UNHELD, EvenEyes, Holds, MouthTilt
-from flowedit.task.lids import LIDS, close, look_at_closed, said_lids, split_lids
 from flowedit.task.retouch import clear_lips, clear_tint, find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
@@ -59,7 +59,7 @@ class FaceTask:
         weight: (1, 1, S, S) window and masks.
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
         holds: what the transform is held to.
-        lids: move the eyelids before all else; None leaves them as they are.
+        eyes: move the eyelids and irises before all else.
     """
 
     start: FieldTransform
@@ -67,16 +67,16 @@ class FaceTask:
     weight: Tensor
     begun: bool = False
     holds: Holds = UNHELD
-    lids: LidField | None = None
+    eyes: tuple[EyeField, ...] = ()
 
     @functools.cached_property
     def seen(self) -> Tensor:
-        """The crop as it is before anything is searched for, (1, 3, S, S): with its eyelids moved."""
-        return look_at_closed(self.pixels, self.weight, self.lids)
+        """The crop as it is before anything is searched for, (1, 3, S, S): with its eyes moved."""
+        return look_at_moved(self.pixels, self.weight, self.eyes)
 
     def whole(self, found: FieldTransform) -> Transform:
         """Return what is done to the face where a transform is found for it."""
-        return close(self.start, self.lids, found)
+        return after_eyes(self.start, self.eyes, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +158,15 @@ def prepare(
     if crops is None:
         crops = choose(photo, config.face) if config.align else [whole_crop(photo)]
     generator = torch.Generator().manual_seed(config.seed)
-    lids: Mapping[tuple[float, ...], LidField] = {}
+    eyes: Mapping[tuple[float, ...], tuple[EyeField, ...]] = {}
     if start is not None:
         if start.origin != photo.sha256:
             start = start.apply(photo, face=config.face if config.align else "largest")
-        start, lids = split_lids(start)
+        start, eyes = split_eyes(start)
     side = crop_side(guide)
     upscaler = upscaler if any(is_small(crop, side) for crop in crops) else None
     faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, upscaler) for crop in crops)
-    faces = tuple(replace(face, lids=lids.get(crop_key(face.start.crop))) for face in faces)
+    faces = tuple(replace(face, eyes=eyes.get(crop_key(face.start.crop), ())) for face in faces)
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
     if upscaler is not None:
@@ -203,25 +203,25 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     config, settings = _aim(task.guide, prompts, config)
     task = _color(replace(task, prompts=prompts, config=config, settings=settings))
     # Without what the other prompt named.
-    faces = tuple(replace(face, start=replace(face.start, retouch=None), lids=None) for face in task.faces)
+    faces = tuple(replace(face, start=replace(face.start, retouch=None), eyes=()) for face in task.faces)
     return _retouch(replace(task, faces=faces))
 
 
 def _retouch(task: Task) -> Task:
-    """Return a task whose faces may be retouched where its prompts name it, with their eyelids where words say."""
+    """Return a task whose faces may be retouched where its prompts name it, with their eyes where words say."""
     looks = said_looks(task.restated)
-    lids = said_lids(looks.pop(LIDS, None))
-    landmarks = [face.start.crop.landmarks for face in task.faces]
-    if any(points is None for points in landmarks):
+    said_eyes = pop_eyes(looks)
+    crops = [face.start.crop for face in task.faces]
+    if any(crop.landmarks is None for crop in crops):
         return replace(task, said=(), colored=(), told=False)
-    told = (bool(looks) or lids is not None) and says_all(task.restated)
+    right = asked_sides(task.guide, task.prompts).get("eyes")
+    eyes = [move_eyes(task.photo, crop, said_eyes, right) for crop in crops]
+    told = bool(looks or said_eyes) and None not in eyes and says_all(task.restated)
     colors = tuple(part for part, look in looks.items() if look.color is not None)
     cleared = "lips" not in colors and clear_lips([face.start for face in task.faces], task.guide, task.restated)
     task = replace(task, said=(*looks, *["lips"] * cleared), colored=colors, told=told)
-    if lids is not None:
-        moved = [make_lids(points, lids) for points in landmarks if points is not None]
-        closed = tuple(replace(face, lids=each) for face, each in zip(task.faces, moved, strict=True))
-        task = replace(task, faces=closed)
+    moved = zip(task.faces, eyes, strict=True)
+    task = replace(task, faces=tuple(replace(face, eyes=join_eyes(face.eyes, each or ())) for face, each in moved))
     parts = tuple(sorted({*named_parts(task.restated), *looks}))
     if not parts:
         return task

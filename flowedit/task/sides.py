@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
 from flowedit.face.landmarks import BROWS, EYES, INNER_CANTHI, MOUTH_CORNERS, OUTER_CANTHI
+from flowedit.field.eyes import EyeField
+from flowedit.field.gaze import GazeField
 from flowedit.field.raster import RasterField
-from flowedit.guide.side_words import Part, Side
+from flowedit.guide.side_words import Part
 from flowedit.transform.transforms import FieldTransform
 
 
@@ -32,16 +36,22 @@ def measure_side(field: RasterField, landmarks: Tensor, part: Part) -> float:
     return float((moved(landmarks[left]) - moved(landmarks[right]))[1])  # y points down
 
 
-@torch.no_grad()
-def turn_to(side: Side | None, found: FieldTransform) -> None:
-    """Mirror a raster field that goes to the other side than was asked for, in place: an aligned face is near its own.
+def sides_left(sides: Mapping[Part, bool], eyes: Sequence[EyeField]) -> dict[Part, bool]:
+    """Return what is left of the sides that words name, once fields of the eyes have gone to theirs."""
+    gone = any(isinstance(field, GazeField) for field in eyes)
+    return {part: right for part, right in sides.items() if not (gone and part == "eyes")}
 
-    A photo is hardly ever so uneven that a search comes to either side; it comes to the one that the network's weights,
-    or their predictor's, prefer.
+
+@torch.no_grad()
+def turn_to(sides: Mapping[Part, bool], found: FieldTransform) -> None:
+    """Mirror a raster field all of whose parts go to the other side than was asked for, in place.
+
+    An aligned face is near its own mirror image. A photo is hardly ever so uneven that a search comes to either side;
+    it comes to the one that the network's weights, or their predictor's, prefer.
     """
     field, landmarks = found.field, found.crop.landmarks
-    if side is None or landmarks is None or not isinstance(field, RasterField):
+    if not sides or landmarks is None or not isinstance(field, RasterField):
         return
-    if (measure_side(field, landmarks, side.part) > 0) != side.right:
+    if all((measure_side(field, landmarks, part) > 0) != right for part, right in sides.items()):
         field.coord.copy_(field.coord.flip(-1) * field.coord.new_tensor([-1.0, 1.0])[:, None, None])
         field.color.copy_(field.color.flip(-1))

@@ -20,7 +20,7 @@ from flowedit.field.warp import window
 from flowedit.kernels.jacobian import difference
 from flowedit.photo import photo as images
 from flowedit.photo.kept import KeptWithPhoto
-from flowedit.transform.lids import with_still_lids
+from flowedit.transform.eyes import with_still_eyes
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
@@ -103,8 +103,8 @@ def bound_displacement(edited: EditedPhoto, limit: float) -> Bound:
 
 
 def bound_stretch(edited: EditedPhoto, limit: float) -> Bound:
-    """Bound by how much a movement makes anything longer, in percent; the mere skin of closed eyelids is left out."""
-    still = EditedPhoto(edited.photo, with_still_lids(edited.transforms))
+    """Bound by how much a movement makes anything longer, in percent, but for eyelids and irises that words move."""
+    still = EditedPhoto(edited.photo, with_still_eyes(edited.transforms))
     crops = edited.crops()
 
     def measure(strength: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from flowedit.transform.evaluate import Evaluator, LidsFirst, read_all
+from flowedit.transform.evaluate import Evaluator, EyesFirst, read_all
 from flowedit.transform.transforms import Box
 
 FRACTIONS = 4  # along a side of a pixel
@@ -35,7 +35,7 @@ def read_fractions(cut: Tensor, box: Box, evaluators: Sequence[Evaluator]) -> li
     found = []
     for k, away in enumerate(torch.cartesian_prod(torch.tensor(steps), torch.tensor(steps))):
         share = 2 * (ORDER * k % FRACTIONS**2 + 0.5) / FRACTIONS**2 - 1
-        aside = [each.aside(share) if isinstance(each, LidsFirst) else each for each in evaluators]
+        aside = [each.aside(share) if isinstance(each, EyesFirst) else each for each in evaluators]
         reading = read_all(aside, x + (box[1] + 0.5 + float(away[0])), y + (box[0] + 0.5 + float(away[1])))
         found.append(torch.cat([reading.shift + away[:, None], reading.tint(reading.shift)]))
     return found

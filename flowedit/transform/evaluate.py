@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from flowedit.face.crop import Crop, crop_key
+from flowedit.field.base import Field
+from flowedit.field.eyes import EyeField
 from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import integrate, window
 from flowedit.kernels import Interpolation, sample
-from flowedit.transform.lids import gather_lids, moves_lids
+from flowedit.transform.eyes import gather_eyes, moves_eyes
 from flowedit.transform.transforms import UNDO_STEPS, Box, Composition, FieldTransform, Inverse, Transform, find_crops
 
 LATTICE = 256  # nodes along one side of the crop on which a diffeomorphic field is integrated
@@ -70,8 +72,8 @@ class Reading(NamedTuple):
         shift: (2, ...) float32, photo pixels, x before y.
         tint: of the shift (2, ...) that the places have in all, with what is added to this one: (3, ...) float32. The
             colors of a face's parts are painted on the photo, and so lie where a place is read from.
-        cut: tells (...) bool where one reading is not enough: the edge of a lid goes through the pixel about a place,
-            or a lid is drawn out there; None where that is nowhere.
+        cut: tells (...) bool where one reading is not enough: the edge of a lid or an iris goes through the pixel about
+            a place, or a lid is drawn out there; None where that is nowhere.
     """
 
     shift: Tensor
@@ -97,10 +99,10 @@ def bind(transforms: Sequence[Transform], shape: float = 1.0, color: float = 1.0
         broadcast to some (...): they return a `Reading`, exactly 0 where nothing may change. The bits of a place do not
         depend on the others. Beside each, the crops outside of which it is 0.
     """
-    if moves_lids(transforms):
-        lids, rest = gather_lids(transforms, shape)
+    if moves_eyes(transforms):
+        eyes, rest = gather_eyes(transforms, shape)
         bound = bind(rest, shape, color)
-        return [(LidsFirst(lids, bound), find_crops([*lids, *rest]))] if lids else bound
+        return [(EyesFirst(eyes, bound), find_crops([*eyes, *rest]))] if eyes else bound
     velocities: dict[tuple[float, ...], list[FieldTransform]] = {}
     evaluators: list[tuple[Evaluator, list[Crop]]] = []
     for transform in transforms:
@@ -134,7 +136,7 @@ def find_shift(evaluators: Sequence[tuple[Evaluator, list[Crop]]], px: Tensor, p
 
 
 def read_all(evaluators: Sequence[Evaluator], px: Tensor, py: Tensor) -> Reading:
-    """Add readings at places in the photo; where lids are cut is left out."""
+    """Add readings at places in the photo; where eyes are cut is left out."""
     shape = torch.broadcast_shapes(px.shape, py.shape)
     readings = [evaluator(px, py) for evaluator in evaluators]
     shift = sum((reading.shift for reading in readings), torch.zeros(2, *shape))
@@ -162,7 +164,7 @@ class _FieldEvaluator:
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
         x, y = place_in_crop(self.crop, px, py)
         inside = (x.abs() < 1) & (y.abs() < 1)
-        if isinstance(field := self.parts[0].field, LidField):  # a small part of the crop
+        if isinstance(field := self.parts[0].field, EyeField):  # a small part of the crop
             inside &= field.near(x, y)
         shape = inside.shape
         places = inside.flatten().nonzero()[:, 0]
@@ -263,27 +265,39 @@ class _CompositionEvaluator:
         return Reading(shift * self.shape, lambda moved: tint * self.color)
 
 
-class LidsFirst:
-    """Transforms that are done after eyelids have moved; their colors lie on the photo as ever."""
+class EyesFirst:
+    """Transforms that are done after irises and then eyelids have moved; their colors lie on the photo as ever."""
 
-    def __init__(self, lids: Sequence[FieldTransform], rest: Sequence[tuple[Evaluator, list[Crop]]]) -> None:
-        self.leaves, self.rest = lids, rest
-        self.lids: list[tuple[Evaluator, list[Crop]]] = [(_FieldEvaluator([lid], 1.0, 0.0), [lid.crop]) for lid in lids]
+    def __init__(self, eyes: Sequence[FieldTransform], rest: Sequence[tuple[Evaluator, list[Crop]]]) -> None:
+        self.leaves, self.rest = eyes, rest
+        lids = [leaf for leaf in eyes if isinstance(leaf.field, LidField)]
+        irises = [leaf for leaf in eyes if not isinstance(leaf.field, LidField)]
+        self.stages = [[_FieldEvaluator([leaf], 1.0, 0.0) for leaf in stage] for stage in (lids, irises)]
 
-    def aside(self, share: float) -> LidsFirst:
+    def aside(self, share: float) -> EyesFirst:
         """Return the same, with closed lids read along their edge; see `LidField.read_aside`."""
-        fields = [lid.field.read_aside(share) for lid in self.leaves if isinstance(lid.field, LidField)]
-        return LidsFirst([replace(lid, field=field) for lid, field in zip(self.leaves, fields, strict=True)], self.rest)
+
+        def read(field: Field) -> Field:
+            return field.read_aside(share) if isinstance(field, LidField) else field
+
+        return EyesFirst([replace(leaf, field=read(leaf.field)) for leaf in self.leaves], self.rest)
+
+    def shift(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return what the eyes alone do at places in the photo: (2, ...)."""
+        total = torch.zeros(2, *torch.broadcast_shapes(x.shape, y.shape))
+        for stage in self.stages:  # what is done last is asked first
+            total += sum(evaluator(x + total[0], y + total[1]).shift for evaluator in stage)
+        return total
 
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
         rest = read_all([evaluator for evaluator, _ in self.rest], px, py)
         x, y = px + rest.shift[0], py + rest.shift[1]
-        shift = find_shift(self.lids, x, y)
+        shift = self.shift(x, y)
 
         def cut() -> Tensor:
-            ends = [find_shift(self.lids, x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+            ends = [self.shift(x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
             steps = torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0)
-            aside = (find_shift(self.aside(1.0).lids, x, y) - shift).norm(dim=0)
+            aside = (self.aside(1.0).shift(x, y) - shift).norm(dim=0)
             return (steps > CUT_PX) | (aside > ASIDE_PX)
 
         return rest._replace(shift=rest.shift + shift, cut=cut)

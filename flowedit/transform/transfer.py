@@ -16,6 +16,7 @@ from flowedit.checks import require
 from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.eyelids import make_lids
+from flowedit.face.irises import make_gaze
 from flowedit.face.landmarks import INNER_LIPS, check_landmarks
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
@@ -23,6 +24,7 @@ from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
 from flowedit.face.retouch import inside_photo, make_retouch
 from flowedit.field.base import Field
+from flowedit.field.eyes import EyeField
 from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField, control_points
@@ -103,8 +105,10 @@ def carry_transform(
     gray, light = is_gray(pixels), min(leaf.light, measure_light(pixels))
     share = light / leaf.light
     tint = 0.0 if gray else share
-    if isinstance(field, LidField):  # finer than a raster field
-        field = field if there is None else make_lids(there, field.amounts)
+    if isinstance(field, EyeField):  # finer than a raster field
+        if there is not None:
+            lids = isinstance(field, LidField)
+            field = make_lids(there, field.amounts) if lids else make_gaze(pixels, there, field.amounts)
     elif here is not None and there is not None and by == "landmarks":
         field = carry_field(field, here, there, tint)
     elif tint < 1:

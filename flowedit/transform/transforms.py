@@ -13,6 +13,7 @@ from torch import Tensor
 from flowedit.checks import describe, require, warn
 from flowedit.face.crop import crop_key
 from flowedit.field.base import Field
+from flowedit.field.gaze import GazeField
 from flowedit.field.lids import LidField
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
         return alone.transforms
     if isinstance(alone, Composition):
         return (Composition(tuple(inverse(stage) for stage in reversed(alone.stages))),)
+    if alone is not None and isinstance(alone.field, GazeField):
+        return (replace(alone, field=alone.field.reversed()),)
     if any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
         warn("eyes that were closed stay closed: what their lids hid is not in the picture")
     return (Inverse(tuple(transforms)),)

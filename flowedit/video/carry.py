@@ -14,7 +14,7 @@ from flowedit.face.crop import Crop
 from flowedit.face.landmarks import check_landmarks
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample, upsample
-from flowedit.transform.lids import moves_lids, with_still_lids
+from flowedit.transform.eyes import moves_eyes, with_still_eyes
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transfer import LEAST_AREA, OUTER, STIFFNESS, border_points, plate, plate_slope, plate_system
@@ -23,7 +23,7 @@ from flowedit.video.openings import veil
 from flowedit.video.track import TrackedFace
 
 NOT_CARRIED = (
-    "a video carries movement and tint alone: hair, beard area, lids (open or closed) and lines stay as they are"
+    "a video carries movement and tint alone: hair, beard area, lids (open or closed), gaze and lines stay as they are"
 )
 NODES = 128  # along a side of the crop, of the lattice that an edit's offsets are kept on
 COARSE = 32  # of the lattice that the landmark warp is computed on
@@ -76,9 +76,9 @@ class CarriedEdit:
         require(crop.landmarks is not None, "an edit of a video must be of an aligned face; got a whole picture")
         assert crop.landmarks is not None  # for the type checker
         check_landmarks(crop.landmarks)
-        if is_retouched(transforms) or moves_lids(transforms):
+        if is_retouched(transforms) or moves_eyes(transforms):
             warn(NOT_CARRIED)
-        transforms = with_still_lids(transforms)  # eyes blink by themselves, and lids are finer than the lattice
+        transforms = with_still_eyes(transforms)  # eyes blink by themselves, and lids are finer than the lattice
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
         self.offsets = torch.cat([offsets.coord, offsets.color], 1)[0]
         self.landmarks = crop.landmarks.double()

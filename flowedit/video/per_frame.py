@@ -43,7 +43,7 @@ class PredictedEdit:
         prompts, config, self.strength = (wish, None, 1.0) if isinstance(wish, str) else _parts(wish)
         network = ready(None, config)
         self.task = prepare(Photo(frame), prompts, config, crops=[face.crop])
-        if any(face.lids is not None or is_retouched([face.start]) for face in self.task.faces):
+        if any(face.eyes or is_retouched([face.start]) for face in self.task.faces):
             warn(NOT_CARRIED)
         self.trained = resolve_predictor(network, self.task.guide)
         self.smooth = OneEuro(SMOOTH_HZ, 0.0)

@@ -24,7 +24,7 @@ from flowedit.guide.encoder import load_encoder
 from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
 from flowedit.photo.photo import load
-from flowedit.task.lids import LIDS, said_lids
+from flowedit.task.eyes import LIDS, said_lids
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import Composition, FieldTransform, leaves
 from flowedit.video.carry import NOT_CARRIED, CarriedEdit
