@@ -1,4 +1,4 @@
-"""Edit portraits in hair, make-up, beard shadow, lines and a few shapes, and measure the pictures alone.
+"""Edit portraits in hair, make-up, beard shadow, lines, gazes and a few shapes, and measure the pictures alone.
 
 Everything is measured on a crop before and after, with regions drawn on the face before. Hair is where flowedit finds
 it in the photo before; what is recolored elsewhere counts as a leak.
@@ -34,10 +34,11 @@ from flowedit.face.crop import Crop, extract, face_crop
 from flowedit.face.guided import blur
 from flowedit.face.hair import hair_mask
 from flowedit.face.hair_places import HAIR_PX
-from flowedit.face.landmarks import interocular_distance
+from flowedit.face.landmarks import EYES, interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import HAIR_REACH, inside_photo, widened
 from flowedit.face.retouch_masks import draw_places
+from flowedit.field.eyes import eye_axes, half_width, lid_edges
 from flowedit.guide.encoder import Encoder
 from flowedit.photo.photo import Photo
 from flowedit.photo.photo import load as load_photo
@@ -84,7 +85,16 @@ SHAPES: dict[str, tuple[str, int]] = {
     "chubby cheeks": ("jaw_width", 1),
     "a gaunt face": ("jaw_width", -1),
 }
-PROMPTS = (*HAIR, *DARK, *LINED_BY, *SHAPES)
+# Where a prompt makes eyes look: axis of `gaze` -> sign.
+GAZES: dict[str, tuple[int, int]] = {
+    "looking left": (0, -1),
+    "looking right": (0, 1),
+    "looking up": (1, 1),
+    "looking down": (1, -1),
+}
+PROMPTS = (*HAIR, *DARK, *LINED_BY, *SHAPES, *GAZES)
+LEAST_GAZE = 3.0  # percent of an eye's width, an eighth of an iris
+DARKEST = 0.3  # share of what lies between the lids that is taken for the iris
 LEAST_LINES = 0.1  # share by which lines change that is to be seen
 MOST_LEAK = 0.1  # of the hair's change, on skin and around
 
@@ -200,6 +210,34 @@ def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
     return {**found, "brows": float(dark.sum() / around["brows"].sum())}
 
 
+def gaze(before: Tensor, after: Tensor, landmarks: Tensor) -> Tensor:
+    """Measure how far to the right and up the middle of what is dark between the lids goes.
+
+    Args:
+        before: (1, 3, S, S) a crop.
+        after: the edited one.
+        landmarks: (68, 2) crop coordinates of the first.
+
+    Returns:
+        (2,) the mean of both eyes, percent of an eye's width. As dark as an iris is what DARKEST of the first is.
+    """
+    v, u = torch.meshgrid(torch.linspace(-0.5, 0.5, 40), torch.linspace(-0.85, 0.85, 68), indexing="ij")
+    found = []
+    for outline in (landmarks[eye] for eye in EYES):
+        (along, down), half, (upper, lower) = eye_axes(outline), half_width(outline), lid_edges(outline)
+        at = (outline[0] + outline[3]) / 2 + half * (u[..., None] * along + v[..., None] * down)
+        opened = (half * v > upper(u)) & (half * v < lower(u))
+        middles = []
+        for image in (before, after):
+            gray = F.grid_sample(image.mean(1, keepdim=True), at[None], align_corners=False)[0, 0]
+            if not middles:
+                darkest = gray[opened].quantile(DARKEST)
+            iris = opened & (gray <= darkest)
+            middles.append(torch.stack([u[iris].mean(), -v[iris].mean()]) / 2)
+        found.append(middles[1] - middles[0])
+    return 100 * torch.stack(found).mean(0).nan_to_num(-math.inf)
+
+
 @torch.no_grad()
 def measure(prompt: str, before: Tensor, after: Tensor, crop: Crop, hair: Tensor) -> dict[str, Any] | None:
     """Measure one edit's pixels; None where the face shows no hair and hair is asked for.
@@ -212,8 +250,8 @@ def measure(prompt: str, before: Tensor, after: Tensor, crop: Crop, hair: Tensor
         hair: `hair_on_crop`.
 
     Returns:
-        effect: the right way above 0, Delta E, CIELAB L, or the share by which lines change; seen: whether it is
-        visible; skin and around: `HairChange`'s, of hair.
+        effect: the right way above 0, Delta E, CIELAB L, percent of an eye's width, or the share by which lines
+        change; seen: whether it is visible; skin and around: `HairChange`'s, of hair.
     """
     assert crop.landmarks is not None
     points = crop.landmarks.float()
@@ -227,6 +265,10 @@ def measure(prompt: str, before: Tensor, after: Tensor, crop: Crop, hair: Tensor
         place, sign = DARK[prompt]
         effect = sign * (darkness(after, points)[place] - darkness(before, points)[place])
         return {"effect": effect, "seen": effect >= LEAST_DELTA_E}
+    if prompt in GAZES:
+        axis, sign = GAZES[prompt]
+        effect = sign * float(gaze(before, after, points)[axis])
+        return {"effect": effect, "seen": effect >= LEAST_GAZE}
     energies = line_energy(before, points), line_energy(after, points)
     ratio = fmean(math.log(energies[1][name] / energies[0][name]) for name in energies[0])
     effect = LINED_BY[prompt] * math.expm1(ratio)

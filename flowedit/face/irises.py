@@ -25,7 +25,7 @@ WHITEST, DARKEST = 0.9, 0.05  # quantiles of an eye's red that are one and zero
 LEAST_CONTRAST = 0.4  # of both eyes, from which irises are told from whites: by eye, on 48 faces of 128 to 192 px
 LEAST_OPEN = 0.15  # eye widths that the lids of the narrower eye are apart
 TURNED = 0.4  # half eye widths from its middle, that an iris looks to the side at
-RAISED = 0.18  # half eye widths, that it goes up or down
+RAISED, LOWERED = 0.22, 0.18  # half eye widths, that it goes up and down
 CROSSED = 0.35  # and to the nose
 
 
@@ -140,7 +140,7 @@ def look_to(image: Tensor, landmarks: Tensor, look: Tensor, right: bool | None =
         way = -now
     ends = irises.middles[:, 0] + way
     way += float((-FURTHEST - ends).clamp(min=0).max() - (ends - FURTHEST).clamp(min=0).max())
-    return _place(irises, landmarks, torch.tensor([way, RAISED * up, CROSSED * inward]))
+    return _place(irises, landmarks, torch.tensor([way, (RAISED if up > 0 else LOWERED) * up, CROSSED * inward]))
 
 
 def _place(irises: Irises, landmarks: Tensor, amounts: Tensor) -> GazeField:

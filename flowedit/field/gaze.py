@@ -10,11 +10,11 @@ from torch import Tensor
 
 from flowedit.field.eyes import Edge, EyeField, eye_axes, half_width, lid_edges
 
-RIM = 1.12  # radii of an iris, up to where what goes with it is more than its soft edge
+RIM, WHITE = 1.12, 1.22  # radii of an iris: up to where its soft edge goes with it, and from where on there is white
 TURNS = 5  # of the iteration for where a row of the white ends at an iris
 ASIDE = 0.97  # half widths from an eye's middle, that a row of the white ends at most
 HELD = 0.12, 0.08  # of the height below the upper and above the lower lid, over which the movement begins: lashes stay
-WITHIN = 0.04, 0.98  # of the height, between which an iris is read: not from a lid where it was hidden
+WITHIN = 0.06, 0.98  # of the height, between which an iris is read: not from a lid where it was hidden
 BENT = 1.0, 2.0  # powers of the way from a corner, by which the white is stretched: the nearer it, the less
 LEAST_SLOPE = 0.1  # of what is squeezed
 LEAST_HEIGHT = 1e-4  # half widths
@@ -25,9 +25,10 @@ FURTHEST = 0.55  # half widths to the side of an eye's middle, that an iris goes
 class GazeField(EyeField):
     """The motion of both irises, and of the whites beside them.
 
-    An iris goes as a whole, and disappears under a lid. The whites beside it are stretched, or squeezed, along rows
-    that follow both lids, each from the corner of the eye, which stays, to the iris's rim. What an iris leaves is so
-    filled by the white on either side, also below it, where no white was seen.
+    An iris goes as a whole, and disappears under a lid; what the upper one hid of it is its lower half's mirror image.
+    The whites beside it are stretched, or squeezed, along rows that follow both lids, each from the corner of the eye,
+    which stays, to the iris's rim. What an iris leaves is so filled by the white on either side, also below it, where
+    no white was seen.
 
     Attributes:
         amounts: (3,) how far the irises go to the right of the picture, up, and each to the nose, half eye widths in
@@ -93,17 +94,20 @@ def _shift(points: Tensor, outline: Tensor, iris: Tensor, way: Tensor, radius: T
     def height(u: Tensor) -> Tensor:
         return ((lower_edge(u) - upper_edge(u)) / half).clamp(min=LEAST_HEIGHT)
 
-    share = (v - upper_edge(u) / half) / height(u)  # of the way from lid to lid: a row has one
+    def share_at(u: Tensor, v: Tensor) -> Tensor:
+        return (v - upper_edge(u) / half) / height(u)
+
+    share = share_at(u, v)  # of the way from lid to lid: a row has one
     seen = (u.abs() < 1) & (share > 0) & (share < 1)
     share = share.clamp(0, 1)
 
     def row(u: Tensor) -> Tensor:
         return upper_edge(u) / half + share * height(u)
 
-    rim = RIM * radius.to(points) / half
+    rim, from_rim = (radii * radius.to(points) / half for radii in (RIM, WHITE))
     moved = iris + way
     left, right = _row_ends(row, moved, rim, u)
-    left_before, right_before = _row_ends(row, iris, rim, u)
+    left_before, right_before = _row_ends(row, iris, from_rim, u)
     on_left = u < (left + right) / 2
     white = torch.where(on_left, left + 1, 1 - right)
     white_before = torch.where(on_left, left_before + 1, 1 - right_before)
@@ -116,7 +120,9 @@ def _shift(points: Tensor, outline: Tensor, iris: Tensor, way: Tensor, radius: T
 
     with_iris = torch.hypot(u - moved[0], v - moved[1]) < rim
     iris_u, iris_v = u - way[0], v - way[1]
-    iris_share = ((iris_v - upper_edge(iris_u) / half) / height(iris_u)).clamp(*WITHIN)
+    hidden = share_at(iris_u, iris_v) < WITHIN[0]  # by the upper lid
+    iris_v = torch.where(hidden, 2 * iris[1] - iris_v, iris_v)
+    iris_share = share_at(iris_u, iris_v).clamp(*WITHIN)
     iris_v = torch.where(iris_u.abs() < 1, upper_edge(iris_u) / half + iris_share * height(iris_u), iris_v)
     from_u, from_v = torch.where(with_iris, iris_u, from_u), torch.where(with_iris, iris_v, from_v)
     free = seen * _ease(share / HELD[0]) * _ease((1 - share) / HELD[1])
