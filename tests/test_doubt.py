@@ -168,3 +168,14 @@ def test_attributes_that_are_known_one_by_one_are_known_together():
     assert not encoder.knows("happy but tired") and doubt(encoder, "happy but tired") is None
     told = doubt(encoder, "happy but a banana")
     assert told is not None and "'happy but a banana'" in told
+
+
+@pytest.mark.parametrize("text", ["hello", "Good morning!", "asdfghjkl", "edit this photo", "make it better", "你好"])
+def test_words_that_name_nothing_of_a_face_are_told(text):
+    assert doubt(load_encoder(), text) == f"{text!r} names nothing that a face may have; 'a smile' does"
+
+
+@pytest.mark.parametrize("text", ["no make-up", "make her smile", "lol", "a good mood", "pout", "wry", "brows down"])
+def test_short_words_about_a_face_are_not_taken_for_nothing(text):
+    told = doubt(load_encoder(), text)
+    assert told is None or "names nothing" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from flowedit.guide.clauses import find_contraries, split_parts
@@ -12,6 +13,13 @@ from flowedit.guide.language import unknown_language
 from flowedit.guide.part_looks import colored_twice, said_looks
 from flowedit.guide.side_words import sided_twice
 
+_EMPTY = re.compile(  # a word that names nothing of a face, though an encoder may think something of it; mashed keys
+    r"h(?:i|ello|elo|allo|ola)|good|bye|goodbye|morning|evening|night|guten|morgen|tag|buenos|d[ií]as|bonjour|salut|你好|"
+    r"您好|नमस्ते|yes|yep|nope|no|ok|okay|ja|nein|s[ií]|oui|non|हाँ|नहीं|please|thanks?|you|danke|bitte|gracias|merci|谢谢|"
+    r"धन्यवाद|random|anything|something|nothing|it|this|the|my|me|us|and|a|bit|test|foo|bar|edit|change|improve|do|make|"
+    r"photo|picture|image|more|less|better|worse|left|right|down|now|again|([a-y])\1{3,}|[bcdfghjklmnpqrstvwxz]{4,}|"
+    r"(?=[a-z]{4,})(?:q?w?e?r?t?y?u?i?o?p?|a?s?d?f?g?h?j?k?l?|z?x?c?v?b?n?m?)"
+)
 LARGER = f"a larger encoder, as encoder={ROBUST[0]!r} (--encoder; it is downloaded), knows more"
 
 
@@ -31,9 +39,11 @@ def find_doubts(encoder: Encoder, prompts: Mapping[str, float]) -> list[str]:
 def doubt(encoder: Encoder, prompt: str) -> str | None:
     """Return one line about why a prompt may be in vain, the surest reason; None if there is none.
 
-    It asks for what cannot be made, it is in a language that the encoder was not taught (as far as its `languages`
-    tell), or the encoder does not know it.
+    It names nothing, it asks for what cannot be made, it is in a language that the encoder was not taught (as far as
+    its `languages` tell), or the encoder does not know it.
     """
+    if all(map(_EMPTY.fullmatch, re.findall(r"\w[^\W_]*", prompt.lower()))):
+        return f"{shorten(prompt)!r} names nothing that a face may have; {'a smile'!r} does"
     impossible = describe_impossible(prompt)
     if impossible is not None:
         return impossible
