@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage.data import astronaut
 from test_align import drawn_landmarks
 
@@ -14,9 +15,10 @@ import flowedit
 from flowedit.checks import FlowEditWarning
 from flowedit.face.crop import Crop, extract, whole_crop
 from flowedit.face.detect import landmarks
-from flowedit.face.eyelids import make_lids
+from flowedit.face.eyelids import LIT, make_lids
 from flowedit.face.landmarks import EYES
 from flowedit.face.measures import measure
+from flowedit.face.retouch_masks import draw_places
 from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
@@ -76,6 +78,26 @@ def test_skin_that_is_drawn_out_shows_no_stripes():
     column, row = crop.to_photo(LEFT.mean(0)[None].double())[0].round().int().tolist()
     lid, beside = drawn[row - 3 : row, column - 12 : column + 12], drawn[row + 60, column - 12 : column + 12]
     assert lid.std(1).max() < 0.4 * beside.std() and abs(float(lid.mean()) - 0.5) < 0.05
+
+
+def test_a_lid_that_comes_out_of_a_deep_socket_is_lit():
+    points, side = drawn_landmarks(), 400
+    shade = F.interpolate(draw_places(("lids",), points)["lids"][None, None], (side, side), mode="bilinear")[0]
+    plain, deep = ((0.6 - depth * shade).expand(3, -1, -1).clone() for depth in (0.0, 0.4))
+    assert make_lids(points, BOTH, plain[None]).tint is None
+    field = make_lids(points, LEFT_ALONE, deep[None])
+    photo = load(deep)
+
+    def lid(field, eye):
+        """Return what a lid shows in the middle of its eye."""
+        crop = Crop(whole_crop(photo).matrix, points)
+        column, row = crop.to_photo(eye.mean(0)[None].double())[0].round().int().tolist()
+        picture = EditedPhoto(photo, [FieldTransform(field, crop)]).tensor()[0, 0]
+        return float(picture[row - 2 : row + 2, column - 8 : column + 8].mean())
+
+    unlit = make_lids(points, LEFT_ALONE)
+    assert lid(unlit, LEFT) < 0.45 and lid(field, LEFT) == pytest.approx(LIT * 0.6, abs=0.06)
+    assert lid(field, RIGHT) == lid(unlit, RIGHT)
 
 
 def test_one_eye_is_closed_alone_and_lids_rise_from_below():

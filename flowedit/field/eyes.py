@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -41,7 +42,7 @@ class EyeField(Field):
     @torch.no_grad()
     def with_amounts(self: E, amounts: Tensor) -> E:
         """Return the field of the same eyes by other amounts (3,), cut to what there may be."""
-        other = type(self)()
+        other = copy.deepcopy(self)
         other.load_state_dict({**self.state_dict(), "amounts": amounts.clamp(self.LEAST, self.MOST)})
         return other
 

@@ -24,7 +24,7 @@ SHORTENED = 0.5  # share of their height that they lose when the lid is closed, 
 
 @final
 class LidField(EyeField):
-    """The motion of both pairs of eyelids: nothing but a shift along each eye's height.
+    """The motion of both pairs of eyelids: a shift along each eye's height, and the light that a closed lid comes into.
 
     The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
     narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is
@@ -34,16 +34,32 @@ class LidField(EyeField):
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
         eyes: (2, 6, 2) landmarks of the open eyes, crop coordinates, in dlib's order.
         brows: (2,) how far the brows lie above the middle of the eyes' upper lids, crop coordinates.
+        tint: (2, 3) what is added to the skin that is drawn over the left and the right eye, image units; or None.
     """
 
     KIND = "lids"
     LEAST = 0.0
     brows: Tensor
+    tint: Tensor | None
     aside = 0.0  # see `read_aside`
 
-    def __init__(self, max_shift: float = 1.0, max_tint: float = 0.0, diffeomorphic: bool = False) -> None:
+    def __init__(
+        self, max_shift: float = 1.0, max_tint: float = 0.0, diffeomorphic: bool = False, tinted: bool = False
+    ) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
         self.register_buffer("brows", torch.zeros(2))
+        self.register_buffer("tint", torch.zeros(2, 3) if tinted else None)
+
+    @torch.no_grad()
+    def with_tint(self, tint: Tensor) -> LidField:
+        """Return the same motion with a tint (2, 3)."""
+        other = LidField(self.max_shift, 1.0, tinted=True)
+        other.load_state_dict({**self.state_dict(), "tint": tint})
+        return other
+
+    def settings(self) -> dict[str, Any]:
+        """See `EyeField`."""
+        return {**super().settings(), **({} if self.tint is None else {"tinted": True})}
 
     @staticmethod
     def share(strength: float) -> float:
@@ -60,12 +76,16 @@ class LidField(EyeField):
         return other
 
     def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        coord = torch.zeros_like(points)
-        narrowed = self.amounts[2].clamp(0, 1)
-        for outline, brow, closed in zip(self.eyes.to(points), self.brows.to(points), self.amounts[:2], strict=True):
-            closing = closed.clamp(0, 1).to(points)
-            coord = coord + _shift(points, outline, brow, closing, narrowed.to(points), self.aside)
-        return coord * self.near(*points.T)[:, None], points.new_zeros(len(points), 3)
+        coord, color = torch.zeros_like(points), points.new_zeros(len(points), 3)
+        amounts = self.amounts.clamp(0, 1).to(points)
+        for k in (0, 1):
+            outline, brow = self.eyes[k].to(points), self.brows[k].to(points)
+            shift, lit = _shift(points, outline, brow, amounts[k], amounts[2], self.aside)
+            coord = coord + shift
+            if self.tint is not None:
+                color = color + (amounts[k] * lit)[:, None] * self.tint[k].to(points)
+        near = self.near(*points.T)[:, None]
+        return coord * near, color * near
 
     def near(self, x: Tensor, y: Tensor) -> Tensor:
         """See `EyeField`."""
@@ -80,11 +100,16 @@ class LidField(EyeField):
     @classmethod
     def count_values(cls, settings: Mapping[str, Any]) -> int:
         """See `Field`."""
-        return 3 + 2 * 6 * 2 + 2
+        return 3 + 2 * 6 * 2 + 2 + (2 * 3 if settings.get("tinted") is True else 0)
 
 
-def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float) -> Tensor:
-    """Return where one eye's lids have points (N, 2) read from, less the points: (N, 2)."""
+def _shift(
+    points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float
+) -> tuple[Tensor, Tensor]:
+    """Return where one eye's lids have points (N, 2) read from, less the points: (N, 2), and where they are lit: (N,).
+
+    A lid is lit between its lashes and the brow, the less the nearer to it and to the corners.
+    """
     along, down = eye_axes(outline)
     middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
     u, v = (points - middle) @ along / width, (points - middle) @ down
@@ -107,7 +132,9 @@ def _shift(points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrow
     by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)  # between the lids the eye stays as it is
     covered = v < upper + fall
     by_aside = torch.where(drawn & covered, right * width, 0)
-    return torch.where(covered, by_upper, by_lower)[:, None] * down + by_aside[:, None] * along
+    lit = _ease(1 - share.clamp(min=0)) * _ease((above / shortened.clamp(min=1e-6)).clamp(max=1))
+    lit = torch.where(drawn & covered, lit * (1 - u.square()).clamp(min=0).sqrt(), 0)
+    return torch.where(covered, by_upper, by_lower)[:, None] * down + by_aside[:, None] * along, lit
 
 
 def _ease(t: Tensor) -> Tensor:

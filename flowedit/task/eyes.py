@@ -23,7 +23,7 @@ from flowedit.transform.eyes import gather_eyes
 from flowedit.transform.transforms import Composition, FieldTransform, Transform
 
 LIDS = "eyelids"  # their name in the table of what words say
-SEEN_PX = 256  # side of the crop that irises are looked for in
+SEEN_PX = 256  # side of the crop that eyes are looked at in
 
 
 def said_lids(look: Look | None) -> Tensor | None:
@@ -45,15 +45,17 @@ def move_eyes(photo: Photo, crop: Crop, looks: Mapping[str, Look], right: bool |
         Those of the lids and of the gaze, as far as words say them; None where the irises are not to be found.
     """
     assert crop.landmarks is not None  # words say nothing of a whole picture's eyes
+    image = extract(photo, crop, SEEN_PX) if looks else None
     fields: list[EyeField] = []
     if (look := looks.get(GAZE)) is not None:
-        gaze = look_to(extract(photo, crop, SEEN_PX), crop.landmarks, torch.tensor(look.gains), right)
+        assert image is not None
+        gaze = look_to(image, crop.landmarks, torch.tensor(look.gains), right)
         if gaze is None:
             warn("the irises are not to be told from the whites: what lies about the eyes moves for the gaze")
             return None
         fields.append(gaze)
     if (lids := said_lids(looks.get(LIDS))) is not None:
-        fields.append(make_lids(crop.landmarks, lids))
+        fields.append(make_lids(crop.landmarks, lids, image))
     return tuple(fields)
 
 
@@ -83,11 +85,12 @@ def look_at_moved(pixels: Tensor, weight: Tensor, eyes: Sequence[EyeField]) -> T
         return pixels
     size = pixels.shape[-1]
     start = pixel_centers(size).reshape(-1, 2)
-    places = start
+    places, colors = start, torch.zeros(len(start), 3)
     for field in sorted(eyes, key=lambda field: not isinstance(field, LidField)):  # what is done last is asked first
-        places = places + field.at_points(places)[0]
+        coord, color = field.at_points(places)
+        places, colors = places + coord, colors + color
     coord = (places - start).T.reshape(1, 2, size, size).to(pixels) * weight
-    return warp_by_torch(pixels, Offsets(coord, torch.zeros_like(pixels)))
+    return warp_by_torch(pixels, Offsets(coord, colors.T.reshape(1, 3, size, size).to(pixels) * weight))
 
 
 def split_eyes(edit: Edit) -> tuple[Edit, dict[tuple[float, ...], tuple[EyeField, ...]]]:

@@ -266,13 +266,16 @@ class _CompositionEvaluator:
 
 
 class EyesFirst:
-    """Transforms that are done after irises and then eyelids have moved; their colors lie on the photo as ever."""
+    """Transforms that are done after irises and then eyelids have moved; their colors lie on the photo as ever.
+
+    What the eyes tint is on them where they have moved to.
+    """
 
     def __init__(self, eyes: Sequence[FieldTransform], rest: Sequence[tuple[Evaluator, list[Crop]]]) -> None:
         self.leaves, self.rest = eyes, rest
         lids = [leaf for leaf in eyes if isinstance(leaf.field, LidField)]
         irises = [leaf for leaf in eyes if not isinstance(leaf.field, LidField)]
-        self.stages = [[_FieldEvaluator([leaf], 1.0, 0.0) for leaf in stage] for stage in (lids, irises)]
+        self.stages = [[_FieldEvaluator([leaf], 1.0, 1.0) for leaf in stage] for stage in (lids, irises)]
 
     def aside(self, share: float) -> EyesFirst:
         """Return the same, with closed lids read along their edge; see `LidField.read_aside`."""
@@ -282,25 +285,27 @@ class EyesFirst:
 
         return EyesFirst([replace(leaf, field=read(leaf.field)) for leaf in self.leaves], self.rest)
 
-    def shift(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return what the eyes alone do at places in the photo: (2, ...)."""
-        total = torch.zeros(2, *torch.broadcast_shapes(x.shape, y.shape))
+    def read(self, x: Tensor, y: Tensor) -> Reading:
+        """Return what the eyes alone do at places in the photo."""
+        shape = torch.broadcast_shapes(x.shape, y.shape)
+        shift, tint = torch.zeros(2, *shape), torch.zeros(3, *shape)
         for stage in self.stages:  # what is done last is asked first
-            total += sum(evaluator(x + total[0], y + total[1]).shift for evaluator in stage)
-        return total
+            done = read_all(stage, x + shift[0], y + shift[1])
+            shift, tint = shift + done.shift, tint + done.tint(done.shift)
+        return Reading(shift, lambda moved: tint)
 
     def __call__(self, px: Tensor, py: Tensor) -> Reading:
         rest = read_all([evaluator for evaluator, _ in self.rest], px, py)
         x, y = px + rest.shift[0], py + rest.shift[1]
-        shift = self.shift(x, y)
+        eyes = self.read(x, y)
 
         def cut() -> Tensor:
-            ends = [self.shift(x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+            ends = [self.read(x + dx, y + dy).shift for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
             steps = torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0)
-            aside = (self.aside(1.0).shift(x, y) - shift).norm(dim=0)
+            aside = (self.aside(1.0).read(x, y).shift - eyes.shift).norm(dim=0)
             return (steps > CUT_PX) | (aside > ASIDE_PX)
 
-        return rest._replace(shift=rest.shift + shift, cut=cut)
+        return Reading(rest.shift + eyes.shift, lambda moved: rest.tint(moved) + eyes.tint(moved), cut)
 
 
 class _InverseEvaluator:

@@ -108,7 +108,7 @@ def carry_transform(
     if isinstance(field, EyeField):  # finer than a raster field
         if there is not None:
             lids = isinstance(field, LidField)
-            field = make_lids(there, field.amounts) if lids else make_gaze(pixels, there, field.amounts)
+            field = make_lids(there, field.amounts, pixels) if lids else make_gaze(pixels, there, field.amounts)
     elif here is not None and there is not None and by == "landmarks":
         field = carry_field(field, here, there, tint)
     elif tint < 1:
