@@ -1,6 +1,7 @@
 """How much of what was asked an edit reached, in words and in warnings."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_what_is_not_seen_is_warned_of(reach, message):
         warn_of_little(reach, 1.0)
     with pytest.warns(UserWarning, match="protect and mask may keep still what was asked"):
         warn_of_little(reach, 1.0, ["protect", "mask"])
+
+
+def test_what_words_say_is_done_though_the_guide_does_not_see_it():
+    reach = replace(edited(gain=-0.1, tint=(0.1, 0.0, 0.0)), said=True)
+    assert str(reach).startswith("what the words say is done; the guide sees nothing of what is asked")
+    assert str(replace(reach, gain=0.3)).startswith("the guide sees 30 %")
 
 
 def test_what_is_seen_and_what_a_bound_allows_nothing_of_are_not():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import describe, require
+from flowedit.checks import describe, require, warn
 from flowedit.face.landmarks import EYES, check_landmarks, interocular_distance
 from flowedit.field.eyes import eye_axes, half_width, lid_edges
 from flowedit.field.gaze import FURTHEST, GazeField
@@ -26,6 +26,7 @@ LEAST_CONTRAST = 0.4  # of both eyes, from which irises are told from whites: by
 LEAST_OPEN = 0.15  # eye widths that the lids of the narrower eye are apart
 TURNED = 0.4  # half eye widths from its middle, that an iris looks to the side at
 RAISED, LOWERED = 0.22, 0.18  # half eye widths, that it goes up and down
+MOST_WAY = 0.5  # half eye widths to the side: beyond it, what a corner hid of an iris is more than what it shows
 CROSSED = 0.35  # and to the nose
 
 
@@ -124,7 +125,7 @@ def look_to(image: Tensor, landmarks: Tensor, look: Tensor, right: bool | None =
         right: which side of the picture; None is the one that they look to already.
 
     Returns:
-        The field; None where irises are not to be told from whites, or the eyes are closed.
+        The field, which warns where it falls short since the eyes look the other way; None where irises are not to be told from whites, or the eyes are closed.
     """
     irises = find_irises(image, landmarks)
     if irises.contrast < LEAST_CONTRAST or irises.opened < LEAST_OPEN:
@@ -138,6 +139,9 @@ def look_to(image: Tensor, landmarks: Tensor, look: Tensor, right: bool | None =
         way = max(0.0, way) if to_right else min(0.0, way)  # who looks there already goes on
     elif not up and not inward:
         way = -now
+    if abs(way) > MOST_WAY:
+        warn("the eyes look the other way, where a corner hides much of each iris: they turn only so far")
+        way = MOST_WAY if way > 0 else -MOST_WAY
     ends = irises.middles[:, 0] + way
     way += float((-FURTHEST - ends).clamp(min=0).max() - (ends - FURTHEST).clamp(min=0).max())
     return _place(irises, landmarks, torch.tensor([way, (RAISED if up > 0 else LOWERED) * up, CROSSED * inward]))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flowedit.field.eyes import Edge, EyeField, eye_axes, half_width, lid_edges
 
+CORE = 0.9  # radii of an iris, up to where all is of its color
 RIM, WHITE = 1.12, 1.22  # radii of an iris: up to where its soft edge goes with it, and from where on there is white
 TURNS = 5  # of the iteration for where a row of the white ends at an iris
 ASIDE = 0.97  # half widths from an eye's middle, that a row of the white ends at most
@@ -25,8 +26,8 @@ FURTHEST = 0.55  # half widths to the side of an eye's middle, that an iris goes
 class GazeField(EyeField):
     """The motion of both irises, and of the whites beside them.
 
-    An iris goes as a whole, and disappears under a lid; what the upper one hid of it is its lower half's mirror image.
-    The whites beside it are stretched, or squeezed, along rows that follow both lids, each from the corner of the eye,
+    An iris goes as a whole, and disappears under a lid; what a lid or a corner hid of it is its other half's mirror
+    image. The whites beside it are stretched, or squeezed, along rows that follow both lids, each from the corner of the eye,
     which stays, to the iris's rim. What an iris leaves is so filled by the white on either side, also below it, where
     no white was seen.
 
@@ -97,6 +98,10 @@ def _shift(points: Tensor, outline: Tensor, iris: Tensor, way: Tensor, radius: T
     def share_at(u: Tensor, v: Tensor) -> Tensor:
         return (v - upper_edge(u) / half) / height(u)
 
+    def is_seen(u: Tensor, v: Tensor) -> Tensor:
+        share = share_at(u, v)
+        return (u.abs() < ASIDE) & (share > WITHIN[0]) & (share < WITHIN[1])
+
     share = share_at(u, v)  # of the way from lid to lid: a row has one
     seen = (u.abs() < 1) & (share > 0) & (share < 1)
     share = share.clamp(0, 1)
@@ -120,8 +125,11 @@ def _shift(points: Tensor, outline: Tensor, iris: Tensor, way: Tensor, radius: T
 
     with_iris = torch.hypot(u - moved[0], v - moved[1]) < rim
     iris_u, iris_v = u - way[0], v - way[1]
-    hidden = share_at(iris_u, iris_v) < WITHIN[0]  # by the upper lid
-    iris_v = torch.where(hidden, 2 * iris[1] - iris_v, iris_v)
+    short = (CORE * radius.to(points) / half / torch.hypot(iris_u - iris[0], iris_v - iris[1])).clamp(max=1)
+    across, level = iris[0] - short * (iris_u - iris[0]), iris[1] + short * (iris_v - iris[1])
+    aside = ~is_seen(iris_u, iris_v) & is_seen(across, level)  # hidden at a corner of the eye
+    iris_u, iris_v = torch.where(aside, across, iris_u), torch.where(aside, level, iris_v)
+    iris_v = torch.where(share_at(iris_u, iris_v) < WITHIN[0], 2 * iris[1] - iris_v, iris_v)  # by the upper lid
     iris_share = share_at(iris_u, iris_v).clamp(*WITHIN)
     iris_v = torch.where(iris_u.abs() < 1, upper_edge(iris_u) / half + iris_share * height(iris_u), iris_v)
     from_u, from_v = torch.where(with_iris, iris_u, from_u), torch.where(with_iris, iris_v, from_v)

@@ -14,6 +14,7 @@ from flowedit.face.crop import Crop, crop_key, extract
 from flowedit.face.eyelids import make_lids
 from flowedit.face.irises import look_to
 from flowedit.field.eyes import EyeField
+from flowedit.field.gaze import GazeField
 from flowedit.field.lids import LidField
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import warp_by_torch
@@ -68,6 +69,11 @@ def pop_eyes(looks: dict[str, Look]) -> dict[str, Look]:
 def join_eyes(before: Sequence[EyeField], said: Sequence[EyeField]) -> tuple[EyeField, ...]:
     """Return fields of one face's eyes, of each kind the one that words say, or else the one before."""
     return tuple({field.KIND: field for field in (*before, *said)}.values())
+
+
+def crosses(eyes: Sequence[EyeField]) -> bool:
+    """Return whether fields of a face's eyes turn each to the nose, of which no guide was taught anything."""
+    return any(isinstance(field, GazeField) and bool(field.amounts[2]) for field in eyes)
 
 
 def after_eyes(start: FieldTransform, eyes: Sequence[EyeField], found: FieldTransform) -> Transform:

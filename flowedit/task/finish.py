@@ -17,6 +17,7 @@ from flowedit.guide.side_words import asked_sides
 from flowedit.guide.smile_words import smile_ended
 from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
+from flowedit.task.eyes import crosses
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_little, warn_of_teeth
@@ -93,9 +94,12 @@ def finish(
         pictures = look_at(scaled, guide)
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
+        plain = task.told and reach.marked
+        reach = replace(reach, said=plain and bool(task.said))
         if scaled.strength:
             warn_of_teeth(task)
-        if not (task.told and reach.marked):  # a color that words say need not be one that the guide knows
+        moved = plain and (reach.gain > 0 or any(crosses(face.eyes) for face in task.faces))  # lids or irises
+        if not (reach.said or moved):
             masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
             warn_of_little(reach, scaled.strength, masks)
         measured = replace(

@@ -40,12 +40,14 @@ class Reach:
         moved: the longest movement, percent of the outer-canthal distance; of half the crop's side without landmarks.
         levels: change of color where it is largest, of 255, over an area as large as an eye.
         spot: the same over a few pixels.
+        said: whether words say all of it, and it is to be seen: the guide need not know it.
     """
 
     gain: float
     moved: float
     levels: float
     spot: float = 0.0
+    said: bool = False
 
     @property
     def visible(self) -> bool:
@@ -65,8 +67,9 @@ class Reach:
 
     def __str__(self) -> str:
         share = f"{100 * self.gain:.0f} % of what is asked" if self.gain > 0 else "nothing of what is asked"
+        done = "what the words say is done; " if self.said and self.gain < NO_GAIN else ""
         return (
-            f"the guide sees {share}; the face moves by up to {self.moved:.1f} % of {OUTER_CANTHAL}, "
+            f"{done}the guide sees {share}; the face moves by up to {self.moved:.1f} % of {OUTER_CANTHAL}, "
             f"and its pixels change by {self.levels:.0f} of 255 where they change most"
         )
 
