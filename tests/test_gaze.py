@@ -125,19 +125,20 @@ def test_eyes_look_to_a_place_and_not_by_a_way():
     assert (ends(-0.2, [1.0, 0.0, 0.0]) < -0.3).all() and (ends(0.2, [1.0, 0.0, 0.0]) > 0.3).all()
     torch.testing.assert_close(ends(0.3, [0.0, 0.0, 0.0]), torch.zeros(2), atol=0.06, rtol=0)
     with pytest.warns(FlowEditWarning, match="they turn only so far"):
-        assert (ends(0.4, [1.0, 0.0, 0.0], False) < 0).all()
+        assert (ends(0.4, [1.0, 0.0, 0.0], False) < -0.2).all()
     left, right = ends(0.0, [0.0, 0.0, 1.0])
     assert left > 0.2 and right < -0.2
 
 
-def test_what_a_corner_hid_of_an_iris_is_dark_as_the_rest_of_it():
+def test_an_iris_that_comes_out_of_a_corner_is_whole_and_has_white_on_both_sides():
     photo = drawn_eyes(0.5)
     field = make_gaze(photo[None], LANDMARKS, torch.tensor([-0.5, 0.0, 0.0]))
     field.irises.copy_(torch.tensor([[0.5, 0.0]] * 2))
     picture = rendered(photo, field)[0, 0]
-    right_half = LEFT.mean(0) + torch.tensor([0.7 * RADIUS, 0.0])
-    x, y = ((right_half + 1) / 2 * SIDE).round().int().tolist()
-    assert picture[y, x] < 0.3
+    half = float(half_width(LEFT))
+    for aside, dark in ((0.7 * RADIUS, True), (0.85 * half, False), (-0.85 * half, False)):
+        x, y = ((LEFT.mean(0) + torch.tensor([aside, 0.0]) + 1) / 2 * SIDE).round().int().tolist()
+        assert picture[y, x] < 0.3 if dark else picture[y, x] > 0.8
 
 
 def test_a_gaze_is_scaled_by_shares_and_an_iris_stays_within_its_eye():

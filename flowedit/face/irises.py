@@ -26,7 +26,7 @@ LEAST_CONTRAST = 0.4  # of both eyes, from which irises are told from whites: by
 LEAST_OPEN = 0.15  # eye widths that the lids of the narrower eye are apart
 TURNED = 0.4  # half eye widths from its middle, that an iris looks to the side at
 RAISED, LOWERED = 0.22, 0.18  # half eye widths, that it goes up and down
-MOST_WAY = 0.5  # half eye widths to the side: beyond it, what a corner hid of an iris is more than what it shows
+MOST_WAY = 0.75  # half eye widths to the side: beyond it, what a corner hid of an iris is more than what it shows
 CROSSED = 0.35  # and to the nose
 
 
@@ -125,7 +125,8 @@ def look_to(image: Tensor, landmarks: Tensor, look: Tensor, right: bool | None =
         right: which side of the picture; None is the one that they look to already.
 
     Returns:
-        The field, which warns where it falls short since the eyes look the other way; None where irises are not to be told from whites, or the eyes are closed.
+        The field, with a warning where it falls short, since the eyes look the other way; None where irises are not to
+        be told from whites, or the eyes are closed.
     """
     irises = find_irises(image, landmarks)
     if irises.contrast < LEAST_CONTRAST or irises.opened < LEAST_OPEN:

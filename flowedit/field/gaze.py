@@ -18,6 +18,8 @@ HELD = 0.12, 0.08  # of the height below the upper and above the lower lid, over
 WITHIN = 0.06, 0.98  # of the height, between which an iris is read: not from a lid where it was hidden
 BENT = 1.0, 2.0  # powers of the way from a corner, by which the white is stretched: the nearer it, the less
 LEAST_SLOPE = 0.1  # of what is squeezed
+LEAST_WHITE = 0.2  # half widths beside an iris, from which on there is enough to be stretched
+NEAREST = 0.6  # share of the other side's white that is taken for it, the nearest to the iris
 LEAST_HEIGHT = 1e-4  # half widths
 FURTHEST = 0.55  # half widths to the side of an eye's middle, that an iris goes to at most
 
@@ -27,9 +29,9 @@ class GazeField(EyeField):
     """The motion of both irises, and of the whites beside them.
 
     An iris goes as a whole, and disappears under a lid; what a lid or a corner hid of it is its other half's mirror
-    image. The whites beside it are stretched, or squeezed, along rows that follow both lids, each from the corner of the eye,
-    which stays, to the iris's rim. What an iris leaves is so filled by the white on either side, also below it, where
-    no white was seen.
+    image. The whites beside it are stretched, or squeezed, along rows that follow both lids, each from the corner of
+    the eye, which stays, to the iris's rim. What an iris leaves is so filled by the white on either side, also below
+    it, where no white was seen; in a corner that it comes out of it is the other side's.
 
     Attributes:
         amounts: (3,) how far the irises go to the right of the picture, up, and each to the nose, half eye widths in
@@ -120,7 +122,14 @@ def _shift(points: Tensor, outline: Tensor, iris: Tensor, way: Tensor, radius: T
     squeezed = (white - white_before).clamp(min=1e-6)
     power = torch.where(white_before < white, ((1 - LEAST_SLOPE) * white / squeezed).clamp(*BENT), BENT[1])
     came = from_corner + (white_before - white) * (from_corner / white).clamp(0, 1) ** power
-    from_u = torch.where(on_left, came - 1, 1 - came)
+    from_left = on_left
+    for left_side in (True, False):  # where an iris was in a corner, its white is that of the other side
+        room = 1 + (iris[0] if left_side else -iris[0]) - from_rim
+        bare = (on_left == left_side) & (room < LEAST_WHITE)
+        other = 1 - right_before if left_side else left_before + 1
+        near = other * (1 - NEAREST + NEAREST * (from_corner / white).clamp(0, 1))
+        came, from_left = torch.where(bare, near, came), from_left ^ bare
+    from_u = torch.where(from_left, came - 1, 1 - came)
     from_v = row(from_u)
 
     with_iris = torch.hypot(u - moved[0], v - moved[1]) < rim
