@@ -18,7 +18,7 @@ from flowedit.fit.loop import optimize
 from flowedit.fit.terms import flatten
 from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.targets import check_prompts
+from flowedit.guide.targets import read_prompts
 from flowedit.isolation import isolated
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Source
@@ -77,7 +77,7 @@ def variants(
     config = check_config(config)
     n = whole_number("n", n, 1, MOST)
     require(config.face != "all", "variants must be of one face; got face='all'")
-    prompts, photo = check_prompts(prompt), images.load(image)
+    prompts, photo = read_prompts(prompt), images.load(image)
     guide = resolve_encoder(encoder, config)
     shaped = not names_color(guide, prompts)
     found: list[Edit] = []

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import as_float, describe, require
+from flowedit.checks import as_float, describe, require, warn
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.clip import check_prompt
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.spelling import respell, spell_denials
 
 MIN_SHARE = 0.05  # of the requested change, that must lie in the subspace of its corpus
 MIN_COEFFICIENT = 1e-3  # of the requested change: an axis that holds less is not about it
@@ -78,6 +79,21 @@ def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
     weights = {text: as_float(weight) for text, weight in prompts.items()}
     check_length(weights)
     return weights
+
+
+def read_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
+    """Return prompts as `check_prompts` does, as they are meant: where a word was mistyped, a warning says so.
+
+    Raises:
+        TypeError, ValueError: as `check_prompts`.
+    """
+    prompts = dict[str, float]()
+    for text, weight in check_prompts(prompt).items():
+        meant = respell(text)
+        if meant != spell_denials(text):
+            warn(f"{text!r:.80} is read as {meant!r:.80}")
+        prompts[meant] = prompts.get(meant, 0.0) + weight
+    return prompts
 
 
 def check_length(prompts: Mapping[str, float]) -> None:

@@ -33,7 +33,7 @@ from flowedit.guide.part_looks import denies_color, said_looks, says_all, unsaid
 from flowedit.guide.part_words import named_parts
 from flowedit.guide.restate import restate
 from flowedit.guide.side_words import asked_sides
-from flowedit.guide.targets import TargetSettings, check_prompts, make_settings
+from flowedit.guide.targets import TargetSettings, make_settings, read_prompts
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.task.eyes import after_eyes, join_eyes, look_at_moved, move_eyes, pop_eyes, split_eyes
@@ -149,7 +149,7 @@ def prepare(
     """
     config = check_config(config)
     require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
-    prompts = check_prompts(prompt)
+    prompts = read_prompts(prompt)
     photo = images.load(image)
     hard_mask, files = _read_masks(config, photo)
     upscaler = None if config.upscaler is None else load_upscaler(config.upscaler, config.device)
@@ -199,7 +199,7 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
         prompt: as for `prepare`.
         config: that the task was prepared with: a corpus that was found for its prompt is not the other prompt's.
     """
-    prompts = check_prompts(prompt)
+    prompts = read_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
     task = _color(replace(task, prompts=prompts, config=config, settings=settings))
     # Without what the other prompt named.
