@@ -27,7 +27,8 @@ def test_mistyped_words_are_as_they_are_meant(typed, meant):
     "text",
     [
         "a scarred face", "una cara borde", "wieder lächeln", "surpris et content", "un rostro sonriente",
-        "widen the eyes", "brown brows", "the want of a hunt", "simile", "smiley", "no-smilling-zone", "bluish lips", *sorted(WORDS),
+        "widen the eyes", "brown brows", "the want of a hunt", "simile", "smiley", "no-smilling-zone",
+        "bluish lips", *sorted(WORDS),
     ],
 )  # fmt: skip
 def test_other_words_stay(text):
