@@ -141,7 +141,7 @@ def test_settings_and_state_make_the_same_field_again(field):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, r"field kind must be one of \('lids', 'raster', 'hash'\); got None"),
+        ({}, r"field kind must be one of \('lids', 'gaze', 'raster', 'hash'\); got None"),
         ({"kind": "vector"}, "field kind must be .*; got 'vector'"),
         ({"kind": ["raster"]}, "field kind must be"),
         ({"kind": "raster", "n_levels": 3}, "field settings must be those of a raster field"),
