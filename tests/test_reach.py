@@ -9,14 +9,16 @@ import torch
 from PIL import Image, ImageDraw
 from skimage.data import astronaut
 from stand_in import TinyEncoder, picture
+from test_align import drawn_landmarks
 from test_conventions import constant_field
 
 import flowedit
 from flowedit.face.crop import Crop
 from flowedit.face.detect import choose
+from flowedit.face.eyelids import make_lids
 from flowedit.face.landmarks import INNER_LIPS
 from flowedit.photo.photo import load
-from flowedit.task.reach import measure_reach, warn_of_little
+from flowedit.task.reach import measure_reach, warn_of_glasses, warn_of_little
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
@@ -103,6 +105,45 @@ def without_teeth(portrait):
     changed = Image.fromarray(portrait)
     ImageDraw.Draw(changed).polygon([tuple(point) for point in opening.tolist()], fill=(150, 80, 75), width=3)
     return np.asarray(changed)
+
+
+class Optician:
+    """Sees glasses, or none."""
+
+    languages = ("English",)
+
+    def __init__(self, worn: bool) -> None:
+        self.worn = worn
+
+    def text(self, prompts):
+        return torch.eye(3)[[1 if "sunglasses" in text else 2 if "glasses" in text else 0 for text in prompts]]
+
+    def image(self, image):
+        return torch.eye(3)[[2 if self.worn else 0]]
+
+
+@pytest.mark.parametrize(
+    ("worn", "shift", "lids", "message"),
+    [
+        (True, 0.05, False, "they bend with what lies behind them"),
+        (True, 0.0, True, "they may hide, and cut through, the eyes that move behind them"),
+        (True, 0.005, False, None),
+        (False, 0.05, True, None),
+    ],
+)
+def test_glasses_are_told_where_what_lies_behind_them_moves(worn, shift, lids, message, recwarn):
+    photo = load(torch.full((3, 200, 200), 0.5))
+    crop = Crop(torch.tensor([[100.0, 0.0, 100.0], [0.0, 100.0, 100.0]], dtype=torch.float64), drawn_landmarks())
+    fields = [constant_field(x=shift * crop.outer_canthal_distance)]
+    fields += [make_lids(crop.landmarks, torch.tensor([1.0, 1.0, 0.0]))] * lids
+    edited = EditedPhoto(photo, tuple(FieldTransform(field, crop) for field in fields))
+    warn_of_glasses(edited, Optician(worn), edited.unedited(crop, 64))
+    told = [str(each.message) for each in recwarn]
+    assert told == ([] if message is None else [f"glasses are to be seen: {message}"])
+    unknown = Optician(worn)
+    unknown.languages = None
+    warn_of_glasses(edited, unknown, edited.unedited(crop, 64))
+    assert len(recwarn) == len(told)
 
 
 @pytest.mark.parametrize(("prompt", "told"), [("a sad face", True), ("not smiling", True), ("big eyes", False)])

@@ -20,7 +20,7 @@ from flowedit.provenance import Provenance
 from flowedit.task.eyes import crosses
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
-from flowedit.task.reach import measure_reach, warn_of_little, warn_of_teeth
+from flowedit.task.reach import measure_reach, warn_of_glasses, warn_of_little, warn_of_teeth
 from flowedit.task.sides import sides_left, turn_to
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import Bound, bound_displacement, bound_frown, bound_stretch, choose_strength
@@ -98,6 +98,7 @@ def finish(
         reach = replace(reach, said=plain and bool(task.said))
         if scaled.strength:
             warn_of_teeth(task)
+            warn_of_glasses(scaled.edited, guide, pictures[0])
         moved = plain and (reach.gain > 0 or any(crosses(face.eyes) for face in task.faces))  # lids or irises
         if not (reach.said or moved):
             masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
