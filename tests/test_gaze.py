@@ -213,8 +213,13 @@ def test_explain_tells_where_irises_go(left):
 
 def test_undone_the_eyes_look_back(left):
     picture = np.asarray(left.to_pil())
-    undone = (~left).apply(picture)
-    torch.testing.assert_close(irises_in(left, undone.render()), irises_in(left, PORTRAIT), atol=0.06, rtol=0)
+    for edit, made in ((left, picture), (0.5 * left, np.asarray((0.5 * left).to_pil()))):
+        undone = (~edit).apply(made)
+        torch.testing.assert_close(irises_in(left, undone.render()), irises_in(left, PORTRAIT), atol=0.06, rtol=0)
+    down = flowedit.predict(PORTRAIT, "looking down")
+    with pytest.warns(FlowEditWarning, match="eyes that were closed stay closed"):
+        (gaze,) = gazes_of(~down)
+    assert torch.equal(gaze.amounts, -gazes_of(down)[0].amounts)
 
 
 def test_a_file_gives_the_same_bits_and_another_face_its_own_irises(left, tmp_path):

@@ -51,11 +51,12 @@ class GazeField(EyeField):
         self.register_buffer("radius", torch.zeros(()))
 
     @torch.no_grad()
-    def reversed(self) -> GazeField:
-        """Return what brings the irises back in a picture where this field has moved them."""
-        other = self.with_amounts(-self.amounts)
-        other.irises += self.ways()
-        return other
+    def reversed(self, strength: float = 1.0) -> GazeField:
+        """Return what brings the irises back in a picture where this field has moved them, at a strength."""
+        done = self.with_amounts(self.share(strength) * self.amounts)
+        back = done.with_amounts(-done.amounts)
+        back.irises += done.ways()
+        return back
 
     @torch.no_grad()
     def ways(self) -> Tensor:

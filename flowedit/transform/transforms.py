@@ -170,18 +170,38 @@ def compose(first: Sequence[Transform], second: Sequence[Transform]) -> Composit
 def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
     """Return what gives the original back from what transforms have made, which add; of a composition, by stages.
 
-    It warns of closed eyelids, which nothing opens.
+    Irises have a field of their own that brings them back. It warns of closed eyelids, which nothing opens.
     """
     alone = transforms[0] if len(transforms) == 1 and transforms[0].strength == 1 else None
     if isinstance(alone, Inverse):
         return alone.transforms
     if isinstance(alone, Composition):
         return (Composition(tuple(inverse(stage) for stage in reversed(alone.stages))),)
-    if alone is not None and isinstance(alone.field, GazeField):
-        return (replace(alone, field=alone.field.reversed()),)
+    back = list[FieldTransform]()
+    rest = _without_gaze(transforms, 1.0, back)
+    if back:
+        return (*back, *(inverse(rest) if rest else ()))
     if any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
         warn("eyes that were closed stay closed: what their lids hid is not in the picture")
     return (Inverse(tuple(transforms)),)
+
+
+def _without_gaze(
+    transforms: Sequence[Transform], strength: float, back: list[FieldTransform]
+) -> tuple[Transform, ...]:
+    """Return transforms without those of irises, and put what brings these back, at their strengths, into a list."""
+    rest = list[Transform]()
+    for each in transforms:
+        whole = strength * each.strength
+        if isinstance(each, FieldTransform) and isinstance(each.field, GazeField):
+            back.append(replace(each, field=each.field.reversed(whole), strength=1.0))
+        elif isinstance(each, Composition):
+            stages = (_without_gaze(stage, whole, back) for stage in each.stages)
+            if left := tuple(stage for stage in stages if stage):
+                rest.append(replace(each, stages=left))
+        else:
+            rest.append(each)
+    return tuple(rest)
 
 
 def find_crops(transforms: Sequence[Transform]) -> list[Crop]:
