@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.irises import Irises, find_irises
 from flowedit.face.measures import rgb_to_lab
 from flowedit.guide.encoder import Encoder
 
@@ -40,6 +41,7 @@ class Held:
     def __init__(self, faces: Faces, encoder: Encoder) -> None:
         chosen = torch.from_numpy(np.flatnonzero(faces.split == "val"))
         plain, changed, label, weight, tones = [], [], [], [], []
+        irises: list[Irises] = []
         for k, i in enumerate(chosen.split(64)):
             pixels = faces.pixels(i)
             plain.append(encoder.image(pixels))
@@ -48,6 +50,7 @@ class Held:
             label.append(said)
             weight.append(sure)
             tones.append(measure_plain(faces, i, pixels))
+            irises += map(find_irises, pixels.split(1), faces.landmarks[i])
         self.plain, self.changed = torch.cat(plain), torch.cat(changed)
         self.caused, self.sure = torch.cat(label), torch.cat(weight)
         self.person, self.weight = faces.label[chosen], faces.weight[chosen]
@@ -56,6 +59,9 @@ class Held:
         names = (*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL)
         self.measured = dict(zip(names, measured.unbind(1), strict=True))
         self.measured |= faces.beside_skin(self.measured)
+        self.irises = torch.tensor([each.seen for each in irises])
+        aside = torch.stack([each.middles[:, 0].mean() for each in irises])
+        self.measured["gaze_side"] = (aside - aside[self.irises].median()).abs()
         for name in attr.STRUCTURE:
             if name in self.measured:  # beside its own set, as it is taught: of a sharp set all would have lines
                 self.measured[name] = beside_own(self.measured[name], self.source)
@@ -82,7 +88,8 @@ class Held:
         """Which members (N,) show the attribute, and which of them are sure enough to be counted.
 
         Not sure is a face that the classifier calls sad, angry, fearful or disgusted and the set itself happy; the
-        middle of what is measured; what a gray photo, a hidden head of hair or a blurred photo does not show.
+        middle of what is measured; what a gray photo, a hidden head of hair, a blurred photo or eyes without a visible
+        iris do not show.
         """
         k = attr.INDEX[name]
         if changed:
@@ -94,7 +101,9 @@ class Held:
             return positive, counted & ~(positive & smiling) if name in NO_SMILE else counted
         if name in ("freckles", "teeth"):  # measured on no photo as it is
             return members, torch.zeros_like(members)
-        if name in HAIR:
+        if name == "gaze_side":
+            members = members & self.irises
+        elif name in HAIR:
             members = members & self.hair
         elif name in attr.COLOR + attr.TINT and name in attr.NEEDS_COLOR:
             members = members & self.colored

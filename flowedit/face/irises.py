@@ -13,7 +13,7 @@ from flowedit.face.landmarks import EYES, check_landmarks, interocular_distance
 from flowedit.field.eyes import eye_axes, half_width, lid_edges
 from flowedit.field.gaze import FURTHEST, GazeField
 
-WIDE, HIGH = 89, 45  # samples over an eye
+WIDE, HIGH = 61, 31  # samples over an eye
 REACH = 1.1, 0.55  # half eye widths from its middle that they go along and down
 PLACES = (25, 0.6), (13, 0.3)  # along and down: tried, and how far from the eye's middle
 RADII = 0.080, 0.088, 0.096, 0.104  # interocular distances: 11.7 mm on 63, and children's and narrow-set eyes
@@ -45,6 +45,11 @@ class Irises(NamedTuple):
     contrast: float
     opened: float
 
+    @property
+    def seen(self) -> bool:
+        """Whether irises are told from whites, in eyes that are open."""
+        return self.contrast >= LEAST_CONTRAST and self.opened >= LEAST_OPEN
+
 
 @torch.no_grad()
 def find_irises(image: Tensor, landmarks: Tensor) -> Irises:
@@ -65,7 +70,7 @@ def find_irises(image: Tensor, landmarks: Tensor) -> Irises:
     along_down = [torch.linspace(-most, most, count) for count, most in PLACES]
     places = torch.cartesian_prod(*along_down)
     price = ASIDE * places[:, 0].square() + HIGHER * places[:, 1].square()
-    far = torch.hypot(u - places[:, 0, None, None], v - places[:, 1, None, None])
+    far = torch.hypot(u.flatten() - places[:, :1], v.flatten() - places[:, 1:])
     scores, opened = [], []
     for outline in (points[eye] for eye in EYES):
         (along, down), half = eye_axes(outline), half_width(outline)
@@ -77,11 +82,12 @@ def find_irises(image: Tensor, landmarks: Tensor) -> Irises:
         if not seen.any():
             return Irises(torch.zeros(2, 2), radii[1], 0.0, 0.0)
         dark, white = red[seen].quantile(torch.tensor([DARKEST, WHITEST]))
-        red = ((red - dark) / (white - dark).clamp(min=1e-3)).clamp(0, 1)
+        red = ((red - dark) / (white - dark).clamp(min=1e-3)).clamp(0, 1).flatten()
+        weighed = seen.flatten() * torch.stack([torch.ones_like(red), red, red.square()])
         score = []
         for radius in radii / half:
             disc, ring = far < INNER * radius, (far > OUTER[0] * radius) & (far < OUTER[1] * radius)
-            (inside, deviation), (outside, _) = (_spread(red, part & seen) for part in (disc, ring))
+            (inside, deviation), (outside, _) = (_spread(part.float() @ weighed.T) for part in (disc, ring))
             score.append(outside - inside - UNEVEN * deviation - price)
         scores.append(torch.stack(score))
     apart = (places[:, None] - places).square().sum(-1)
@@ -90,12 +96,11 @@ def find_irises(image: Tensor, landmarks: Tensor) -> Irises:
     return Irises(places[[left, right]], radii[size], float(both.max()), min(opened))
 
 
-def _spread(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the deviation of values (h, w) in each of N regions (N, h, w)."""
-    weight = where.float()
-    count = weight.sum((1, 2)) + 1
-    mean = (weight * values).sum((1, 2)) / count
-    return mean, ((weight * (values - mean[:, None, None]).square()).sum((1, 2)) / count).sqrt()
+def _spread(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Return means and deviations of values from their numbers, sums, and sums of squares: (N, 3)."""
+    count, total, squares = sums.unbind(1)
+    mean = total / (count + 1)
+    return mean, ((squares - 2 * mean * total + mean.square() * count) / (count + 1)).clamp(min=0).sqrt()
 
 
 @torch.no_grad()
@@ -129,7 +134,7 @@ def look_to(image: Tensor, landmarks: Tensor, look: Tensor, right: bool | None =
         be told from whites, or the eyes are closed.
     """
     irises = find_irises(image, landmarks)
-    if irises.contrast < LEAST_CONTRAST or irises.opened < LEAST_OPEN:
+    if not irises.seen:
         return None
     now = float(irises.middles[:, 0].mean())
     aside, up, inward = look.tolist()
