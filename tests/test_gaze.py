@@ -17,6 +17,7 @@ from flowedit.field.eyes import half_width, lid_edges
 from flowedit.field.gaze import FURTHEST, GazeField
 from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
+from flowedit.guide.color_words import names_color
 from flowedit.guide.encoder import load_encoder
 from flowedit.guide.part_looks import GAZE, said_looks, says_all
 from flowedit.guide.restate import restate
@@ -212,9 +213,8 @@ def test_explain_tells_where_irises_go(left):
 
 
 def test_undone_the_eyes_look_back(left):
-    picture = np.asarray(left.to_pil())
-    for edit, made in ((left, picture), (0.5 * left, np.asarray((0.5 * left).to_pil()))):
-        undone = (~edit).apply(made)
+    for edit in (left, 0.5 * left, 3 * left, 0.5 * left + 0.5 * left):
+        undone = (~edit).apply(np.asarray(edit.to_pil()))
         torch.testing.assert_close(irises_in(left, undone.render()), irises_in(left, PORTRAIT), atol=0.06, rtol=0)
     down = flowedit.predict(PORTRAIT, "looking down")
     with pytest.warns(FlowEditWarning, match="eyes that were closed stay closed"):
@@ -248,3 +248,8 @@ def test_where_no_iris_is_found_a_gaze_is_searched_for(monkeypatch):
     with pytest.warns(FlowEditWarning, match="irises are not to be told"):
         edit = flowedit.optimize(PORTRAIT, "looking left", config=flowedit.Config(steps=2), progress=False)
     assert edit.stopped != "said" and not gazes_of(edit) and edit.transforms[0].field.coord.any()
+
+
+def test_a_gaze_is_about_no_color():
+    prompts = ("looking left", "eyes downcast", "mira hacia arriba", "looking at the camera")
+    assert not any(names_color(load_encoder(), {prompt: 1.0}) for prompt in prompts)

@@ -51,11 +51,12 @@ class GazeField(EyeField):
         self.register_buffer("radius", torch.zeros(()))
 
     @torch.no_grad()
-    def reversed(self, strength: float = 1.0) -> GazeField:
-        """Return what brings the irises back in a picture where this field has moved them, at a strength."""
-        done = self.with_amounts(self.share(strength) * self.amounts)
-        back = done.with_amounts(-done.amounts)
-        back.irises += done.ways()
+    def reversed(self) -> GazeField:
+        """Return what brings the irises back in a picture where this field has moved them."""
+        ways = self.ways()  # of which an eye's end may have taken some
+        left, right = ways[:, 0]
+        back = self.with_amounts(-torch.stack([(left + right) / 2, -ways[0, 1], (left - right) / 2]))
+        back.irises += ways
         return back
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ SHAPED = (
     *("an open mouth", "a closed mouth", "a wide mouth", "a small mouth", "thick lips", "thin lips", "big eyes"),
     *("small eyes", "closed eyes", "wide open eyes", "raised eyebrows", "low eyebrows", "a wide nose", "a narrow nose"),
     *("a long nose", "a short nose", "a slim jaw", "a wide jaw", "a round face", "a long face", "a narrow face"),
+    *("looking at the camera", "looking to the side", "looking up", "looking down"),
 )
 
 

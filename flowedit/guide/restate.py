@@ -69,4 +69,5 @@ def _same(encoder: Encoder, part: str) -> str | None:
 
 def _known(encoder: Encoder) -> Tensor:
     """Changes of all that is known and of what is near: (n, D) unit vectors."""
-    return F.normalize(embed_changes(encoder, [*KNOWN, *OTHER, *COLORED, *SHAPED]), dim=1)
+    texts = dict.fromkeys([*KNOWN, *OTHER, *COLORED, *SHAPED])  # of two that are the same either may be the nearest
+    return F.normalize(embed_changes(encoder, list(texts)), dim=1)

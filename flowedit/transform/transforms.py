@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -177,9 +177,12 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
         return alone.transforms
     if isinstance(alone, Composition):
         return (Composition(tuple(inverse(stage) for stage in reversed(alone.stages))),)
-    back = list[FieldTransform]()
-    rest = _without_gaze(transforms, 1.0, back)
-    if back:
+    moved = dict[Hashable, FieldTransform]()
+    rest = _without_gaze(transforms, 1.0, moved)
+    if moved:
+        back = (
+            replace(leaf, field=leaf.field.reversed()) for leaf in moved.values() if isinstance(leaf.field, GazeField)
+        )
         return (*back, *(inverse(rest) if rest else ()))
     if any(isinstance(leaf.field, LidField) for leaf in leaves(transforms)):
         warn("eyes that were closed stay closed: what their lids hid is not in the picture")
@@ -187,16 +190,20 @@ def inverse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
 
 
 def _without_gaze(
-    transforms: Sequence[Transform], strength: float, back: list[FieldTransform]
+    transforms: Sequence[Transform], strength: float, moved: dict[Hashable, FieldTransform]
 ) -> tuple[Transform, ...]:
-    """Return transforms without those of irises, and put what brings these back, at their strengths, into a list."""
+    """Return transforms without those of irises, and add these up in `moved`, by their eyes and masks."""
     rest = list[Transform]()
     for each in transforms:
         whole = strength * each.strength
         if isinstance(each, FieldTransform) and isinstance(each.field, GazeField):
-            back.append(replace(each, field=each.field.reversed(whole), strength=1.0))
+            key = crop_key(each.crop), each.region, each.protect, id(each.hard_mask)
+            before = moved.get(key)
+            amounts = each.field.share(whole) * each.field.amounts.detach()
+            amounts = amounts if before is None else amounts + before.field.amounts  # type: ignore[operator]
+            moved[key] = replace(each, field=each.field.with_amounts(amounts), strength=1.0)
         elif isinstance(each, Composition):
-            stages = (_without_gaze(stage, whole, back) for stage in each.stages)
+            stages = (_without_gaze(stage, whole, moved) for stage in each.stages)
             if left := tuple(stage for stage in stages if stage):
                 rest.append(replace(each, stages=left))
         else:

@@ -81,6 +81,8 @@ class CarriedEdit:
         transforms = with_still_eyes(transforms)  # eyes blink by themselves, and lids are finer than the lattice
         offsets = EditedPhoto(None, transforms, strength).offsets(crop, NODES)
         self.offsets = torch.cat([offsets.coord, offsets.color], 1)[0]
+        if not self.offsets.any():
+            warn("nothing of the edit is left for a video: its frames stay as they are")
         self.landmarks = crop.landmarks.double()
         self._colors = bool(self.offsets[2:].abs().max() > LEAST_TINT)
         self._plates: dict[float, Tensor] = {}
