@@ -33,7 +33,7 @@ def _likely(text: str) -> list[str]:
     foreign = {name: n for name, n in scripts.items() if name is not None}
     if foreign and sum(foreign.values()) >= MIN_SHARE * len(letters):
         return ["Japanese"] if "Japanese" in foreign else [max(foreign, key=lambda name: foreign[name])]
-    words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower().replace("’", "'"))
+    words = re.findall(r"[^\W\d_]{2,}(?:'[^\W\d_]+)?", text.lower().replace("’", "'"))  # "e-girl" is no Italian
     scores = {name: sum(word in own for word in words) for name, own in listed["words"].items()}
     for name, own in listed["letters"].items():
         scores[name] += sum(c in own for c in text.lower())
