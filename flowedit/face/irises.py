@@ -26,7 +26,7 @@ LEAST_CONTRAST = 0.4  # of both eyes, from which irises are told from whites: by
 LEAST_OPEN = 0.15  # eye widths that the lids of the narrower eye are apart
 TURNED = 0.4  # half eye widths from its middle, that an iris looks to the side at
 RAISED, LOWERED = 0.22, 0.18  # half eye widths, that it goes up and down
-MOST_WAY = 0.75  # half eye widths to the side: beyond it, what a corner hid of an iris is more than what it shows
+MOST_WAY = 0.6  # half eye widths to the side: beyond it, what a corner hid of an iris is more than what it shows
 CROSSED = 0.35  # and to the nose
 
 
