@@ -31,7 +31,9 @@ class Colors(TinyEncoder):
 def aim(prompt, guide=None, **settings):
     config = Config(**settings)
     asked = {prompt: 1.0}
-    task = SimpleNamespace(config=config, guide=guide or Colors(), prompts=asked, restated=asked, settings=SETTINGS)
+    task = SimpleNamespace(
+        config=config, guide=guide or Colors(), prompts=asked, restated=asked, settings=SETTINGS, told=False, faces=()
+    )
     return Aim(task, VIEWS)
 
 

@@ -27,7 +27,7 @@ from flowedit.predict.one_pass import predict_again
 from flowedit.predict.variety import APART, flatten_face, set_apart
 from flowedit.predict.weights import FILE, load_predictor, save_predictor
 from flowedit.task import prepare
-from flowedit.task.attributes import split_prompts
+from flowedit.task.degree import split_prompts
 from flowedit.transform.bounds import bound_displacement
 from flowedit.transform.transforms import leaves
 

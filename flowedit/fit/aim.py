@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.guide.targets import make_targets, text_change
-from flowedit.task.attributes import split_prompts
+from flowedit.task.degree import find_degree, split_prompts
 from flowedit.task.prepare import Task
 
 EVEN = 0.35  # difference in progress, in shares of the way, by which one attribute counts e times another
@@ -26,7 +26,9 @@ class Aim:
 
     def __init__(self, task: Task, embeddings: Tensor) -> None:
         config, guide, settings = task.config, task.guide, task.settings
-        self._whole = make_targets(config.target, guide, task.prompts, embeddings, settings)
+        degree = find_degree(task)
+        prompts = {text: weight / degree for text, weight in task.prompts.items()}
+        self._whole = make_targets(config.target, guide, prompts, embeddings, settings)
         attributes = split_prompts(task)
         self._several = len(attributes) > 1
         if self._several:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch.nn.functional as F
 
 from flowedit.guide.corpus import embed_changes
+from flowedit.guide.degrees import read_degree
 from flowedit.guide.encoder import Encoder
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
@@ -56,14 +57,11 @@ def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str,
     """Return what prompts ask for side by side: attribute -> weight; all that they ask is the weighted sum.
 
     Those that mean the same share the larger of their weights. A prompt of one attribute, or with one that the encoder
-    does not know, is itself one.
+    does not know, is itself one. A degree ("slightly", "very") is no part of an attribute, but a factor of its weight.
     """
     asked = dict[str, float]()
-    for text, weight in prompts.items():
-        clauses = dict.fromkeys(split_clauses(text))
-        parts = clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,)
-        for each in parts:
-            asked[each] = asked.get(each, 0.0) + weight
+    for attribute, weight, degree in _read(encoder, prompts):
+        asked[attribute] = asked.get(attribute, 0.0) + weight * degree
     asked = {text: weight for text, weight in asked.items() if weight} or asked  # one prompt may take back another's
     if len(asked) < 2:
         return asked
@@ -73,6 +71,20 @@ def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str,
     alike = ((changes @ changes.T - UNLIKE) / (1 - UNLIKE)).clamp(0, 1).fill_diagonal_(1)
     shares = weights.abs() / (alike @ weights.abs()).clamp_min(MIN_WEIGHT)
     return dict(zip(asked, (weights * shares).tolist(), strict=True))
+
+
+def read_degrees(encoder: Encoder, prompts: Mapping[str, float]) -> list[float]:
+    """Return the degree of each attribute that prompts name, see `read_degree`."""
+    return [degree for _, _, degree in _read(encoder, prompts)]
+
+
+def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
+    """Yield the attributes that prompts name, with the prompt's weight and the degree."""
+    for text, weight in prompts.items():
+        clauses = dict.fromkeys(split_clauses(text))
+        for part in clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,):
+            attribute, degree = read_degree(part)
+            yield (attribute, weight, degree) if encoder.knows(attribute) else (part, weight, 1.0)
 
 
 def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tuple[str, str]]:

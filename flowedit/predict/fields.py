@@ -22,7 +22,7 @@ from flowedit.predict.place import place
 from flowedit.predict.variety import set_apart
 from flowedit.predict.weights import Trained
 from flowedit.provenance import StopReason
-from flowedit.task.attributes import split_prompts
+from flowedit.task.degree import split_prompts
 from flowedit.task.finish import Fit, finish
 from flowedit.task.prepare import Task
 from flowedit.task.threads import on_idle_cores

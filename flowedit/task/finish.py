@@ -17,13 +17,21 @@ from flowedit.guide.side_words import asked_sides
 from flowedit.guide.smile_words import smile_ended
 from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
+from flowedit.task.degree import find_degree, scale_found
 from flowedit.task.eyes import crosses
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_glasses, warn_of_little, warn_of_teeth
 from flowedit.task.sides import sides_left, turn_to
 from flowedit.task.views import crop_side
-from flowedit.transform.bounds import Bound, bound_displacement, bound_frown, bound_stretch, choose_strength
+from flowedit.transform.bounds import (
+    Bound,
+    Strength,
+    bound_displacement,
+    bound_frown,
+    bound_stretch,
+    choose_strength,
+)
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import FieldTransform
 
@@ -51,12 +59,14 @@ def finish(
         facts: what else is known of how the edit was found, by the names of `Provenance`.
     """
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
-    found = list(zip(task.faces, fits, strict=False))  # after Ctrl-C there are fewer
-    sides = asked_sides(guide, prompts)
+    found = [(face, each.transform) for face, each in zip(task.faces, fits, strict=False)]  # after Ctrl-C fewer
+    degree, sides = find_degree(task), asked_sides(guide, prompts)
+    if degree > 1:
+        found = [(face, scale_found(task, face, each, degree)) for face, each in found]
     for face, each in found:
-        turn_to(sides_left(sides, face.eyes), each.transform)
-        face.holds.level(each.transform)
-    transforms = tuple(face.whole(each.transform) for face, each in found)
+        turn_to(sides_left(sides, face.eyes), each)
+        face.holds.level(each)
+    transforms = tuple(face.whole(each) for face, each in found)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
     known = Provenance(
@@ -78,19 +88,14 @@ def finish(
     edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)
 
     def measure() -> Edit:
-        bounds = effect_bounds(task, edit.edited)
-        if config.displacement is not None:
-            bounds.append(bound_displacement(edit.edited, config.displacement))
-        if config.stretch is not None:
-            bounds.append(bound_stretch(edit.edited, config.stretch))
-        if edit.edited.crops()[0].landmarks is not None and smile_ended(guide, prompts):
-            bounds.append(bound_frown(edit.edited))
-            if bounds[-1].limit == 0:
-                warn("there is no smile to end: the mouth's corners lie hardly higher than the lips' middle")
-        chosen = choose_strength(edit.edited, config.identity, bounds)
+        asked, chosen = edit, _choose_strength(task, edit.edited)
+        if degree < 1:  # of what the budget leaves
+            factor = degree * chosen.strength
+            asked = replace(edit, transforms=tuple(f.whole(scale_found(task, f, t, factor)) for f, t in found))
+            chosen = _choose_strength(task, asked.edited)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
-        scaled = replace(edit, strength=chosen.strength, strength_reason=chosen.reason)
+        scaled = replace(asked, strength=chosen.strength, strength_reason=chosen.reason)
         pictures = look_at(scaled, guide)
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
@@ -115,6 +120,20 @@ def finish(
 
     edit, interrupted = _despite_interrupt(measure)
     return replace(edit, stopped="interrupted") if interrupted else edit
+
+
+def _choose_strength(task: Task, edited: EditedPhoto) -> Strength:
+    """Choose the strength within the config's bounds, and the mouth's where a smile is to end."""
+    config, bounds = task.config, effect_bounds(task, edited)
+    if config.displacement is not None:
+        bounds.append(bound_displacement(edited, config.displacement))
+    if config.stretch is not None:
+        bounds.append(bound_stretch(edited, config.stretch))
+    if edited.crops()[0].landmarks is not None and smile_ended(task.guide, task.prompts):
+        bounds.append(bound_frown(edited))
+        if bounds[-1].limit == 0:
+            warn("there is no smile to end: the mouth's corners lie hardly higher than the lips' middle")
+    return choose_strength(edited, config.identity, bounds)
 
 
 def to_cpu(transform: FieldTransform) -> FieldTransform:

@@ -1,0 +1,92 @@
+"""Words that ask for little of an attribute, or for much."""
+
+from __future__ import annotations
+
+import pytest
+from skimage.data import astronaut
+
+import flowedit
+from flowedit.guide.clauses import list_attributes
+from flowedit.guide.degrees import LITTLE, MUCH, TRACE, read_degree
+from flowedit.guide.encoder import load_encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "attribute", "degree"),
+    [
+        ("slightly surprised", "surprised", LITTLE), ("a slight smile", "a smile", LITTLE),
+        ("smiling a little bit", "smiling", LITTLE), ("a bit less tired", "less tired", LITTLE),
+        ("make her look a bit more friendly", "make her look more friendly", LITTLE),
+        ("a very slight smile", "a smile", TRACE), ("hardly smiling", "smiling", TRACE),
+        ("a hint of a smile", "a smile", TRACE), ("much bigger eyes", "bigger eyes", MUCH),
+        ("Very angry", "angry", MUCH), ("smiling a lot", "smiling", MUCH), ("a lot less tired", "less tired", MUCH),
+        ("un poco triste", "triste", LITTLE), ("muy enfadada", "enfadada", MUCH),
+        ("ein leichtes Lächeln", "ein Lächeln", LITTLE), ("viel größere Augen", "größere Augen", MUCH),
+        ("un léger sourire", "un sourire", LITTLE), ("très fatigué", "fatigué", MUCH),
+        ("有点难过", "难过", LITTLE), ("非常开心", "开心", MUCH),
+        ("थोड़ा उदास", "उदास", LITTLE), ("बहुत खुश", "खुश", MUCH),
+    ],
+)  # fmt: skip
+def test_a_degree_is_read_apart(text, attribute, degree):
+    assert read_degree(text) == (attribute, degree)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smiling", "a little girl", "a little nose", "light eyes", "too much makeup", "not very sad",
+        "hardly any lines", "very", "微笑", "很伤心", "a far away look",
+    ],
+)  # fmt: skip
+def test_other_words_are_no_degrees(text):
+    assert read_degree(text) == (text, 1.0)
+
+
+def test_a_degree_weighs_its_own_attribute_of_several():
+    weights = list_attributes(load_encoder(), {"slightly surprised, a slim jaw": 2})
+    assert weights == pytest.approx({"surprised": 2 * LITTLE, "a slim jaw": 2.0})
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return astronaut()[:300, 100:360]
+
+
+def movement(edit):
+    (transform,) = edit.transforms
+    return edit.edited.offsets(transform.crop, 64).coord
+
+
+@pytest.mark.parametrize("attribute", ["{}sad", "{}bigger eyes"])  # the first is held back by the identity budget
+def test_little_is_about_half_of_the_usual_edit_and_much_no_less(portrait, attribute):
+    words = [("slightly ", "", "very "), ("slightly ", "", "much ")]["eyes" in attribute]
+    little, usual, much = (movement(flowedit.predict(portrait, attribute.format(each))) for each in words)
+    assert 0.4 < float((little * usual).sum() / usual.square().sum()) < 0.7
+    assert float((much * usual).sum() / usual.square().sum()) > (1.2 if "eyes" in attribute else 0.9)
+
+
+def test_a_search_is_scaled_too(portrait):
+    words, config = ("slightly bigger eyes", "bigger eyes"), flowedit.Config(steps=2)
+    little, usual = (movement(flowedit.optimize(portrait, each, config=config)) for each in words)
+    assert 0.4 < float((little * usual).sum() / usual.square().sum()) < 0.7
+
+
+def test_of_a_neural_field_the_strength_is_scaled(portrait):
+    config = flowedit.Config(field="hash", steps=1)
+    edits = (flowedit.optimize(portrait, each, config=config) for each in ("slightly bigger eyes", "much bigger eyes"))
+    assert [edit.transforms[0].strength for edit in edits] == [LITTLE, MUCH]
+
+
+def test_what_goes_on_from_an_edit_is_not_scaled(portrait):
+    begun = flowedit.predict(portrait, "bigger eyes")
+    further = flowedit.optimize(portrait, "much bigger eyes", start=begun, config=flowedit.Config(steps=1))
+    assert float((movement(further) * movement(begun)).sum() / movement(begun).square().sum()) < 1.2
+
+
+def test_what_words_say_has_its_own_degree_once(portrait):
+    half, whole = (
+        flowedit.predict(portrait, words) for words in ("slightly gray hair, slightly sad", "gray hair, sad")
+    )
+    amounts = [edit.transforms[0].retouch.amounts for edit in (half, whole)]
+    alone = flowedit.predict(portrait, "slightly gray hair").transforms[0].retouch.amounts
+    assert amounts[0].allclose(alone) and not amounts[0].allclose(amounts[1])
