@@ -14,10 +14,8 @@ from test_align import drawn_landmarks
 import flowedit
 from flowedit.checks import FlowEditWarning
 from flowedit.face.crop import Crop, extract, whole_crop
-from flowedit.face.detect import landmarks
 from flowedit.face.eyelids import LIT, make_lids
 from flowedit.face.landmarks import EYES
-from flowedit.face.measures import measure
 from flowedit.face.retouch_masks import draw_places
 from flowedit.field.lids import LidField
 from flowedit.field.offsets import pixel_centers
@@ -71,12 +69,13 @@ def test_a_lid_read_aside_is_read_along_its_edge():
 
 def test_skin_that_is_drawn_out_shows_no_stripes():
     side, points = 400, drawn_landmarks()
-    stripes = 0.5 + 0.2 * torch.sign(torch.sin(1.0 * torch.arange(side)))
-    photo = load(stripes.expand(3, side, side).clone())
+    stripes = 0.5 + 0.2 * torch.sign(torch.sin(1.0 * torch.arange(side))).expand(3, side, side).clone()
+    stripes[:, round((float(LEFT[4:, 1].mean()) + 1) * side / 2) :] = 0.5
+    photo = load(stripes)
     crop = Crop(whole_crop(photo).matrix, points)
     drawn = EditedPhoto(photo, [FieldTransform(make_lids(points, BOTH), crop)]).tensor()[0, 0]
     column, row = crop.to_photo(LEFT.mean(0)[None].double())[0].round().int().tolist()
-    lid, beside = drawn[row - 3 : row, column - 12 : column + 12], drawn[row + 60, column - 12 : column + 12]
+    lid, beside = drawn[row - 3 : row, column - 12 : column + 12], drawn[row - 90, column - 12 : column + 12]
     assert lid.std(1).max() < 0.4 * beside.std() and abs(float(lid.mean()) - 0.5) < 0.05
 
 
@@ -86,18 +85,30 @@ def test_a_lid_that_comes_out_of_a_deep_socket_is_lit():
     plain, deep = ((0.6 - depth * shade).expand(3, -1, -1).clone() for depth in (0.0, 0.4))
     assert make_lids(points, BOTH, plain[None]).tint is None
     field = make_lids(points, LEFT_ALONE, deep[None])
-    photo = load(deep)
 
     def lid(field, eye):
-        """Return what a lid shows in the middle of its eye."""
-        crop = Crop(whole_crop(photo).matrix, points)
-        column, row = crop.to_photo(eye.mean(0)[None].double())[0].round().int().tolist()
-        picture = EditedPhoto(photo, [FieldTransform(field, crop)]).tensor()[0, 0]
-        return float(picture[row - 2 : row + 2, column - 8 : column + 8].mean())
+        """Return what is drawn over the middle of an eye from above."""
+        middle = eye.mean(0)[None]
+        (shift,), (tint,) = field.at_points(middle)
+        shown = F.grid_sample(deep[None], (middle + shift)[None, None], align_corners=False)[0, 0]
+        return float(shown) + float(tint[0])
 
     unlit = make_lids(points, LEFT_ALONE)
     assert lid(unlit, LEFT) < 0.45 and lid(field, LEFT) == pytest.approx(LIT * 0.6, abs=0.06)
     assert lid(field, RIGHT) == lid(unlit, RIGHT)
+
+
+def test_a_closed_lid_has_the_color_of_the_skin_under_the_eye_too():
+    points, side = drawn_landmarks(), 400
+    skin = torch.full((3, side, side), 0.5)
+    below = round((float(LEFT[4:, 1].mean()) + 1) * side / 2) + 6
+    skin[0, below : below + 60] = 0.9
+    photo = load(skin)
+    crop = Crop(whole_crop(photo).matrix, points)
+    drawn = EditedPhoto(photo, [FieldTransform(make_lids(points, BOTH), crop)]).tensor()[0, 0]
+    places = crop.to_photo(torch.stack([LEFT.mean(0), LEFT[1:3].mean(0)]).double()).round().int().tolist()
+    middle, above = (float(drawn[row, column]) for column, row in places)
+    assert 0.5 < above < middle and middle > 0.75
 
 
 def test_one_eye_is_closed_alone_and_lids_rise_from_below():
@@ -153,11 +164,14 @@ def test_words_say_how_far_lids_are_closed(prompt, amounts):
 def test_closed_eyes_are_closed_and_all_else_keeps_its_bits(closed):
     crop = closed.transforms[0].stages[0][0].crop
 
-    def opened(image):
-        return float(measure(landmarks(extract(load(image), crop, 256)))["eye_open"])
+    def darkest(image):
+        """Return the red of the irises, of which skin has much."""
+        low, high = crop.landmarks[EYES[1]].amin(0), crop.landmarks[EYES[1]].amax(0)
+        places = low + (high - low) * torch.cartesian_prod(*[torch.linspace(0.35, 0.65, 9)] * 2)
+        return float(F.grid_sample(extract(load(image), crop, 256)[:, :1], places[None, None]).quantile(0.1))
 
     assert closed.strength == 1  # their skin is drawn out by more than another's may be
-    assert opened(closed.render(1.0)) < 0.6 * opened(PORTRAIT)
+    assert darkest(closed.render(1.0)) > 0.55 > 0.35 > darkest(PORTRAIT)
     changed = (np.asarray(closed.to_pil()) != PORTRAIT).any(-1).nonzero()
     box = crop.to_photo(drawn_eye_box(crop)).numpy()
     assert changed[0].min() > box[0, 1] and changed[0].max() < box[1, 1]

@@ -19,6 +19,10 @@ LID = 0.5  # of the way from the upper lid to the brow over which the skin is st
 LEAST_LID = 0.3  # of the height, of which there is skin at least where a brow hangs low
 LASHES = 0.9, 0.75  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
 ASIDE = 0.3  # halves of an eye's width, by which what is drawn of a closed lid is read to either side and averaged
+# The skin under an eye, mirrored at the lids: how far below them it begins, in heights of the eye, so that lashes are
+# left out, and how far one goes on in it; and the height from which on it is drawn wholly.
+BENEATH, PACE, COVERED = 0.4, 0.6, 0.6
+OFF_LASHES = 0.6, 1.4  # heights of a closed lid's lashes, between which it sets in
 SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
 
 
@@ -28,7 +32,9 @@ class LidField(EyeField):
 
     The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
     narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is
-    stretched evenly. A lid's edge is a cubic through its landmarks. A raster field can lower the brow but not the lid.
+    stretched evenly. That alone is a smooth shell in the shade of the brow: a picture averages it with the skin under
+    the eye, mirrored (`read_aside`), the more the nearer to the lashes. A lid's edge is a cubic through its landmarks.
+    A raster field can lower the brow but not the lid.
 
     Attributes:
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
@@ -41,7 +47,7 @@ class LidField(EyeField):
     LEAST = 0.0
     brows: Tensor
     tint: Tensor | None
-    aside = 0.0  # see `read_aside`
+    aside, turn = 0.0, 1.0  # see `read_aside`
 
     def __init__(
         self, max_shift: float = 1.0, max_tint: float = 0.0, diffeomorphic: bool = False, tinted: bool = False
@@ -67,12 +73,16 @@ class LidField(EyeField):
         return max(-1.0, min(1.0, strength / WHOLE_FROM))
 
     def read_aside(self, share: float) -> LidField:
-        """Return this field, with the skin that it draws out read along the lid, from a share of ASIDE to the right.
+        """Return this field, as one of several readings whose mean is a closed lid.
 
-        Drawn out, a lash is a stripe: the mean of several such readings has none.
+        Drawn out, a lash is a stripe: the mean of readings along the lid has none. And the smaller the share, the more
+        of a lid is read from the skin under the eye, so that their mean passes over from the one into the other.
+
+        Args:
+            share: of ASIDE, by which the skin that is drawn out is read to the right, in [-1, 1].
         """
         other = self.with_amounts(self.amounts)
-        other.aside = ASIDE * share
+        other.aside, other.turn = ASIDE * share, (share + 1) / 2
         return other
 
     def _at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +90,7 @@ class LidField(EyeField):
         amounts = self.amounts.clamp(0, 1).to(points)
         for k in (0, 1):
             outline, brow = self.eyes[k].to(points), self.brows[k].to(points)
-            shift, lit = _shift(points, outline, brow, amounts[k], amounts[2], self.aside)
+            shift, lit = _shift(points, outline, brow, amounts[k], amounts[2], self.aside, self.turn)
             coord = coord + shift
             if self.tint is not None:
                 color = color + (amounts[k] * lit)[:, None] * self.tint[k].to(points)
@@ -104,7 +114,7 @@ class LidField(EyeField):
 
 
 def _shift(
-    points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float
+    points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float, turn: float
 ) -> tuple[Tensor, Tensor]:
     """Return where one eye's lids have points (N, 2) read from, less the points: (N, 2), and where they are lit: (N,).
 
@@ -127,13 +137,17 @@ def _shift(
     source = torch.where(above < shortened, above * lashes / shortened, lashes + share * (skin - lashes))
     drawn = (fall > 0) & (above < fall + skin)
     right = aside * (1 - share) * (1 - u.square()).clamp(min=0)  # less towards the brow and the corners
-    by_upper = torch.where(drawn, upper_edge(u + right) - source - v, 0)
+    off_lashes = (above / shortened.clamp(min=1e-6) - OFF_LASHES[0]) / (OFF_LASHES[1] - OFF_LASHES[0])
+    from_under = (1 - _ease(share.clamp(min=0))) * _ease(off_lashes.clamp(0, 1))
+    mirrored = turn < from_under * _ease((fall / (COVERED * at_middle)).clamp(max=1))
+    under = lower + BENEATH * at_middle + PACE * (above - shortened).clamp(min=0)
+    by_upper = torch.where(drawn, torch.where(mirrored, under, upper_edge(u + right) - source) - v, 0)
     below = 1 - ((v - (lower - rise)) / (rise + CHEEK * height).clamp(min=1e-6)).clamp(0, 1)
     by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)  # between the lids the eye stays as it is
     covered = v < upper + fall
-    by_aside = torch.where(drawn & covered, right * width, 0)
+    by_aside = torch.where(drawn & covered & ~mirrored, right * width, 0)
     lit = _ease(1 - share.clamp(min=0)) * _ease((above / shortened.clamp(min=1e-6)).clamp(max=1))
-    lit = torch.where(drawn & covered, lit * (1 - u.square()).clamp(min=0).sqrt(), 0)
+    lit = torch.where(drawn & covered & ~mirrored, lit * (1 - u.square()).clamp(min=0).sqrt(), 0)
     return torch.where(covered, by_upper, by_lower)[:, None] * down + by_aside[:, None] * along, lit
 
 

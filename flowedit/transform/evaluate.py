@@ -302,7 +302,8 @@ class EyesFirst:
         def cut() -> Tensor:
             ends = [self.read(x + dx, y + dy).shift for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
             steps = torch.maximum((ends[1] - ends[0]).abs(), (ends[3] - ends[2]).abs()).amax(0)
-            aside = (self.aside(1.0).read(x, y).shift - eyes.shift).norm(dim=0)
+            aside = torch.stack([self.aside(each).read(x, y).shift - eyes.shift for each in (-1.0, 1.0)])
+            aside = aside.norm(dim=1).amax(0)
             return (steps > CUT_PX) | (aside > ASIDE_PX)
 
         return Reading(rest.shift + eyes.shift, lambda moved: rest.tint(moved) + eyes.tint(moved), cut)
