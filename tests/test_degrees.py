@@ -34,8 +34,9 @@ def test_a_degree_is_read_apart(text, attribute, degree):
 @pytest.mark.parametrize(
     "text",
     [
-        "smiling", "a little girl", "a little nose", "light eyes", "too much makeup", "not very sad",
-        "hardly any lines", "very", "微笑", "很伤心", "a far away look",
+        "smiling", "a little girl", "a little nose", "light eyes", "too much makeup", "not very sad", "very", "微笑",
+        "hardly any lines", "barely visible eyebrows", "er hat kaum Falten", "a hint of a moustache", "年轻一点",
+        "很伤心", "every trace of her years", "a far away look", "a tiny little chin", "faint, pale brows",
     ],
 )  # fmt: skip
 def test_other_words_are_no_degrees(text):
@@ -45,6 +46,11 @@ def test_other_words_are_no_degrees(text):
 def test_a_degree_weighs_its_own_attribute_of_several():
     weights = list_attributes(load_encoder(), {"slightly surprised, a slim jaw": 2})
     assert weights == pytest.approx({"surprised": 2 * LITTLE, "a slim jaw": 2.0})
+
+
+def test_a_text_that_means_something_else_without_its_degree_is_kept():
+    text = "strongly coloured eyebrows"  # dark ones
+    assert read_degree(text)[1] == MUCH and list_attributes(load_encoder(), {text: 1.0}) == {text: 1.0}
 
 
 @pytest.fixture(scope="module")

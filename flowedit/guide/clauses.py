@@ -13,6 +13,7 @@ from flowedit.guide.encoder import Encoder
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
 CONTRARY = -0.38  # the same, below which one undoes the other: "blonde hair" and "black hair" have -0.41
+SAME = 0.3  # cosine from which a text without its degree means the same: of 857 wordings with one, six do not
 MIN_WEIGHT = 1e-12
 
 BARE = re.compile(  # asks for nothing, in English or another language that faceclip was taught
@@ -84,7 +85,16 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
         clauses = dict.fromkeys(split_clauses(text))
         for part in clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,):
             attribute, degree = read_degree(part)
-            yield (attribute, weight, degree) if encoder.knows(attribute) else (part, weight, 1.0)
+            kept = degree == 1 or not _means(encoder, part, attribute)
+            yield (part, weight, 1.0) if kept else (attribute, weight, degree)
+
+
+def _means(encoder: Encoder, text: str, attribute: str) -> bool:
+    """Return whether what is left of a text without its degree is still about the same."""
+    return (
+        encoder.knows(attribute)
+        and float(F.cosine_similarity(*embed_changes(encoder, [text, attribute]), dim=0)) > SAME
+    )
 
 
 def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tuple[str, str]]:

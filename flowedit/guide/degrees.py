@@ -17,35 +17,35 @@ _SMALL = (
     "person|lady|guy|one|brother|sister|old"
 )
 _MORE = r"(?=(?:more|less|fewer|better|worse|further)\b|\w+er\b)"  # a comparative
+# Of what else there is hardly any is none: "barely visible brows".
+_MOOD = "smil|smirk|grin|laugh|frown|pout|sad|ang(?:er|ry)|worr|surpris|fear|amus|joy|melanchol"
 _FORMS = {
     TRACE: (
-        r"(?:just |only )?(?:barely|hardly|scarcely)(?! any\b)",
-        r"(?:ever so|very) (?:slightly|faintly)",
-        r"very (?:slight|faint|subtle)",
-        r"(?:just |only )?a (?:tiny|wee) (?:bit|little)(?: of)?",
-        r"(?:just |only )?(?:a |the )?(?:hint|trace|suggestion|ghost) of",
-        "kaum|apenas|à peine",
+        rf"(?:just |only )?(?:barely|hardly|scarcely) (?={_MOOD})",
+        rf"(?:ever so|very) (?:slightly|faintly)|very (?:slight|faint|subtle) (?={_MOOD})",
+        r"(?:just |only )?a (?:tiny|wee)(?: little)? bit(?: of)?",
+        rf"(?:just |only )?(?:a|the) (?:\w+ )?(?:hint|trace|touch|suggestion|ghost) of (?=(?:an? )?(?:{_MOOD}))",
+        "kaum (?=läche?l|lach)|apenas (?=sonr)|à peine (?=sour)",
     ),
     LITTLE: (
-        r"(?:just |only )?(?:slightly|somewhat|mildly|subtly|faintly)",
-        r"slight|mild|subtle|faint",
+        rf"(?:just |only )?(?:slightly|somewhat|mildly|subtly|faintly)|(?:slight|mild|subtle|faint) (?={_MOOD})",
         r"(?:just |only )?a (?:little )?(?:bit|tad|touch)(?: of)?",
         rf"(?:just |only )?a little(?! (?:{_SMALL})\b)",
-        "etwas|leicht(?:e[snrm]?)?|ein (?:klein )?(?:bisschen|wenig)",
-        "un poco(?: de)?|un poquito(?: de)?|ligeramente|levemente|leves?|liger[oa]s?",
-        "un (?:tout petit )?peu(?: d[e'’])?|légèrement|légers?|légères?",
-        "稍微|稍稍|略微|微微|有一?点儿?|一点点|一点儿?",
-        "थोड़(?:ा|ी|े)(?: (?:सा|सी|से))?|ज़रा(?: सा| सी)?|हल्क(?:ा सा|ी सी|ी(?= मुस्कान))",
+        "etwas|leicht|leichte[snrm]? (?=läche?l|grins)|ein (?:klein )?(?:bisschen|wenig)",
+        "un poco(?: de)?|un poquito(?: de)?|ligeramente|levemente|(?:leve|ligera) (?=sonr)",
+        "un (?:tout petit )?peu(?: d[e'’])?|légèrement|léger (?=sour)",
+        "稍微|稍稍|略微|微微|有一?点儿?",
+        r"(?<!\S)(?:थोड़(?:ा|ी|े)(?: (?:सा|सी|से))?|ज़रा|हल्क(?:ा सा|ी सी|ी(?= मुस्कान)))(?!\S)",
     ),
     MUCH: (
-        "very much|very|extremely|really|incredibly|immensely|hugely|strongly|exceptionally|super|terribly|awfully",
+        "very much|very,? very|very|extremely|really|incredibly|immensely|hugely|strongly|exceptionally|super|terribly",
         rf"(?:much|far|way|a lot|lots) {_MORE}",
-        r"a lot|(?:big|huge|deep) (?=pout|frown|scowl|grimace)",
+        r"a lot(?: of)?|(?:big|huge|deep) (?=pout|frown|scowl|grimace)",
         "sehr|äußerst|extrem|überaus|(?:viel|deutlich) (?=\\w+er)",
         r"muy|sumamente|extremadamente|mucho (?=más\b)",
         r"très|extrêmement|vraiment|beaucoup (?=plus\b)",
         "非常|特别|极其|十分|超级",
-        "बहुत(?! ज़्यादा)|बेहद|अत्यंत",
+        r"(?<!\S)(?:बहुत(?! ज़्यादा)|बेहद|अत्यंत)(?!\S)",
     ),
 }
 _LESS = r"(?=(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम)"  # where a denial has a degree
