@@ -50,6 +50,7 @@ class StubPhoto:
 class StubEdit:
     """An edit that writes what it was asked for instead of a picture."""
 
+    prompts = {"a smiling face": 1.0}
     strength = 0.8
     strength_reason = "within the identity budget"
     stopped = "steps"
@@ -329,9 +330,11 @@ def test_apply_chooses_the_strength_anew_or_takes_the_edit_back(calls, monkeypat
         ("within", {"identity": 0.2}),
     ]
     assert done("--identity", "None") == done("--strength", "0.5") == [("apply", "a.jpg", how)]
-    notes = iter([{"photo_sha256": "abc"}, {"photo_sha256": "other"}, None])
+    own = {"photo_sha256": "abc", "prompts": {"a smiling face": 1.0}}
+    notes = iter([own, {**own, "prompts": {"sad": 1.0}}, {**own, "photo_sha256": "other"}, None])
     monkeypatch.setattr("flowedit.photo.photo.read_note", lambda path: next(notes))
-    for said in ("", "carries no record of having been made", "carries no record of having been made"):
+    unknown = "carries no record of having been made"
+    for said in ("", "made by another edit of the same photo, as its record says: 'sad'", unknown, unknown):
         assert done("--undo") == ["undo", ("apply", "a.jpg", {})]
         told = capsys.readouterr().err
         assert (said in told) if said else not told

@@ -91,10 +91,10 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
 
 def _means(encoder: Encoder, text: str, attribute: str) -> bool:
     """Return whether what is left of a text without its degree is still about the same."""
-    return (
-        encoder.knows(attribute)
-        and float(F.cosine_similarity(*embed_changes(encoder, [text, attribute]), dim=0)) > SAME
-    )
+    if not encoder.knows(attribute):
+        return False
+    whole, left = embed_changes(encoder, [text, attribute])
+    return float(F.cosine_similarity(whole, left, dim=0)) > SAME
 
 
 def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ class Reach:
         done = "what the words say is done; " if self.said and self.gain < NO_GAIN else ""
         return (
             f"{done}the guide sees {share}; the face moves by up to {self.moved:.1f} % of {OUTER_CANTHAL}, "
-            f"and its pixels change by {self.levels:.0f} of 255 where they change most"
+            f"and the area as large as an eye that changes most does so by {self.levels:.0f} of 255"
         )
 
 
