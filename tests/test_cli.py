@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ class StubPhoto:
 class StubEdit:
     """An edit that writes what it was asked for instead of a picture."""
 
-    prompts = {"a smiling face": 1.0}
+    prompts = MappingProxyType({"a smiling face": 1.0})
     strength = 0.8
     strength_reason = "within the identity budget"
     stopped = "steps"

@@ -29,6 +29,7 @@ from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
 from flowedit.report.describe import describe_details
 from flowedit.task.eyes import LIDS
+from flowedit.task.hairline import HAIRLINE
 from flowedit.task.prepare import prepare
 from flowedit.task.reach import warn_of_little
 from flowedit.task.retouch import gains_toward, warn_of_missing_hair
@@ -490,7 +491,7 @@ def test_degrees_weights_and_negations_scale_what_is_said():
 
 
 def test_what_is_said_is_of_what_can_be_retouched():
-    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= {*RETOUCHED, LIDS, GAZE}
+    assert {part for entry in read_looks() for part, _, _ in entry.looks} <= {*RETOUCHED, LIDS, GAZE, HAIRLINE}
 
 
 def test_skin_beside_the_hair_is_told_by_its_color():

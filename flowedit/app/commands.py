@@ -205,8 +205,8 @@ class ApplyCommand(Group, Verb):
             if note is None or note.get("photo_sha256") != edit.origin:
                 warn(f"{photo} carries no record of having been made from this edit's photo")
             elif note.get("prompts") != dict(edit.prompts):
-                asked = ", ".join(map(repr, note.get("prompts") or ["nothing"]))
-                warn(f"{photo} was made by another edit of the same photo, as its record says: {asked}")
+                other = ", ".join(map(repr, note.get("prompts") or ["nothing"]))
+                warn(f"{photo} was made by another edit of the same photo, as its record says: {other}")
             return [(~edit).apply(photo)]
         carried = edit.apply(photo, face=self.face, by=self.by)
         asked = self.identity is None or self.output.strength is not None or carried.facts.in_place

@@ -19,6 +19,7 @@ from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
 from flowedit.task.degree import find_degree, scale_found
 from flowedit.task.eyes import crosses
+from flowedit.task.hairline import raise_hairline
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_glasses, warn_of_little, warn_of_teeth
@@ -66,6 +67,8 @@ def finish(
     for face, each in found:
         turn_to(sides_left(sides, face.eyes), each)
         face.holds.level(each)
+        if task.predicted or not face.begun:  # what an edit goes on from has its own
+            raise_hairline(each, task.hairline)
     transforms = tuple(face.whole(each) for face, each in found)
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
@@ -100,11 +103,12 @@ def finish(
         similarity, gain = measure_similarity(scaled, guide, pictures)
         reach = measure_reach(scaled.edited, gain.share, pictures)
         plain = task.told and reach.marked
-        reach = replace(reach, said=plain and bool(task.said))
+        reach = replace(reach, said=plain and bool(task.said or task.hairline))
         if scaled.strength:
             warn_of_teeth(task)
             warn_of_glasses(scaled.edited, guide, pictures[0])
-        moved = plain and (reach.gain > 0 or any(crosses(face.eyes) for face in task.faces))  # lids or irises
+        unknown = bool(task.hairline) or any(crosses(face.eyes) for face in task.faces)  # to every guide
+        moved = plain and (reach.gain > 0 or unknown)  # hairline, lids or irises
         if not (reach.said or moved):
             masks = [name for name in ("region", "protect", "mask") if getattr(config, name)]
             warn_of_little(reach, scaled.strength, masks)

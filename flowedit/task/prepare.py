@@ -37,7 +37,9 @@ from flowedit.guide.targets import TargetSettings, make_settings, read_prompts
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo, Source
 from flowedit.task.eyes import after_eyes, join_eyes, look_at_moved, move_eyes, pop_eyes, split_eyes
+from flowedit.task.hairline import pop_hairline
 from flowedit.task.holds import UNHELD, EvenEyes, Holds, MouthTilt
+from flowedit.task.masks import read_masks
 from flowedit.task.retouch import clear_lips, clear_tint, find_retouch, warn_of_missing_hair
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
@@ -99,6 +101,7 @@ class Task:
         said: parts of the faces' retouches whose amounts the prompts' words say: no step moves them.
         colored: those of which they say the color: they take no paint beside it.
         told: whether that is all the prompts ask for: nothing else is moved.
+        hairline: how far they say that the hairline is to go up, see `pop_hairline`.
     """
 
     photo: Photo
@@ -116,6 +119,7 @@ class Task:
     said: tuple[str, ...] = ()
     colored: tuple[str, ...] = ()
     told: bool = False
+    hairline: float = 0.0
 
     @functools.cached_property
     def restated(self) -> Mapping[str, float]:
@@ -151,7 +155,7 @@ def prepare(
     require(start is None or isinstance(start, Edit), describe_start(start), TypeError)
     prompts = read_prompts(prompt)
     photo = images.load(image)
-    hard_mask, files = _read_masks(config, photo)
+    hard_mask, files = read_masks(config, photo)
     upscaler = None if config.upscaler is None else load_upscaler(config.upscaler, config.device)
     guide = resolve_encoder(encoder, config)
     config, settings = _aim(guide, prompts, config)
@@ -210,16 +214,16 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
 def _retouch(task: Task) -> Task:
     """Return a task whose faces may be retouched where its prompts name it, with their eyes where words say."""
     looks = said_looks(task.restated)
-    said_eyes = pop_eyes(looks)
+    said_eyes, hairline = pop_eyes(looks), pop_hairline(looks)
     crops = [face.start.crop for face in task.faces]
     if any(crop.landmarks is None for crop in crops):
-        return replace(task, said=(), colored=(), told=False)
+        return replace(task, said=(), colored=(), told=False, hairline=0.0)
     right = asked_sides(task.guide, task.prompts).get("eyes")
     eyes = [move_eyes(task.photo, crop, said_eyes, right) for crop in crops]
-    told = bool(looks or said_eyes) and None not in eyes and says_all(task.restated)
+    told = bool(looks or said_eyes or hairline) and None not in eyes and says_all(task.restated)
     colors = tuple(part for part, look in looks.items() if look.color is not None)
     cleared = "lips" not in colors and clear_lips([face.start for face in task.faces], task.guide, task.restated)
-    task = replace(task, said=(*looks, *["lips"] * cleared), colored=colors, told=told)
+    task = replace(task, said=(*looks, *["lips"] * cleared), colored=colors, told=told, hairline=hairline)
     moved = zip(task.faces, eyes, strict=True)
     task = replace(task, faces=tuple(replace(face, eyes=join_eyes(face.eyes, each or ())) for face, each in moved))
     parts = tuple(sorted({*named_parts(task.restated), *looks}))
@@ -372,29 +376,3 @@ def resolve_encoder(encoder: Encoder | str | os.PathLike[str] | None, config: Co
     if encoder is None or isinstance(encoder, (str, os.PathLike)):
         return load_encoder(encoder, as_device(config.device))
     return encoder
-
-
-def _read_masks(config: Config, photo: Photo) -> tuple[np.ndarray | None, list[list[str]]]:
-    """Return where the user's pictures let the photo change, and each one's name and digest.
-
-    The first is (H, W) float32 in [0, 1], None without any picture.
-    """
-    pictures = [("mask", config.mask)] if config.mask is not None else []
-    pictures += [("protect", path) for path in config.protected_files]
-    if not pictures:
-        return None, []
-    files = []
-    weight = np.ones((photo.height, photo.width), np.float32)
-    for name, path in pictures:
-        try:
-            picture = images.load(path)
-        except (OSError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from error
-        require(
-            (picture.height, picture.width) == (photo.height, photo.width),
-            f"{name} must have the photo's size {photo.width} x {photo.height}; got {picture.width} x {picture.height}",
-        )
-        files.append([path.name, picture.sha256])
-        gray = picture.tensor()[0].mean(0).numpy()
-        weight *= gray if name == "mask" else 1 - gray
-    return np.round(weight * 255).astype(np.float32) / 255, files  # the mask as an edit file keeps it

@@ -1,0 +1,58 @@
+"""A higher or lower forehead, which no guide was taught: the hairline moves as far as words say, and the brows stay."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flowedit.checks import warn
+from flowedit.face.landmarks import BOTH_BROWS, outer_canthal_distance
+from flowedit.field.offsets import pixel_centers
+from flowedit.field.raster import RasterField
+from flowedit.guide.part_looks import Look
+from flowedit.transform.transforms import FieldTransform
+
+HAIRLINE = "hairline"  # its name in the table of what words say
+RAISED = 0.12  # outer-canthal distances, by which it goes up at an amount of 1, before the field's bound
+# Above the brows, outer-canthal distances: from where to where the movement sets in, and where it ends above the hair.
+SKIN, HAIR = (0.08, 0.5), (0.85, 1.35)
+ASIDE = (0.6, 1.1)  # from the face's middle, likewise
+
+
+def pop_hairline(looks: dict[str, Look]) -> float:
+    """Take what words say of the hairline out of looks: 1 for a high forehead, -1 for a low one, 0 for nothing."""
+    look = looks.pop(HAIRLINE, None)
+    return 0.0 if look is None else max(-1.5, min(1.5, look.gains[0]))
+
+
+@torch.no_grad()
+def raise_hairline(found: FieldTransform, amount: float) -> None:
+    """Raise, or lower, the hairline in what was found for a face, in place; a warning says that a neural field stays.
+
+    Args:
+        found: over a crop with landmarks.
+        amount: see `pop_hairline`.
+    """
+    field, landmarks = found.field, found.crop.landmarks
+    if not amount or landmarks is None:
+        return
+    if not isinstance(field, RasterField):
+        warn("a neural field leaves the hairline where it is")
+        return
+    points = landmarks.detach().float().cpu()
+    unit = float(outer_canthal_distance(points[None]))
+    x, y = ((pixel_centers(field.coord_size) - _above_nose(points)) / unit).unbind(-1)
+    up, aside = -y, x.abs()
+    moved = _rise(up, *SKIN) * (1 - _rise(up, *HAIR)) * (1 - _rise(aside, *ASIDE))
+    field.coord[1].add_((amount * RAISED * unit * moved).to(field.coord))  # what is read from below goes up
+
+
+def _above_nose(points: Tensor) -> Tensor:
+    """Return the middle between the brows' upper edges, (2,)."""
+    brows = points[BOTH_BROWS]
+    return torch.stack([brows[:, 0].mean(), brows[:, 1].amin()])
+
+
+def _rise(t: Tensor, start: float, end: float) -> Tensor:
+    t = ((t - start) / (end - start)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
