@@ -6,10 +6,12 @@ import dataclasses
 
 import pytest
 import torch
+from test_align import drawn_landmarks
 
 from examples.faceclip import train_eyes, train_image
-from examples.faceclip.faces import seeded
+from examples.faceclip.faces import WINKING, seeded
 from examples.faceclip.shapes import draw_moves
+from flowedit.face.landmarks import EYES
 from flowedit.guide.encoder import SHIPPED, WEIGHTS
 from flowedit.guide.faceclip import EYE_LEFT, EYE_PX, EYES_PX, INPUT_PX, Eyes
 from tests.faceclip_faces import drawn_faces
@@ -76,3 +78,35 @@ def test_every_strip_comes_once_before_any_comes_again(rest):
     strips = draw_turned(12 + rest)
     drawn = list(strips.batches(4, 6, seeded(0)))
     assert all(len(set(torch.cat(drawn[k : k + 3]).tolist())) == 12 for k in (0, 3))
+
+
+def test_a_network_is_taught_further_from_what_it_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_eyes, "Faces", lambda path: drawn_faces())
+    monkeypatch.setattr(train_eyes, "evaluate", lambda *_: {})
+    monkeypatch.setattr(train_eyes, "draw_strips", lambda faces, tower, n, seed: draw_turned(n))
+    before = train_image.FaceTower(), train_image.Directions(len(train_image.attr.NAMES), 128)
+    train_image.begin_with(WEIGHTS / SHIPPED, *before)
+    train_eyes.train(
+        tmp_path, WEIGHTS / SHIPPED, tmp_path / "eyes.pt", strips=64, steps=2, batch=32, lr=1e-6, further=True
+    )
+    after = torch.load(tmp_path / "eyes.pt", weights_only=False)["all"][2]
+    names = [name for name, _ in before[0].named_parameters() if name.startswith("eyes.")]
+    assert all((after[name] - before[0].state_dict()[name]).abs().max() < 1e-3 for name in names)
+
+
+def test_a_wink_is_told_by_the_lid_that_was_closed_alone():
+    faces = drawn_faces()
+    _, label, weight, moves = faces.changed(torch.arange(8).repeat(32), seeded(0))
+    apart = (moves.closed[:, 0] - moves.closed[:, 1]).abs()
+    k = train_image.attr.INDEX["wink"]
+    assert 0 < (apart > 0).sum() < len(apart)
+    assert torch.equal(label[:, k] > 0.5, apart > 0)
+    assert (weight[:, k][apart > WINKING] > weight[:, k][apart == 0].max()).any()
+    assert not weight[:, k][(apart > 0) & (apart <= WINKING)].any()
+
+
+def test_a_turned_head_is_no_wink():
+    landmarks = drawn_landmarks()[None].clone()
+    left = landmarks[:, EYES[0]]
+    landmarks[:, EYES[0], 0] = left[..., 0].mean() + 0.6 * (left[..., 0] - left[..., 0].mean())
+    assert float(train_image.attr.measure_more(landmarks)["wink"]) < 0.01

@@ -84,7 +84,7 @@ def measure_more(landmarks: Tensor) -> dict[str, Tensor]:
 
     Returns:
         name -> (B,), lengths in outer-canthal distances but for `pout` (of the mouth's width), `chin_width` (of the
-        jaw's) and `wink` (of an eye's width).
+        jaw's) and `wink` (of the eyes' mean width).
     """
     unit = outer_canthal_distance(landmarks)
     left, right = OUTER_CANTHI
@@ -102,7 +102,7 @@ def measure_more(landmarks: Tensor) -> dict[str, Tensor]:
     slants = [height[:, i] - height[:, o] for i, o in zip(INNER_BROW_ENDS, OUTER_BROW_ENDS, strict=True)]
     lids = [distance(a, b) for a, b in zip(UPPER_LIDS, LOWER_LIDS, strict=True)]
     widths = [across[:, eye].amax(1) - across[:, eye].amin(1) for eye in EYES]
-    opened = [(lids[2 * k] + lids[2 * k + 1]) / 2 / widths[k] for k in (0, 1)]
+    opened = [(lids[2 * k] + lids[2 * k + 1]) / 2 for k in (0, 1)]
     raised = [height[:, brow].mean(1) - height[:, eye].mean(1) for brow, eye in zip(BROWS, EYES, strict=True)]
     bulges = []
     for bone, corner, middle, outward in ((1, 6, slice(2, 6), -1), (15, 10, slice(11, 15), 1)):
@@ -113,7 +113,8 @@ def measure_more(landmarks: Tensor) -> dict[str, Tensor]:
         "brow_arch": sum(arches) / 2,
         "brow_slant": sum(slants) / 2,
         "mouth_tilt": (height[:, MOUTH_CORNERS[0]] - height[:, MOUTH_CORNERS[1]]).abs(),
-        "wink": (opened[0] - opened[1]).abs(),
+        # Beside its own width, which a turn of the head halves, the far eye would be wide open.
+        "wink": 2 * (opened[0] - opened[1]).abs() / sum(widths),
         "brow_tilt": (raised[0] - raised[1]).abs(),
         "pout": (distance(upper, upper_inner) + distance(lower, lower_inner)) / mouth_width,
         "chin_width": distance(6, 10) / distance(*JAW_CORNERS),

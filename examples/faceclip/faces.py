@@ -40,6 +40,8 @@ SHUT = 0.6  # share that a lid covers from which an eye shows nothing
 UNDER_HAT = ("hair_dark", "hair_warm", "hair_red", "hair_gray", "bald", "hair_curly", "lines_forehead")
 BESIDE_SKIN = ("beard_shadow", "moustache_shadow", "lid_dark", "liner", "under_eye_dark")
 HAIR = ("hair_dark", "hair_warm", "hair_red", "hair_gray")
+WINKING = 0.45  # share of its opening that one eye is closed more than the other from which it winks
+NO_WINK = 0.03  # label of eyes of which none was closed alone
 NOTICED = 1.5  # deviations above the median from which a difference of a face's two sides is more than an error
 POPULATION = 1024  # faces whose measurements say what is much and what little
 FRECKLED = 0.5  # amount from which freckles are named
@@ -225,6 +227,9 @@ class Faces:
         for k, name in enumerate(attr.MEASURED_SHAPES):
             # Of a photo's own two sides a landmark's error is as large as what is seen; what was caused is sure.
             say(name, shape[:, k], torch.where(caused[:, k], 5.0, 1.0) if name in attr.UNEVEN else 1.5)
+        # Landmarks do not see a wink, and of 2,675 photos some six show one: what was closed says it.
+        apart = (moves.closed[:, 0] - moves.closed[:, 1]).abs()
+        say("wink", torch.where(apart > 0, 1 - NO_WINK, NO_WINK), torch.where(apart > 0, 5.0 * (apart > WINKING), 1.0))
         tones["brows_thick"] = measure_brows(natural, masks) + 0.8 * moves.brows
         tones |= self.beside_skin(tones)
         for name in (*TONED, "liner", "brows_thick"):

@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.detect import refit_often
 from flowedit.face.irises import Irises, find_irises
 from flowedit.face.measures import rgb_to_lab
 from flowedit.guide.encoder import Encoder
 
 from . import attributes as attr
-from .faces import HAIR, STRUCTURAL, Faces
+from .faces import HAIR, NOTICED, STRUCTURAL, Faces
+from .regions import MIRROR
 from .tones import TONED, luma, measure_brows, measure_tones
 from .train_image import auc
 
@@ -26,6 +28,8 @@ LEAST = 5  # faces on either side that an AUC is worth writing for
 SURE = 0.2  # weight of a caused label from which it counts
 KNOWN = 0.3  # weight of a set's label from which it counts: of likely absences, none
 VISIBLE_HAIR = 0.6
+SEEN_PLAINLY = ("mouth_tilt", "brow_tilt")
+PLACED_PX, PLACINGS = 384, 8  # side of a crop whose landmarks are placed again, and from how many boxes
 CLEAR = ("portraits", "synthetic", "3dsk", "expressions")  # sets in whose photos fine structure shows
 
 
@@ -40,7 +44,7 @@ class Held:
 
     def __init__(self, faces: Faces, encoder: Encoder) -> None:
         chosen = torch.from_numpy(np.flatnonzero(faces.split == "val"))
-        plain, changed, label, weight, tones = [], [], [], [], []
+        plain, changed, label, weight, tones, marks = [], [], [], [], [], []
         irises: list[Irises] = []
         for k, i in enumerate(chosen.split(64)):
             pixels = faces.pixels(i)
@@ -51,6 +55,7 @@ class Held:
             weight.append(sure)
             tones.append(measure_plain(faces, i, pixels))
             irises += map(find_irises, pixels.split(1), faces.landmarks[i])
+            marks += map(place_often, pixels, faces.landmarks[i])
         self.plain, self.changed = torch.cat(plain), torch.cat(changed)
         self.caused, self.sure = torch.cat(label), torch.cat(weight)
         self.person, self.weight = faces.label[chosen], faces.weight[chosen]
@@ -59,6 +64,8 @@ class Held:
         names = (*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL)
         self.measured = dict(zip(names, measured.unbind(1), strict=True))
         self.measured |= faces.beside_skin(self.measured)
+        placed = attr.measure_more(torch.stack(marks))
+        self.measured |= {name: placed[name] for name in SEEN_PLAINLY}
         self.irises = torch.tensor([each.seen for each in irises])
         aside = torch.stack([each.middles[:, 0].mean() for each in irises])
         self.measured["gaze_side"] = (aside - aside[self.irises].median()).abs()
@@ -89,7 +96,8 @@ class Held:
 
         Not sure is a face that the classifier calls sad, angry, fearful or disgusted and the set itself happy; the
         middle of what is measured; what a gray photo, a hidden head of hair, a blurred photo or eyes without a visible
-        iris do not show.
+        iris do not show. A raised brow or a crooked mouth is what most people would see, as it is taught: nearly all
+        faces are uneven by less.
         """
         k = attr.INDEX[name]
         if changed:
@@ -99,8 +107,11 @@ class Held:
             positive, counted = attr.sure(self.person[:, column], members & (self.weight[:, column] >= KNOWN))
             smiling = torch.from_numpy(self.said == "happiness")
             return positive, counted & ~(positive & smiling) if name in NO_SMILE else counted
-        if name in ("freckles", "teeth"):  # measured on no photo as it is
+        if name in ("freckles", "teeth", "wink"):  # measured on no photo as it is
             return members, torch.zeros_like(members)
+        if name in SEEN_PLAINLY:
+            middle, spread = self.measured[name].median(), self.measured[name].std()
+            return attr.sure(attr.soft_label(self.measured[name], middle + NOTICED * spread, spread), members)
         if name == "gaze_side":
             members = members & self.irises
         elif name in HAIR:
@@ -124,6 +135,20 @@ class Held:
     @staticmethod
     def by_change(name: str) -> bool:
         return name in (*attr.UNEVEN, *attr.COLOR, *attr.TINT, *attr.STRUCTURE, "gaze_up", "teeth")
+
+
+def place_often(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Average the landmarks (68, 2) of many placings in a face (3, S, S) and in its mirror image.
+
+    Of the difference of a face's two sides most is one placing's error: of two averages, one of a mirror image, it
+    correlates by 0.90 and more, of one placing and their mean by 0.77 to 0.83.
+    """
+    large = F.interpolate(image[None], (PLACED_PX, PLACED_PX), mode="bicubic", align_corners=False)[0]
+    light = (2.55 * luma(large[None])[0, 0]).round().clamp(0, 255).byte().numpy()
+    across = torch.tensor([-1.0, 1.0])
+    upright = refit_often(light, landmarks, PLACINGS).mean(0)
+    mirrored = refit_often(np.ascontiguousarray(light[:, ::-1]), landmarks[MIRROR] * across, PLACINGS).mean(0)
+    return ((upright + mirrored[MIRROR] * across) / 2).float()
 
 
 def beside_own(values: Tensor, source: np.ndarray) -> Tensor:

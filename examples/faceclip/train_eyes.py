@@ -1,9 +1,10 @@
-"""Train the eyes' network of a finished image tower, which is told where each eye looks.
+"""Train the eyes' network of a finished image tower, which is told where each eye looks and which is closed alone.
 
 Of 68 attributes two are about gazes, and "to the side" is a value without a sign: a network that is told only that
 hardly finds the iris, and trained with the whole tower it came to a four hundredth of an embedding's length. Here each
 eye's features also tell how far its iris is turned inward and up and its lid closed, as it was caused; what compares
-both eyes then finds the rest. All else of the tower stays, and of an embedding what is about no gaze.
+both eyes then finds the rest. A wink is told by what was closed: measured by landmarks, turned heads had winked. All
+else of the tower stays, and of an embedding what is about neither.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .faces import Faces, seeded
 from .shapes import Moves
 from .train_image import MEAN, STD, Directions, begin_with, calibrate, evaluate, fast_bfloat16, follow, objective, save
 
-TAUGHT = ("gaze_side", "gaze_up")  # winks and brows too were told worse on faces held out than by the rest of the tower
+TAUGHT = ("gaze_side", "gaze_up", "wink")  # one raised brow is told worse by it than by the rest of the tower
 WEIGHT = 4.0  # of them, beside what is told of each eye
 KEEP = 10.0  # weight of what is about anything else staying where it was
 SIGNED = 3  # of each eye: inward, up, closed
@@ -105,13 +106,18 @@ class Teacher(nn.Module):
     Args:
         eyes: the network; its last layer is in units of LENGTH until `finished`.
         heads: the tower's directions, scale and biases.
+        further: whether the network goes on from what it knows.
     """
 
-    def __init__(self, eyes: Eyes, heads: Directions) -> None:
+    def __init__(self, eyes: Eyes, heads: Directions, further: bool = False) -> None:
         super().__init__()
         self.eyes = eyes
-        nn.init.normal_(self.last.weight, std=0.02)
-        nn.init.zeros_(self.last.bias)
+        if further:
+            self.last.weight.data.div_(LENGTH)
+            self.last.bias.data.div_(LENGTH)
+        else:
+            nn.init.normal_(self.last.weight, std=0.02)
+            nn.init.zeros_(self.last.bias)
         self.signed = nn.Linear(eyes.each.out_features, SIGNED)
         taught = [attr.INDEX[name] for name in TAUGHT]
         self.register_buffer("directions", heads.unit().detach()[taught])
@@ -151,6 +157,7 @@ def train(
     batch: int = 128,
     lr: float = 2e-3,
     seed: int = 0,
+    further: bool = False,
 ) -> None:
     """Train on torch's default device, and write a checkpoint as train_image's.
 
@@ -161,6 +168,7 @@ def train(
         strips: changed faces to learn from.
         steps, batch, lr: of AdamW.
         seed: of everything random.
+        further: go on from the eyes' network of `begin`, which is otherwise made anew.
     """
     torch.manual_seed(seed)  # a script, not the library: the network's initial weights
     place = torch.get_default_device()
@@ -177,7 +185,8 @@ def train(
     print(f"{strips} strips in {time.time() - start:.0f} s", flush=True)
 
     former = copy.deepcopy(tower.eyes)
-    teacher = Teacher(Eyes(heads.vectors.shape[1]), heads).train()
+    eyes = copy.deepcopy(tower.eyes).requires_grad_() if further else Eyes(heads.vectors.shape[1])
+    teacher = Teacher(eyes, heads, further).train()
     basis, _ = torch.linalg.qr(teacher.directions.T)
     elsewhere = torch.eye(len(basis)) - basis @ basis.T
     own = [p for name, p in teacher.named_parameters() if name not in ("bias", "log_scale")]
@@ -240,6 +249,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/faceclip/image_tower_eyes.pt"))
     for name in ("strips", "steps", "batch", "lr", "seed"):
         parser.add_argument(f"--{name}", type=type(defaults[name]), default=defaults[name])
+    parser.add_argument("--further", action="store_true", help="go on from the eyes' network that is there")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = vars(parser.parse_args())
     with torch.device(options.pop("device")):
