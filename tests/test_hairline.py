@@ -55,6 +55,15 @@ def test_it_moves_beside_what_is_searched_for():
     torch.testing.assert_close(leaf.field.at_points(corners)[0], alone.field.at_points(corners)[0])
 
 
+def test_it_has_its_own_degree():
+    slight, both = (
+        flowedit.predict(PORTRAIT, prompt)
+        for prompt in ("slightly bigger eyes", "slightly bigger eyes, a high forehead")
+    )
+    whole = rise(flowedit.predict(PORTRAIT, "a high forehead"), 0.6)[0]
+    assert rise(both, 0.6)[0] - rise(slight, 0.6)[0] == pytest.approx(whole, abs=0.02)
+
+
 def test_what_goes_on_from_an_edit_has_its_own():
     begun = flowedit.predict(PORTRAIT, "a high forehead")
     further = flowedit.optimize(PORTRAIT, "a high forehead", start=begun)

@@ -34,7 +34,7 @@ from flowedit.transform.bounds import (
     choose_strength,
 )
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transforms import FieldTransform
+from flowedit.transform.transforms import FieldTransform, Transform
 
 R = TypeVar("R")
 
@@ -67,9 +67,15 @@ def finish(
     for face, each in found:
         turn_to(sides_left(sides, face.eyes), each)
         face.holds.level(each)
-        if task.predicted or not face.begun:  # what an edit goes on from has its own
-            raise_hairline(each, task.hairline)
-    transforms = tuple(face.whole(each) for face, each in found)
+
+    def whole(factor: float = 1.0) -> tuple[Transform, ...]:
+        done = [(face, scale_found(task, face, each, factor) if factor < 1 else each) for face, each in found]
+        own = [face.begun and not task.predicted for face in task.faces]  # what an edit goes on from has its hairline
+        return tuple(
+            face.whole(each if begun else raise_hairline(each, task.hairline))
+            for (face, each), begun in zip(done, own, strict=False)
+        )
+
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
     known = Provenance(
@@ -88,13 +94,12 @@ def finish(
         upscaler_sha256=None if task.upscaler is None else task.upscaler.sha256,
         **(facts or {}),
     )
-    edit = Edit(photo, transforms, prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)
+    edit = Edit(photo, whole(), prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)
 
     def measure() -> Edit:
         asked, chosen = edit, _choose_strength(task, edit.edited)
         if degree < 1:  # of what the budget leaves
-            factor = degree * chosen.strength
-            asked = replace(edit, transforms=tuple(f.whole(scale_found(task, f, t, factor)) for f, t in found))
+            asked = replace(edit, transforms=whole(degree * chosen.strength))
             chosen = _choose_strength(task, asked.edited)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -26,25 +29,26 @@ def pop_hairline(looks: dict[str, Look]) -> float:
 
 
 @torch.no_grad()
-def raise_hairline(found: FieldTransform, amount: float) -> None:
-    """Raise, or lower, the hairline in what was found for a face, in place; a warning says that a neural field stays.
+def raise_hairline(found: FieldTransform, amount: float) -> FieldTransform:
+    """Return what was found for a face with its hairline raised or lowered; a warning says that a neural field stays.
 
     Args:
-        found: over a crop with landmarks.
+        found: over a crop with landmarks; another one stays.
         amount: see `pop_hairline`.
     """
-    field, landmarks = found.field, found.crop.landmarks
+    landmarks = found.crop.landmarks
     if not amount or landmarks is None:
-        return
-    if not isinstance(field, RasterField):
+        return found
+    if not isinstance(found.field, RasterField):
         warn("a neural field leaves the hairline where it is")
-        return
-    points = landmarks.detach().float().cpu()
+        return found
+    field, points = copy.deepcopy(found.field), landmarks.detach().float().cpu()
     unit = float(outer_canthal_distance(points[None]))
     x, y = ((pixel_centers(field.coord_size) - _above_nose(points)) / unit).unbind(-1)
     up, aside = -y, x.abs()
     moved = _rise(up, *SKIN) * (1 - _rise(up, *HAIR)) * (1 - _rise(aside, *ASIDE))
     field.coord[1].add_((amount * RAISED * unit * moved).to(field.coord))  # what is read from below goes up
+    return replace(found, field=field)
 
 
 def _above_nose(points: Tensor) -> Tensor:
