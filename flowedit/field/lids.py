@@ -21,7 +21,7 @@ LASHES = 0.9, 0.75  # how high lashes stand above a lid: in heights of the eye, 
 ASIDE = 0.3  # halves of an eye's width, by which what is drawn of a closed lid is read to either side and averaged
 # The skin under an eye, mirrored at the lids: how far below them it begins, in heights of the eye, so that lashes are
 # left out, and how far one goes on in it; and the height from which on it is drawn wholly.
-BENEATH, PACE, COVERED = 0.4, 0.6, 0.6
+BENEATH, PACE, COVERED = 0.3, 0.35, 0.6
 OFF_LASHES = 0.6, 1.4  # heights of a closed lid's lashes, between which it sets in
 SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
 
