@@ -219,6 +219,7 @@ class FlowEditWarning(UserWarning):
 
 INNER = frozenset({"flowedit", "torch", "contextlib"})  # modules between a user's line and a warning
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 def warn(message: str) -> None:
@@ -226,10 +227,22 @@ def warn(message: str) -> None:
     messages = _collected.get()
     if messages is not None:
         messages.append(message)
+    if _quiet.get():
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INNER:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, FlowEditWarning, stacklevel=level)
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Let `warn` only collect in this thread: what is done may be done again, or be left out."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
 
 
 @contextmanager

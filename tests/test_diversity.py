@@ -16,6 +16,7 @@ from test_align import drawn_landmarks
 
 import flowedit
 from flowedit.app.cli import main
+from flowedit.checks import warn
 from flowedit.config import Config, RasterConfig, Variants, Weights
 from flowedit.face.crop import Crop
 from flowedit.face.detect import choose
@@ -105,17 +106,20 @@ def test_unlike_adds_a_term_and_keeps_away(found):
     assert spread([found[0], other]) > spread([found[0], again])
 
 
-def test_what_does_too_little_is_tried_anew(monkeypatch):
+def test_what_does_too_little_is_tried_anew_and_its_warnings_are_left_out(monkeypatch, recwarn):
     seeds, real = [], diversity.optimize
 
     def weak(photo, prompts, *, config, **rest):
         seeds.append(config.seed)
         made = real(photo, prompts, config=config, **rest)
+        warn("at once")
+        made = replace(made, messages=("each", f"seed {config.seed}"))
         return replace(made, strength=0.1) if config.seed == 1 else made
 
     monkeypatch.setattr(diversity, "optimize", weak)
     made = flowedit.variants(picture(), "red", 2, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert seeds == [0, 1, 2] and [edit.facts["seed"] for edit in made] == [0, 2]
+    assert [str(each.message) for each in recwarn] == ["each", "seed 0", "seed 2"]
 
 
 def changes(*rows):

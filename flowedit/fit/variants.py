@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.checks import require, warn, whole_number
+from flowedit.checks import no_warnings, require, warn, whole_number
 from flowedit.config import Config, Variants
 from flowedit.edit import Edit
 from flowedit.face.detect import refit
@@ -89,7 +89,10 @@ def variants(
     for k in range(2 * n - 1):
         settings = replace(config, seed=config.seed + k, weights=replace(config.weights, likeness=likeness))
         try:
-            edit = optimize(photo, prompts, config=settings, encoder=guide, start=None, unlike=found, progress=progress)
+            with no_warnings():
+                edit = optimize(
+                    photo, prompts, config=settings, encoder=guide, start=None, unlike=found, progress=progress
+                )
         except KeyboardInterrupt:
             if not found:
                 raise
@@ -97,6 +100,7 @@ def variants(
             break
         if edit.stopped == StopReason.SAID and not found:
             warn(f"the words of {', '.join(map(repr, prompts))} say the whole edit, so there is one variant")
+            _warn_of([edit])
             return [edit]
         bound = bound_effect(guide, prompts, edit.edited, 0.0)
         share = bound.measure(edit.strength)
@@ -112,6 +116,7 @@ def variants(
         found, bounds, shares = found[1:], bounds[1:], shares[1:]
     elif not enough[0]:
         warn("the edit itself, as measured on the face, does too little of what is asked, or too much else")
+    _warn_of(found)
     if len(found) < n and found[-1].stopped != "interrupted":
         warn(f"{len(found)} of {n} variants: others would do too little of what is asked, or too much else")
     least = min(shares)
@@ -119,6 +124,12 @@ def variants(
         edit if share <= least else _hold_back(edit, bound._replace(limit=least), guide, config.identity)
         for edit, share, bound in zip(found, shares, bounds, strict=True)
     ]
+
+
+def _warn_of(edits: Sequence[Edit]) -> None:
+    """Warn of what those edits warned of that were not left out, once."""
+    for message in dict.fromkeys(message for edit in edits for message in edit.messages):
+        warn(message)
 
 
 def are_enough(shares: Sequence[float], changes: Sequence[Tensor | None], limits: Variants) -> list[bool]:
