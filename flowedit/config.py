@@ -186,7 +186,8 @@ class Config:
     """Real-ESRGAN's weights of an RRDBNet (.pth or .safetensors): a face of less than half the pixels that the guide is
     shown is enlarged by it for the guide and the predictor. The photo keeps its size and its pixels."""
     protect: tuple[str, ...] = ()
-    """Parts of the face, and pictures of the photo's size that are white there, where every pixel keeps its bits."""
+    """Parts of the face (brows, eyes, jaw, mouth, nose, skin), and pictures of the photo's size that are white there,
+    where every pixel keeps its bits."""
     field: str = "raster"
     """What the offsets are made of: raster, a lattice of splines; hash, a neural field; or a kind in `FIELDS`."""
     target: Named = name_or_function("direction")  # noqa: RUF009, makes a field, as number does
