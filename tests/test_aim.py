@@ -32,7 +32,14 @@ def aim(prompt, guide=None, **settings):
     config = Config(**settings)
     asked = {prompt: 1.0}
     task = SimpleNamespace(
-        config=config, guide=guide or Colors(), prompts=asked, restated=asked, settings=SETTINGS, told=False, faces=()
+        config=config,
+        guide=guide or Colors(),
+        prompts=asked,
+        restated=asked,
+        settings=SETTINGS,
+        told=False,
+        faces=(),
+        little=(),
     )
     return Aim(task, VIEWS)
 

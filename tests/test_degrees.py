@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from skimage.data import astronaut
 
 import flowedit
@@ -75,6 +76,30 @@ def test_a_search_is_scaled_too(portrait):
     words, config = ("slightly bigger eyes", "bigger eyes"), flowedit.Config(steps=2)
     little, usual = (movement(flowedit.optimize(portrait, each, config=config)) for each in words)
     assert 0.4 < float((little * usual).sum() / usual.square().sum()) < 0.7
+
+
+def control(edit):
+    (transform,) = edit.transforms
+    return transform.field.coord.detach()
+
+
+def test_of_several_each_is_predicted_by_its_own_degree(portrait):
+    jaw, eyes, both = (
+        control(flowedit.predict(portrait, words))
+        for words in ("a slimmer jaw", "bigger eyes", "a slimmer jaw and slightly bigger eyes")
+    )
+    torch.testing.assert_close(both, jaw + LITTLE * eyes, atol=2e-3, rtol=0)
+
+
+def test_what_little_is_asked_of_is_predicted_beside_what_is_searched_for(portrait):
+    words = "a slightly slimmer jaw", "bigger eyes"
+    config = flowedit.Config(steps=3)
+    seen = []
+    together = flowedit.optimize(portrait, " and ".join(words), config=config, callback=seen.append)
+    alone = flowedit.optimize(portrait, words[1], config=config)
+    jaw = control(flowedit.predict(portrait, "a slimmer jaw"))
+    torch.testing.assert_close(control(together), control(alone) + LITTLE * jaw, atol=4e-3, rtol=0)
+    assert len(seen) == 3 and list(together.prompts) == [" and ".join(words)]
 
 
 def test_of_a_neural_field_the_strength_is_scaled(portrait):

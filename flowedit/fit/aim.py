@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.guide.targets import make_targets, text_change
-from flowedit.task.degree import find_degree, split_prompts
+from flowedit.task.degree import find_degree, split_degrees, split_prompts
 from flowedit.task.prepare import Task
 
 EVEN = 0.35  # difference in progress, in shares of the way, by which one attribute counts e times another
@@ -26,15 +26,16 @@ class Aim:
 
     def __init__(self, task: Task, embeddings: Tensor) -> None:
         config, guide, settings = task.config, task.guide, task.settings
-        degree = find_degree(task)
+        attributes, degrees, degree = split_prompts(task), split_degrees(task), find_degree(task)
         prompts = {text: weight / degree for text, weight in task.prompts.items()}
+        if task.little:
+            prompts = {text: weight for each in attributes for text, weight in each.items()}
         self._whole = make_targets(config.target, guide, prompts, embeddings, settings)
-        attributes = split_prompts(task)
         self._several = len(attributes) > 1
         if self._several:
             self._unedited = embeddings
-            changes = torch.stack([text_change(guide, each) for each in attributes])
-            self._changes = settings.intensity * changes.to(embeddings)  # (attributes, D)
+            changes = torch.stack([text_change(guide, each) for each in attributes]).to(embeddings)
+            self._changes = settings.intensity * changes.new_tensor(degrees)[:, None] * changes  # (attributes, D)
             self._alone = F.normalize(embeddings + self._changes[:, None], dim=-1)  # (attributes, n, D)
             self._begun = (self._alone * embeddings).sum(-1)
 

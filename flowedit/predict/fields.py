@@ -22,7 +22,7 @@ from flowedit.predict.place import place
 from flowedit.predict.variety import set_apart
 from flowedit.predict.weights import Trained
 from flowedit.provenance import StopReason
-from flowedit.task.degree import split_prompts
+from flowedit.task.degree import split_degrees, split_prompts
 from flowedit.task.finish import Fit, finish
 from flowedit.task.prepare import Task
 from flowedit.task.threads import on_idle_cores
@@ -94,7 +94,7 @@ def find_fields(
 
 
 def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Prediction, first: int) -> Prediction:
-    """Add up the fields of what was asked one after the other, from a row on; only what is about color gives colors."""
+    """Add up the fields of what was asked, by degree, from a row on; only what is about color gives colors."""
     shape = len(asked), len(task.faces)
     coord, color, amounts = (
         values[first : first + shape[0] * shape[1]].unflatten(0, shape)
@@ -106,7 +106,8 @@ def _add_up(task: Task, asked: Sequence[Mapping[str, float]], prediction: Predic
         colored = colored.to(coord.device).reshape(-1, 1, 1, 1)
         color = torch.where(colored[..., None], color, color.mean(2, keepdim=True))
         amounts = amounts * colored
-    return Prediction(coord.sum(0), color.sum(0), amounts.sum(0))
+    degrees = torch.tensor(split_degrees(task), device=coord.device)
+    return Prediction(*((degrees @ each.flatten(1)).reshape(each.shape[1:]) for each in (coord, color, amounts)))
 
 
 def finish_found(

@@ -18,6 +18,7 @@ from flowedit.predict.fields import find_fields, finish_found
 from flowedit.predict.network import Predictor
 from flowedit.predict.place import check_predictable
 from flowedit.predict.weights import Trained, load_predictor, resolve_predictor
+from flowedit.task.degree import part_little
 from flowedit.task.prepare import Task, check_config, prepare, resolve_encoder, with_prompt
 from flowedit.task.threads import on_idle_cores, steady
 
@@ -164,13 +165,16 @@ def _predict_again(
 
 def predict_start(task: Task, network: Trained | Predictor) -> tuple[Task, dict[str, Any]]:
     """Return a task whose faces start from what is predicted for them, and the facts of that; see `optimize`."""
-    ((transforms, facts),) = find_fields(resolve_predictor(network, task.guide), [(task, None)])
+    task, little = part_little(task)
+    wishes = [(each, None) for each in (task, little) if each is not None]
+    (transforms, facts), *others = find_fields(resolve_predictor(network, task.guide), wishes)
+    besides = others[0][0] if others else [None] * len(transforms)
     faces = []
-    for face, transform in zip(task.faces, transforms, strict=True):
+    for face, transform, beside in zip(task.faces, transforms, besides, strict=True):
         device = face.pixels.device
         assert transform.part_tint is not None  # check_predictable
         moved = replace(transform, field=transform.field.to(device), part_tint=transform.part_tint.to(device))
-        faces.append(replace(face, start=moved, begun=True))
+        faces.append(replace(face, start=moved, begun=True, beside=beside))
     return replace(task, faces=tuple(faces), predicted=True), facts
 
 

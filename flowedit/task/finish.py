@@ -17,7 +17,7 @@ from flowedit.guide.side_words import asked_sides
 from flowedit.guide.smile_words import smile_ended
 from flowedit.guide.targets import target_name
 from flowedit.provenance import Provenance
-from flowedit.task.degree import find_degree, scale_found
+from flowedit.task.degree import add_beside, find_degree, scale_found
 from flowedit.task.eyes import crosses
 from flowedit.task.hairline import raise_hairline
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
@@ -62,6 +62,7 @@ def finish(
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
     found = [(face, each.transform) for face, each in zip(task.faces, fits, strict=False)]  # after Ctrl-C fewer
     degree, sides = find_degree(task), asked_sides(guide, prompts)
+    found = [(face, add_beside(task, face, each)) for face, each in found]
     if degree > 1:
         found = [(face, scale_found(task, face, each, degree)) for face, each in found]
     for face, each in found:

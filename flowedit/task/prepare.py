@@ -62,6 +62,7 @@ class FaceTask:
         begun: whether it goes on from an edit: a neural field's levels then stay as open as they are there.
         holds: what the transform is held to.
         eyes: move the eyelids and irises before all else.
+        beside: what is predicted of the task's `little`, and added to what is found; None without.
     """
 
     start: FieldTransform
@@ -70,6 +71,7 @@ class FaceTask:
     begun: bool = False
     holds: Holds = UNHELD
     eyes: tuple[EyeField, ...] = ()
+    beside: FieldTransform | None = None
 
     @functools.cached_property
     def seen(self) -> Tensor:
@@ -102,6 +104,7 @@ class Task:
         colored: those of which they say the color: they take no paint beside it.
         told: whether that is all the prompts ask for: nothing else is moved.
         hairline: how far they say that the hairline is to go up, see `pop_hairline`.
+        little: attributes, beside others of which more is asked, that are predicted and not searched for.
     """
 
     photo: Photo
@@ -120,6 +123,7 @@ class Task:
     colored: tuple[str, ...] = ()
     told: bool = False
     hairline: float = 0.0
+    little: tuple[str, ...] = ()
 
     @functools.cached_property
     def restated(self) -> Mapping[str, float]:
