@@ -7,9 +7,11 @@ import torch
 from skimage.data import astronaut
 
 import flowedit
+from flowedit.field.lids import LidField
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.degrees import LITTLE, MUCH, TRACE, read_degree
 from flowedit.guide.encoder import load_encoder
+from flowedit.transform.transforms import leaves
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,9 @@ from flowedit.guide.encoder import load_encoder
         ("smiling a little bit", "smiling", LITTLE), ("a bit less tired", "less tired", LITTLE),
         ("make her look a bit more friendly", "make her look more friendly", LITTLE),
         ("a very slight smile", "a smile", TRACE), ("hardly smiling", "smiling", TRACE),
-        ("a hint of a smile", "a smile", TRACE), ("much bigger eyes", "bigger eyes", MUCH),
+        ("a hint of a smile", "a smile", TRACE), ("sehr leicht lächelnd", "lächelnd", TRACE),
+        ("a really tiny bit sad", "sad", TRACE), ("very, very old", "old", MUCH),
+        ("much bigger eyes", "bigger eyes", MUCH),
         ("Very angry", "angry", MUCH), ("smiling a lot", "smiling", MUCH), ("a lot less tired", "less tired", MUCH),
         ("un poco triste", "triste", LITTLE), ("muy enfadada", "enfadada", MUCH),
         ("ein leichtes Lächeln", "ein Lächeln", LITTLE), ("viel größere Augen", "größere Augen", MUCH),
@@ -35,6 +39,9 @@ def test_a_degree_is_read_apart(text, attribute, degree):
 @pytest.mark.parametrize(
     "text",
     [
+        "very little smile", "très peu triste", "非常轻微的微笑", "isn’t very sad", "anything but very sad",
+        "far upper lip", "much under eye bags", "deep frown lines", "more than a little sad", "(slightly) sad",
+        "a little.",
         "smiling", "a little girl", "a little nose", "light eyes", "too much makeup", "not very sad", "very", "微笑",
         "hardly any lines", "barely visible eyebrows", "er hat kaum Falten", "a hint of a moustache", "年轻一点",
         "很伤心", "every trace of her years", "a far away look", "a tiny little chin", "faint, pale brows",
@@ -106,6 +113,32 @@ def test_of_a_neural_field_the_strength_is_scaled(portrait):
     config = flowedit.Config(field="hash", steps=1)
     edits = (flowedit.optimize(portrait, each, config=config) for each in ("slightly bigger eyes", "much bigger eyes"))
     assert [edit.transforms[0].strength for edit in edits] == [LITTLE, MUCH]
+
+
+@pytest.mark.parametrize("words", ["slightly closed eyes", "eyes slightly closed", "ojos ligeramente cerrados"])
+def test_what_words_say_has_its_degree_wherever_that_stands(portrait, words):
+    fields = [leaf.field for leaf in leaves(flowedit.predict(portrait, words).transforms)]
+    (lids,) = (field.amounts for field in fields if isinstance(field, LidField))
+    torch.testing.assert_close(lids, torch.tensor([0.5, 0.5, 0.0]))
+
+
+def test_a_target_within_a_corpus_and_a_bound_of_the_effect_know_degrees(portrait):
+    config = flowedit.Config(target="projected", steps=16)
+    little, usual = (movement(flowedit.optimize(portrait, f"{each}bigger eyes", config=config)).norm()
+                     for each in ("slightly ", ""))  # fmt: skip
+    assert little < 0.8 * usual
+    bounded = flowedit.predict(portrait, "slightly smiling", config=flowedit.Config(effect=0.02))
+    assert bounded.facts.gain == pytest.approx(0.02, abs=0.005)  # of what is asked, and not half of that
+
+
+def test_much_holds_back_nothing_that_words_say_beside_it(portrait):
+    plain, much = (flowedit.predict(portrait, f"red hair, {each}sad").strength for each in ("", "very "))
+    assert plain < 1 and much == plain
+
+
+def test_degrees_of_one_attribute_add(portrait):
+    assert list_attributes(load_encoder(), {"slightly sad": 1.0, "sad": -1.0}) == {"sad": LITTLE - 1}
+    assert float(movement(flowedit.predict(portrait, {"slightly sad": 1.0, "sad": -1.0})).norm()) > 0.05
 
 
 def test_what_goes_on_from_an_edit_is_not_scaled(portrait):

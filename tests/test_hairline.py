@@ -64,10 +64,13 @@ def test_it_has_its_own_degree():
     assert rise(both, 0.6)[0] - rise(slight, 0.6)[0] == pytest.approx(whole, abs=0.02)
 
 
-def test_what_goes_on_from_an_edit_has_its_own():
+@pytest.mark.parametrize(("prompt", "times"), [("a high forehead", 1.0), ("a low forehead", -1.0)])
+def test_what_goes_on_from_an_edit_ends_where_words_say(prompt, times):
     begun = flowedit.predict(PORTRAIT, "a high forehead")
-    further = flowedit.optimize(PORTRAIT, "a high forehead", start=begun)
-    assert rise(further, 0.6)[0] == pytest.approx(rise(begun, 0.6)[0], abs=1e-3)
+    further = flowedit.optimize(PORTRAIT, prompt, start=begun)
+    assert rise(further, 0.6)[0] == pytest.approx(times * rise(begun, 0.6)[0], abs=0.02)
+    from_eyes = flowedit.optimize(PORTRAIT, prompt, start=flowedit.predict(PORTRAIT, "bigger eyes"))
+    assert times * rise(from_eyes, 0.6)[0] > 0.05
 
 
 def test_a_neural_field_leaves_it_and_says_so():

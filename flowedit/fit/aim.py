@@ -27,7 +27,9 @@ class Aim:
     def __init__(self, task: Task, embeddings: Tensor) -> None:
         config, guide, settings = task.config, task.guide, task.settings
         attributes, degrees, degree = split_prompts(task), split_degrees(task), find_degree(task)
-        prompts = {text: weight / degree for text, weight in task.prompts.items()}
+        prompts = dict(task.prompts)  # of a target that is no direction the weights say something else
+        if config.target == "direction":
+            prompts = {text: weight / degree for text, weight in prompts.items()}
         if task.little:
             prompts = {text: weight for each in attributes for text, weight in each.items()}
         self._whole = make_targets(config.target, guide, prompts, embeddings, settings)

@@ -54,20 +54,15 @@ def split_clauses(text: str) -> list[str]:
     return _without_bare(clauses) or [text]
 
 
-def list_attributes(encoder: Encoder, prompts: Mapping[str, float], *, degrees: bool = True) -> dict[str, float]:
+def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
     """Return what prompts ask for side by side: attribute -> weight; all that they ask is the weighted sum.
 
     Those that mean the same share the larger of their weights. A prompt of one attribute, or with one that the encoder
     does not know, is itself one. A degree ("slightly", "very") is no part of an attribute, but a factor of its weight.
-
-    Args:
-        encoder: tells what means the same.
-        prompts: text -> weight.
-        degrees: whether they count.
     """
     asked = dict[str, float]()
     for attribute, weight, degree in _read(encoder, prompts):
-        asked[attribute] = asked.get(attribute, 0.0) + weight * (degree if degrees else 1.0)
+        asked[attribute] = asked.get(attribute, 0.0) + weight * degree
     asked = {text: weight for text, weight in asked.items() if weight} or asked  # one prompt may take back another's
     if len(asked) < 2:
         return asked

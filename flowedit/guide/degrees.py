@@ -16,36 +16,43 @@ _SMALL = (
     "nose|mouth|eyes?|ears?|chin|jaw|lips?|face|head|forehead|eyebrows?|brows?|teeth|girl|boy|kid|child|baby|man|woman|"
     "person|lady|guy|one|brother|sister|old"
 )
-_MORE = r"(?=(?:more|less|fewer|better|worse|further)\b|\w+er\b)"  # a comparative
+# A comparative.
+_MORE = r"(?=(?:more|less|fewer|better|worse|further)\b|(?!(?:und|upp|ov|h|nev|ev|corn|lin|silv|amb|ging)er\b)\w+er\b)"
 # Of what else there is hardly any is none: "barely visible brows".
 _MOOD = "smil|smirk|grin|laugh|frown|pout|sad|ang(?:er|ry)|worr|surpris|fear|amus|joy|melanchol"
+_VERY = (
+    "very|extremely|really|incredibly|immensely|hugely|strongly|exceptionally|super|terribly|"
+    "sehr|äußerst|extrem|überaus|muy|sumamente|extremadamente|très|extrêmement|vraiment"
+)
+_SLIGHTLY = "slightly|faintly|subtly|mildly|leicht|légèrement|ligeramente|levemente"
+_FEW = "little|few|slight|faint|subtle|mild|light|tiny|wenige?|poc[oa]s?|peu|leve|ligera|léger"
 _FORMS = {
     TRACE: (
-        rf"(?:just |only )?(?:barely|hardly|scarcely) (?={_MOOD})",
-        rf"(?:ever so|very) (?:slightly|faintly)|very (?:slight|faint|subtle) (?={_MOOD})",
-        r"(?:just |only )?a (?:tiny|wee)(?: little)? bit(?: of)?",
-        rf"(?:just |only )?(?:a|the) (?:\w+ )?(?:hint|trace|touch|suggestion|ghost) of (?=(?:an? )?(?:{_MOOD}))",
+        rf"(?:just |only )?(?:barely|hardly|scarcely) (?:a )?(?={_MOOD})",
+        rf"(?:ever so|(?:(?:{_VERY}),? )*(?:{_VERY})) (?:{_SLIGHTLY})",
+        rf"(?:(?:{_VERY}),? )*(?:{_VERY}) (?:slight|faint|subtle|mild|léger|leve|ligera) (?={_MOOD}|sour|sonr)",
+        r"(?:just |only )?an? (?:(?:very|really) )?(?:tiny|wee|teeny)(?: little)? bit(?: of)?",
+        rf"(?:just |only )?(?:^|(?:a|the) (?:\w+ )?)(?:hint|trace|touch|suggestion|ghost) of (?=(?:an? )?(?:{_MOOD}))",
         "kaum (?=läche?l|lach)|apenas (?=sonr)|à peine (?=sour)",
+        r"(?<!\S)(?:बहुत (?:थोड़(?:ा|ी|े)|हल्की(?= मुस्कान)))(?!\S)",
     ),
     LITTLE: (
         rf"(?:just |only )?(?:slightly|somewhat|mildly|subtly|faintly)|(?:slight|mild|subtle|faint) (?={_MOOD})",
-        r"(?:just |only )?a (?:little )?(?:bit|tad|touch)(?: of)?",
-        rf"(?:just |only )?a little(?! (?:{_SMALL})\b)",
-        "etwas|leicht|leichte[snrm]? (?=läche?l|grins)|ein (?:klein )?(?:bisschen|wenig)",
+        r"(?:just |only )?(?<!than )a (?:little )?(?:bit|tad|touch(?! up))(?: of)?",
+        rf"(?:just |only )?(?<!than )a little(?! (?:{_SMALL})\b)",
+        "etwas|leicht|leichte[snrm]? (?=läche?l|grins)|ein (?:klein(?:es)? )?(?:bisschen|wenig)",
         "un poco(?: de)?|un poquito(?: de)?|ligeramente|levemente|(?:leve|ligera) (?=sonr)",
-        "un (?:tout petit )?peu(?: d[e'’])?|légèrement|léger (?=sour)",
-        "稍微|稍稍|略微|微微|有一?点儿?",
-        r"(?<!\S)(?:थोड़(?:ा|ी|े)(?: (?:सा|सी|से))?|ज़रा|हल्क(?:ा सा|ी सी|ी(?= मुस्कान)))(?!\S)",
+        "un (?:(?:tout )?petit )?peu(?: d[e'’])?|légèrement|léger (?=sour)",
+        "稍微|稍稍|略微|微微|有一?点[点儿]?",
+        r"(?<!\S)(?:थोड़(?:ा|ी|े)(?: (?:सा|सी|से))?|ज़रा(?: सा| सी)?|हल्क(?:ा सा|ी सी|ी(?= मुस्कान)))(?!\S)",
     ),
     MUCH: (
-        "very much|very,? very|very|extremely|really|incredibly|immensely|hugely|strongly|exceptionally|super|terribly",
+        rf"very much|(?:(?:{_VERY}),? )*(?:{_VERY})(?! (?:{_FEW})\b)",
         rf"(?:much|far|way|a lot|lots) {_MORE}",
-        r"a lot(?: of)?|(?:big|huge|deep) (?=pout|frown|scowl|grimace)",
-        "sehr|äußerst|extrem|überaus|(?:viel|deutlich) (?=\\w+er)",
-        r"muy|sumamente|extremadamente|mucho (?=más\b)",
-        r"très|extrêmement|vraiment|beaucoup (?=plus\b)",
-        "非常|特别|极其|十分|超级",
-        r"(?<!\S)(?:बहुत(?! ज़्यादा)|बेहद|अत्यंत)(?!\S)",
+        r"a lot(?: of)?|(?:big|huge|deep) (?=(?:pout|frown|scowl|grimace)(?! lines))",
+        "(?:viel|deutlich) (?=\\w+er)|mucho (?=más\\b)|beaucoup (?=plus\\b)",
+        "(?:非常|特别|极其|十分|超级)(?!轻微)",
+        r"(?<!\S)(?:बहुत(?! (?:ज़्यादा|कम))|बेहद|अत्यंत)(?!\S)",
     ),
 }
 _LESS = r"(?=(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम)"  # where a denial has a degree
@@ -58,6 +65,8 @@ def _compile(forms: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join([words, *(f"(?:{form}) ?" for form in signs)]), re.I)
 
 
+_OTHERWISE = re.compile(r"\b(?:anything but|neither|nor|can't|cannot|couldn't|stop|more than)\b", re.I)
+_TORN = re.compile(r"""^\W*$|^[^\w"'(¿¡]|\(\s*\)|""|“”|''""")  # what is left of "(slightly) sad"
 _DEGREES = {degree: _compile(forms) for degree, forms in _FORMS.items()}
 _DEGREES_OF_LESS = {degree: re.compile(f"(?:{form.pattern}){_LESS}", re.I) for degree, form in _DEGREES.items()}
 
@@ -67,8 +76,9 @@ def read_degree(text: str) -> tuple[str, float]:
 
     Of a denial ("not very sad") only what stands before "less" is read.
     """
-    for degree, form in (_DEGREES_OF_LESS if denies(text) else _DEGREES).items():
-        rest = " ".join(form.sub("", text).split())
-        if rest and rest != " ".join(text.split()):
+    plain = " ".join(text.replace("’", "'").split())
+    for degree, form in (_DEGREES_OF_LESS if denies(plain) or _OTHERWISE.search(plain) else _DEGREES).items():
+        rest = " ".join(form.sub("", plain).split()).strip(" ,")
+        if rest != plain and not _TORN.search(rest):
             return rest, degree
     return text, 1.0

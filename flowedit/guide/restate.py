@@ -11,6 +11,7 @@ from flowedit.guide.ages import spell_ages
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
+from flowedit.guide.degrees import read_degree
 from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import said_looks
@@ -57,14 +58,21 @@ def restate(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
 
 
 def _same(encoder: Encoder, part: str) -> str | None:
-    """Return what of KNOWN means the same as a part of a prompt; None where nothing does, or its words say a look."""
-    if said_looks({part: 1.0}) or not encoder.knows(part):
+    """Return what of KNOWN means the same as a part of a prompt; None where nothing does, or its words say a look.
+
+    A degree is put before it, where the tables read it: "eyes slightly closed" is "slightly eyes closed".
+    """
+    attribute, degree = read_degree(part)
+    told = "" if degree == 1 else "slightly " if degree < 1 else "very "
+    if said_looks({attribute: 1.0}):
+        return told + attribute if told else None
+    if said_looks({part: 1.0}) or not encoder.knows(attribute):
         return None
-    alike = _known(encoder) @ F.normalize(embed_changes(encoder, [part])[0], dim=0)
+    alike = _known(encoder) @ F.normalize(embed_changes(encoder, [attribute])[0], dim=0)
     best = int(alike.argmax())
     if best >= len(KNOWN) or float(alike[best]) < ALIKE:
         return None
-    return None if denies(part) and not KNOWN[best].startswith(DENIALS) else KNOWN[best]
+    return None if denies(attribute) and not KNOWN[best].startswith(DENIALS) else told + KNOWN[best]
 
 
 def _known(encoder: Encoder) -> Tensor:

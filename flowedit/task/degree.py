@@ -25,7 +25,8 @@ def split_prompts(task: Task) -> list[Mapping[str, float]]:
     prompts = _searched(task)
     if task.config.target != "direction":
         return [prompts]
-    attributes = list_attributes(task.guide, prompts, degrees=False)
+    degrees = read_degrees(task.guide, prompts)
+    attributes = {text: weight / degrees[text] for text, weight in list_attributes(task.guide, prompts).items()}
     return [{text: weight} for text, weight in attributes.items() if text not in task.little]
 
 
@@ -34,7 +35,7 @@ def split_degrees(task: Task) -> list[float]:
     if task.config.target != "direction":
         return [1.0]
     degrees, degree = read_degrees(task.guide, _searched(task)), find_degree(task)
-    return [degrees.get(text, 1.0) / degree for each in split_prompts(task) for text in each]
+    return [degrees[text] / degree for each in split_prompts(task) for text in each]
 
 
 def part_little(task: Task) -> tuple[Task, Task | None]:

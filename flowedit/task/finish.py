@@ -61,21 +61,20 @@ def finish(
     """
     photo, config, guide, prompts = task.photo, task.config, task.guide, task.prompts
     found = [(face, each.transform) for face, each in zip(task.faces, fits, strict=False)]  # after Ctrl-C fewer
-    degree, sides = find_degree(task), asked_sides(guide, prompts)
     found = [(face, add_beside(task, face, each)) for face, each in found]
-    if degree > 1:
-        found = [(face, scale_found(task, face, each, degree)) for face, each in found]
+    degree, sides = find_degree(task), asked_sides(guide, prompts)
     for face, each in found:
         turn_to(sides_left(sides, face.eyes), each)
         face.holds.level(each)
 
     def whole(factor: float = 1.0) -> tuple[Transform, ...]:
-        done = [(face, scale_found(task, face, each, factor) if factor < 1 else each) for face, each in found]
-        own = [face.begun and not task.predicted for face in task.faces]  # what an edit goes on from has its hairline
-        return tuple(
-            face.whole(each if begun else raise_hairline(each, task.hairline))
-            for (face, each), begun in zip(done, own, strict=False)
-        )
+        done = []
+        for face, each in found:
+            scaled = each if factor == 1 else scale_found(task, face, each, factor)
+            if factor > 1:
+                face.holds.level(scaled)
+            done.append(face.whole(raise_hairline(scaled, task.hairline)))
+        return tuple(done)
 
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}
     corpus, digest = task.settings.corpus, getattr(guide, "digest", None)
@@ -98,10 +97,14 @@ def finish(
     edit = Edit(photo, whole(), prompts, stopped=fits[-1].stopped, history=history, facts=known, config=config)
 
     def measure() -> Edit:
-        asked, chosen = edit, _choose_strength(task, edit.edited)
-        if degree < 1:  # of what the budget leaves
-            asked = replace(edit, transforms=whole(degree * chosen.strength))
+        asked, chosen = edit, _choose_strength(task, edit.edited, effect=degree >= 1)
+        factor = degree * chosen.strength  # of what the budget leaves
+        if degree < 1 or (degree > 1 and chosen.strength == 1):
+            asked = replace(edit, transforms=whole(factor))
             chosen = _choose_strength(task, asked.edited)
+            if degree > 1 and chosen.strength < 1:  # what words say beside it would be held back too
+                asked = replace(edit, transforms=whole(max(1.0, factor * chosen.strength)))
+                chosen = _choose_strength(task, asked.edited)
         if chosen.distance is None and config.identity is not None and config.align:
             warn("identity could not be kept: dlib finds no face in the crop of the one it found")
         scaled = replace(asked, strength=chosen.strength, strength_reason=chosen.reason)
@@ -132,9 +135,9 @@ def finish(
     return replace(edit, stopped="interrupted") if interrupted else edit
 
 
-def _choose_strength(task: Task, edited: EditedPhoto) -> Strength:
-    """Choose the strength within the config's bounds, and the mouth's where a smile is to end."""
-    config, bounds = task.config, effect_bounds(task, edited)
+def _choose_strength(task: Task, edited: EditedPhoto, *, effect: bool = True) -> Strength:
+    """Choose the strength within the config's bounds, the effect's if it counts, and the mouth's where a smile ends."""
+    config, bounds = task.config, effect_bounds(task, edited) if effect else []
     if config.displacement is not None:
         bounds.append(bound_displacement(edited, config.displacement))
     if config.stretch is not None:

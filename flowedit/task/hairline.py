@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from flowedit.checks import warn
 from flowedit.face.landmarks import BOTH_BROWS, outer_canthal_distance
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
@@ -30,17 +29,14 @@ def pop_hairline(looks: dict[str, Look]) -> float:
 
 @torch.no_grad()
 def raise_hairline(found: FieldTransform, amount: float) -> FieldTransform:
-    """Return what was found for a face with its hairline raised or lowered; a warning says that a neural field stays.
+    """Return what was found for a face with its hairline raised or lowered; a neural field stays.
 
     Args:
         found: over a crop with landmarks; another one stays.
         amount: see `pop_hairline`.
     """
     landmarks = found.crop.landmarks
-    if not amount or landmarks is None:
-        return found
-    if not isinstance(found.field, RasterField):
-        warn("a neural field leaves the hairline where it is")
+    if not amount or landmarks is None or not isinstance(found.field, RasterField):
         return found
     field, points = copy.deepcopy(found.field), landmarks.detach().float().cpu()
     unit = float(outer_canthal_distance(points[None]))

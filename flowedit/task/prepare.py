@@ -180,7 +180,11 @@ def prepare(
     if upscaler is not None:
         files.append([upscaler.name, upscaler.sha256])
     task = Task(photo, faces, prompts, guide, config, settings, generator, files=files, upscaler=upscaler)
-    return _retouch(_color(task))
+    task = _retouch(_color(task))
+    if start is not None and task.hairline:  # as far as the start has not moved it
+        had = pop_hairline(said_looks(restate(guide, start.prompts))) * start.strength
+        task = replace(task, hairline=task.hairline - had)
+    return task
 
 
 def check_config(config: Config | None) -> Config:
@@ -224,6 +228,8 @@ def _retouch(task: Task) -> Task:
         return replace(task, said=(), colored=(), told=False, hairline=0.0)
     right = asked_sides(task.guide, task.prompts).get("eyes")
     eyes = [move_eyes(task.photo, crop, said_eyes, right) for crop in crops]
+    if hairline and task.config.field != "raster":
+        warn("a neural field leaves the hairline where it is")
     told = bool(looks or said_eyes or hairline) and None not in eyes and says_all(task.restated)
     colors = tuple(part for part, look in looks.items() if look.color is not None)
     cleared = "lips" not in colors and clear_lips([face.start for face in task.faces], task.guide, task.restated)
