@@ -67,7 +67,7 @@ def test_the_text_says_the_same(only, capsys):
     only("corpora")
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "\nchecks:\n  corpora: age (" in out and "\n  python: 3." in out
+    assert "\nchecks:\n  corpora: age (" in out and "\n  python: 3." in out and out.endswith("\neverything works\n")
 
 
 def test_changed_weights_are_named_without_their_folder(only, monkeypatch, tmp_path, capsys):

@@ -30,6 +30,7 @@ def rise(edit, up):
     ("prompt", "amount"),
     [
         ("a high forehead", 1.0), ("make her forehead bigger", 1.0), ("a lower hairline", -1.0),
+        ("a high and wide forehead", 1.0),
         ("a slightly smaller forehead", -0.5), ("not a high forehead", -1.0), ("eine hohe Stirn", 1.0),
         ("a smooth forehead", 0.0), ("lines on the forehead", 0.0), ("raised eyebrows", 0.0),
     ],

@@ -67,6 +67,8 @@ class DoctorCommand:
         broken = [(name, found) for name, (works, found) in _pairs(report) if not works]
         for name, found in broken:
             complain(f"{name}: {found}")
+        if not (broken or self.json):
+            say("everything works")
         return int(bool(broken))
 
 

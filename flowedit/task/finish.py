@@ -144,7 +144,7 @@ def _choose_strength(task: Task, edited: EditedPhoto, *, effect: bool = True) ->
         bounds.append(bound_stretch(edited, config.stretch))
     if edited.crops()[0].landmarks is not None and smile_ended(task.guide, task.prompts):
         bounds.append(bound_frown(edited))
-        if bounds[-1].limit == 0:
+        if bounds[-1].limit == 0 and effect:  # said once
             warn("there is no smile to end: the mouth's corners lie hardly higher than the lips' middle")
     return choose_strength(edited, config.identity, bounds)
 
