@@ -48,7 +48,8 @@ def part_little(task: Task) -> tuple[Task, Task | None]:
     little = tuple(text for text, degree in zip(attributes, split_degrees(task), strict=False) if degree < 1)
     if not little or task.config.target != "direction":
         return task, None
-    return replace(task, little=little), replace(task, little=tuple(set(attributes) - set(little)))
+    others = tuple(text for text in attributes if text not in little)
+    return replace(task, little=little), replace(task, little=others)
 
 
 def find_degree(task: Task) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flowedit.face.landmarks import BOTH_BROWS, outer_canthal_distance
+from flowedit.face.regions import smoothstep
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.guide.part_looks import Look
@@ -42,7 +43,7 @@ def raise_hairline(found: FieldTransform, amount: float) -> FieldTransform:
     unit = float(outer_canthal_distance(points[None]))
     x, y = ((pixel_centers(field.coord_size) - _above_nose(points)) / unit).unbind(-1)
     up, aside = -y, x.abs()
-    moved = _rise(up, *SKIN) * (1 - _rise(up, *HAIR)) * (1 - _rise(aside, *ASIDE))
+    moved = (1 - smoothstep(up, *SKIN)) * smoothstep(up, *HAIR) * smoothstep(aside, *ASIDE)
     field.coord[1].add_((amount * RAISED * unit * moved).to(field.coord))  # what is read from below goes up
     return replace(found, field=field)
 
@@ -51,8 +52,3 @@ def _above_nose(points: Tensor) -> Tensor:
     """Return the middle between the brows' upper edges, (2,)."""
     brows = points[BOTH_BROWS]
     return torch.stack([brows[:, 0].mean(), brows[:, 1].amin()])
-
-
-def _rise(t: Tensor, start: float, end: float) -> Tensor:
-    t = ((t - start) / (end - start)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
