@@ -8,6 +8,7 @@ from skimage.data import astronaut
 
 import flowedit
 from flowedit.face.landmarks import BOTH_BROWS, MOUTH_CORNERS, outer_canthal_distance
+from flowedit.guide.impossible import describe_impossible
 from flowedit.guide.part_looks import said_looks
 from flowedit.task.hairline import pop_hairline
 from flowedit.transform.transforms import leaves
@@ -46,6 +47,12 @@ def test_the_hairline_moves_and_the_brows_stay(prompt, way):
     hairline, brows = rise(edit, 0.6)
     assert way * hairline > 0.05 and brows < 0.01
     assert edit.stopped == "said" and not edit.messages and "what the words say is done" in edit.facts.reached
+
+
+@pytest.mark.parametrize("prompt", ["a lower hairline", "a high hairline", "make her hairline a bit higher"])
+def test_what_is_made_is_not_told_to_be_impossible(prompt):
+    assert pop_hairline(said_looks({prompt: 1.0})) and describe_impossible(prompt) is None
+    assert describe_impossible("a receding hairline") and describe_impossible("fill in the hairline")
 
 
 def test_it_moves_beside_what_is_searched_for():
