@@ -61,6 +61,7 @@ INCLUDED = {
     "flowedit/weights/predictor/README.md": "predictor",
     "flowedit/weights/hair/README.md": "hair",
     "flowedit/weights/average_faces/README.md": "average_faces",
+    "flowedit/weights/expressions/README.md": "expressions",
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
     "SECURITY.md": "security",

@@ -19,8 +19,8 @@ from flowedit.transform.transfer import (
     LEAST_AREA,
     OUTER,
     STIFFNESS,
-    _bend,
     _plate_map,
+    bend_grid,
     carry_field,
     carry_transform,
     scale_transform,
@@ -182,7 +182,7 @@ def test_by_frame_the_field_stays_where_it_is_in_the_crop():
 
 def test_the_slope_of_the_map_is_its_own():
     turned = HERE @ torch.tensor([[0.98, 0.2], [-0.2, 0.98]])
-    places, slope = _bend(turned[OUTER].double(), HERE[OUTER].double(), 128)
+    places, slope = bend_grid(turned[OUTER].double(), HERE[OUTER].double(), 128)
     across, down = (places[1:-1, 2:] - places[1:-1, :-2]) * 32, (places[2:, 1:-1] - places[:-2, 1:-1]) * 32
     by_hand = torch.stack([across, down], -1)  # (..., axis, along x and y)
     assert torch.allclose(by_hand, slope[1:-1, 1:-1], atol=0.02)
@@ -199,10 +199,10 @@ def test_a_tearing_map_is_stiffened():
     torn[48:68] -= torch.tensor([0.0, 0.9])  # a mouth on the forehead
     first = _plate_map(*_points(torn), STIFFNESS[0], pixel_centers(32, dtype=torch.float64).reshape(-1, 2))[1]
     assert torch.linalg.det(first).min() < 0  # the softest plate folds
-    _, slope = _bend(torn[OUTER].double(), HERE[OUTER].double(), 32)
+    _, slope = bend_grid(torn[OUTER].double(), HERE[OUTER].double(), 32)
     assert torch.linalg.det(slope).min() > LEAST_AREA
     mirrored = HERE * torch.tensor([-1.0, 1.0])
-    places, slope = _bend(mirrored[OUTER].double(), HERE[OUTER].double(), 32)
+    places, slope = bend_grid(mirrored[OUTER].double(), HERE[OUTER].double(), 32)
     assert torch.equal(places, pixel_centers(32, dtype=torch.float64)) and torch.equal(
         slope[3, 4], torch.eye(2).double()
     )

@@ -23,6 +23,7 @@ from flowedit.task.hairline import raise_hairline
 from flowedit.task.judge import judge_edit, look_at, measure_similarity
 from flowedit.task.prepare import Task
 from flowedit.task.reach import measure_reach, warn_of_glasses, warn_of_little, warn_of_teeth
+from flowedit.task.shading import shade
 from flowedit.task.sides import sides_left, turn_to
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import (
@@ -73,7 +74,8 @@ def finish(
             scaled = each if factor == 1 else scale_found(task, face, each, factor)
             if factor > 1:
                 face.holds.level(scaled)
-            done.append(face.whole(raise_hairline(scaled, task.hairline)))
+            lit = shade(scaled, face.pixels, task.expressions)
+            done.append(face.whole(raise_hairline(lit, task.hairline)))
         return tuple(done)
 
     history = {name: [value for each in fits for value in each.history[name]] for name in fits[0].history}

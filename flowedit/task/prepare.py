@@ -41,6 +41,7 @@ from flowedit.task.hairline import pop_hairline
 from flowedit.task.holds import UNHELD, EvenEyes, Holds, MouthTilt
 from flowedit.task.masks import read_masks
 from flowedit.task.retouch import clear_lips, clear_tint, find_retouch, warn_of_missing_hair
+from flowedit.task.shading import find_expressions, shade
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
@@ -105,6 +106,7 @@ class Task:
         told: whether that is all the prompts ask for: nothing else is moved.
         hairline: how far they say that the hairline is to go up, see `pop_hairline`.
         little: attributes, beside others of which more is asked, that are predicted and not searched for.
+        expressions: whose light is added to what is found: the prompts, or those of the start, are about them.
     """
 
     photo: Photo
@@ -124,6 +126,7 @@ class Task:
     told: bool = False
     hairline: float = 0.0
     little: tuple[str, ...] = ()
+    expressions: frozenset[str] = frozenset()
 
     @functools.cached_property
     def restated(self) -> Mapping[str, float]:
@@ -175,12 +178,17 @@ def prepare(
     upscaler = upscaler if any(is_small(crop, side) for crop in crops) else None
     faces = tuple(prepare_face(photo, crop, hard_mask, side, config, generator, start, upscaler) for crop in crops)
     faces = tuple(replace(face, eyes=eyes.get(crop_key(face.start.crop), ())) for face in faces)
+    expressions = find_expressions(guide, prompts)
+    if start is not None:
+        lit = find_expressions(guide, start.prompts)
+        faces = tuple(replace(face, start=shade(face.start, face.pixels, lit, -1.0)) for face in faces)
+        expressions |= lit
     if settings.corpus is not None and settings.corpus.custom:
         files.append([settings.corpus.name, settings.corpus.sha256])
     if upscaler is not None:
         files.append([upscaler.name, upscaler.sha256])
     task = Task(photo, faces, prompts, guide, config, settings, generator, files=files, upscaler=upscaler)
-    task = _retouch(_color(task))
+    task = _retouch(_color(replace(task, expressions=expressions)))
     if start is not None and task.hairline:  # as far as the start has not moved it
         had = pop_hairline(said_looks(restate(guide, start.prompts))) * start.strength
         task = replace(task, hairline=task.hairline - had)
@@ -213,7 +221,8 @@ def with_prompt(task: Task, prompt: str | Mapping[str, float], config: Config) -
     """
     prompts = read_prompts(prompt)
     config, settings = _aim(task.guide, prompts, config)
-    task = _color(replace(task, prompts=prompts, config=config, settings=settings))
+    expressions = find_expressions(task.guide, prompts)
+    task = _color(replace(task, prompts=prompts, config=config, settings=settings, expressions=expressions))
     # Without what the other prompt named.
     faces = tuple(replace(face, start=replace(face.start, retouch=None), eyes=()) for face in task.faces)
     return _retouch(replace(task, faces=faces))

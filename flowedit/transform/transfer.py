@@ -167,7 +167,7 @@ def carry_field(field: Field, here: Tensor, there: Tensor, tint: float = 1.0) ->
     """
     for landmarks in (here, there):
         check_landmarks(landmarks)
-    return _resample(field, partial(_bend, there[OUTER].double(), here[OUTER].double()), tint)
+    return _resample(field, partial(bend_grid, there[OUTER].double(), here[OUTER].double()), tint)
 
 
 @torch.no_grad()
@@ -190,7 +190,7 @@ def _resample(field: Field, bend: Callable[[int], tuple[Tensor, Tensor]] | None,
     return RasterField.from_offsets(coord, color, max_shift, tint * field.max_tint, field.diffeomorphic)
 
 
-def _bend(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def bend_grid(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Map the pixel centers of a grid by a thin plate through points (n, 2) -> (n, 2), the crop's border kept.
 
     Returns:

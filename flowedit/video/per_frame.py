@@ -15,6 +15,7 @@ from flowedit.predict.fields import find_fields
 from flowedit.predict.one_pass import ready
 from flowedit.predict.weights import resolve_predictor
 from flowedit.task.prepare import prepare, prepare_face
+from flowedit.task.shading import shade
 from flowedit.task.views import crop_side
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.retouching import is_retouched
@@ -55,7 +56,8 @@ class PredictedEdit:
         start = prepare_face(photo, face.crop, None, side, task.config, task.generator)
         task = replace(task, photo=photo, faces=(start,))
         ((transforms, _),) = find_fields(self.trained, [(task, None)])
-        offsets = EditedPhoto(photo, transforms, self.strength).offsets(face.crop, NODES)
+        lit = [shade(each, start.pixels, task.expressions) for each in transforms]
+        offsets = EditedPhoto(photo, lit, self.strength).offsets(face.crop, NODES)
         values = torch.cat([offsets.coord, offsets.color], 1)[0]
         smoothed = torch.from_numpy(self.smooth(values.numpy(), time)).float()
         return Bent(smoothed, torch.zeros(2, COARSE, COARSE))

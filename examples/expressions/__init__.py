@@ -1,0 +1,1 @@
+"""How flowedit/weights/expressions is made: python -m examples.expressions FACES"""
