@@ -111,14 +111,22 @@ def test_what_is_taken_is_a_share_of_the_light():
     assert torch.allclose(up.sum(0), weight * (image.mean(0) + 0.05) * (1 - image))
 
 
-def test_brows_are_thinned_and_the_skin_about_them_is_given_no_light():
+@pytest.mark.parametrize(("amount", "least", "most"), [(-0.5, 0.1, 0.9), (-9.0, 0.7, 1.0)])
+def test_brows_hairs_are_given_the_light_of_the_skin_about_them_and_no_more(amount, least, most):
     skin = np.full((SIDE, SIDE, 3), 180, np.uint8)
-    edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("brows",), -0.5))
-    assert torch.equal(pixels(Photo(skin), edit), Photo(skin).tensor())
+    edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("brows",), amount))
+    assert torch.allclose(pixels(Photo(skin), edit), Photo(skin).tensor(), atol=1e-5)
     hair = skin.copy()
     hair[: SIDE // 2 : 4] = 60
-    change = pixels(Photo(hair), edit) - Photo(hair).tensor()
-    assert change.max() > 0.04 and not change[..., 1::4, :].any()
+    change = (pixels(Photo(hair), edit) - Photo(hair).tensor()) * 255 / (180 - 60)  # shares of the way to the skin
+    assert least < change.max() <= most and change[..., 1::4, :].abs().max() < 1e-4
+
+
+def test_a_fringe_over_the_brows_is_no_brow():
+    photo = np.full((SIDE, SIDE, 3), 180, np.uint8)
+    photo[: int(SIDE * 0.42)] = 60  # all above the eyes
+    edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("brows",), -9.0))
+    assert (pixels(Photo(photo), edit) - Photo(photo).tensor()).max() < 0.1
 
 
 def test_detail_is_nothing_where_a_photo_is_even():
@@ -146,7 +154,7 @@ def test_a_gray_photo_stays_gray():
 
 
 def test_gains_stay_within_their_bounds():
-    made = retouch(tuple(PLACES), 0.0)
+    made = retouch(tuple(part for part in PLACES if part in RETOUCHED), 0.0)
     for sign, end in ((-1, "least"), (1, "most")):
         with torch.no_grad():
             made.amounts.copy_(100.0 * sign * torch.eye(3)[[0] * len(made.parts)])

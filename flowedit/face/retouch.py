@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowedit.checks import describe, require
+from flowedit.face.brows import skin_at_brows
 from flowedit.face.crop import Crop
 from flowedit.face.guided import fit_guided, fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask, typical_color
@@ -34,7 +35,6 @@ GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and wh
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
 MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
-BROW_HAIR = 0.45  # share of the skin's brightness that a brow's hair is darker by, or more
 EVENED, EVENED_TO = 0.85, 1.8  # power of a pale lip's brightness, in the lips', that is evened, and up to what
 OPAQUE = 0.8  # share of what a pale lip has beyond the others that a gain of -1 hides, up to all of it
 WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
@@ -70,7 +70,7 @@ RETOUCHED: dict[str, Kind] = {
     # Melanin, whose absence is blonde, pheomelanin, which is red, and the ashen blue that turns blonde into gray.
     "hair": Kind(((-1.0, -0.93, -0.80), (0.55, -0.25, -0.60), (-0.25, 0.0, 0.35)), -0.92, 1.6, "hair"),
     "beard": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.7, 0.5, "beard area"),
-    "brows": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.8, 1.2, "brows"),
+    "brows": Kind(((-0.95, -0.92, -0.88), (0.5, -0.2, -0.5), (-0.3, 0.5, -0.3)), -0.8, 1.0, "brows"),
     "lips": Kind(((-0.95, -0.95, -0.95), (0.6, -0.6, -0.4), (-0.3, -0.5, 0.5)), -0.9, 1.0, "lips"),
     "irises": Kind(((-0.95, -0.95, -0.95), (0.6, -0.1, -0.5), (-0.4, 0.3, -0.3)), -0.85, 2.5, "irises"),
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
@@ -196,15 +196,15 @@ class BoundRetouch:
         self.planes = {
             part: mask[None].float().cpu() / 255 for part, mask in zip(retouch.parts, retouch.masks, strict=True)
         }
-        if {"hair", "brows"} & set(retouch.parts):
-            skin = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
-            self.skin_light = float(skin.mean().clamp_min(0.01))
+        if "brows" in retouch.parts:
+            self.skin_at_brows = skin_at_brows(narrow[0].cpu(), crop.landmarks)
         self.typical = {}  # brightness of lips and irises
         for part in {"lips", "irises"} & set(retouch.parts):
             mask = F.interpolate(self.planes[part][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
             self.typical[part] = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
+            skin = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
             sigma = HairShapes().soft * pixel / RETOUCH_PX * mask.shape[-1] / HAIR_REACH
             zone = 1 - hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)[None]
@@ -249,9 +249,10 @@ class BoundRetouch:
                 if part == "lips":
                     found.append(self._lips(pixels, brightness, given, weight))
                     continue
-                if part == "brows":  # the skin between and about its hairs is given no light
-                    given = given * ((1 - brightness / self.skin_light) / BROW_HAIR).clamp(0, 1)
                 up, down = weight * given, weight * pixels
+                if part == "brows":  # what is given is what its hairs take of the skin's light, and no more
+                    near, skin = _read(self.skin_at_brows, x, y).split((1, 3))
+                    up = near * (skin - pixels).clamp_min(0) * ((x.abs() < 1) & (y.abs() < 1))
             found.append((_by_channel(up), _by_channel(down)))
         return found
 

@@ -31,6 +31,10 @@ class RetouchShapes(Group):
     """Edge of the beard area at the lips."""
     brows: tuple[float, float] = (0.02, 0.11)
     """Edge of the brows about their line, with the skin that bushy ones cover."""
+    brow_hairs: tuple[float, float] = (0.08, 0.15)
+    """Edge of where the brows' hairs are looked for, about their line, which lies in the upper half of thick ones."""
+    brow_hairs_at_eyes: tuple[float, float] = (0.03, 0.09)
+    """Edge of the same at the eyes, whose lashes are no brows."""
     lips: tuple[float, float] = (-0.02, 0.03)
     """Edge of the lips."""
     opening: tuple[float, float] = (-0.02, 0.02)
@@ -125,6 +129,12 @@ def _brows(c: _Canvas, s: RetouchShapes) -> Tensor:
     return _most(c.soft(_curve(c.p[brow]), s.brows, closed=False) for brow in marks.BROWS)
 
 
+def _brow_hairs(c: _Canvas, s: RetouchShapes) -> Tensor:
+    lines = [_curve(c.raised(c.p[brow], -0.04)) for brow in marks.BROWS]
+    near = _most(c.soft(line, s.brow_hairs, closed=False) for line in lines)
+    return near * (1 - _most(c.soft(c.p[eye], s.brow_hairs_at_eyes) for eye in marks.EYES))
+
+
 def _lips(c: _Canvas, s: RetouchShapes) -> Tensor:
     opening = c.soft(c.p[marks.INNER_LIPS], s.opening)
     return c.soft(c.p[marks.OUTER_LIPS], s.lips) * (1 - opening)
@@ -213,6 +223,7 @@ def _skin(c: _Canvas, s: RetouchShapes) -> Tensor:
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "beard": _beard,
     "brows": _brows,
+    "brow hairs": _brow_hairs,
     "lips": _lips,
     "lids": _lids,
     "liner": _liner,
