@@ -9,7 +9,7 @@ from skimage.data import astronaut
 import flowedit
 from flowedit.field.lids import LidField
 from flowedit.guide.clauses import list_attributes
-from flowedit.guide.degrees import LITTLE, MUCH, TRACE, read_degree
+from flowedit.guide.degrees import LEAST, LITTLE, MUCH, TRACE, read_degree
 from flowedit.guide.encoder import load_encoder
 from flowedit.transform.transforms import leaves
 
@@ -30,6 +30,9 @@ from flowedit.transform.transforms import leaves
         ("un léger sourire", "un sourire", LITTLE), ("très fatigué", "fatigué", MUCH),
         ("有点难过", "难过", LITTLE), ("非常开心", "开心", MUCH),
         ("थोड़ा उदास", "उदास", LITTLE), ("बहुत खुश", "खुश", MUCH),
+        ("a 30 % smile", "a smile", 0.3), ("smiling at 25%", "smiling", 0.25), ("30 percent less sad", "less sad", 0.3),
+        ("200 % happier", "happier", MUCH), ("1% older", "older", LEAST), ("half as sad", "sad", LITTLE),
+        ("twice as happy", "happy", MUCH), ("doppelt so glücklich", "glücklich", MUCH),
     ],
 )  # fmt: skip
 def test_a_degree_is_read_apart(text, attribute, degree):
@@ -45,6 +48,7 @@ def test_a_degree_is_read_apart(text, attribute, degree):
         "smiling", "a little girl", "a little nose", "light eyes", "too much makeup", "not very sad", "very", "微笑",
         "hardly any lines", "barely visible eyebrows", "er hat kaum Falten", "a hint of a moustache", "年轻一点",
         "很伤心", "every trace of her years", "a far away look", "a tiny little chin", "faint, pale brows",
+        "she is 100 % sure", "not 50 % sad", "half a smile", "a 40 year old",
     ],
 )  # fmt: skip
 def test_other_words_are_no_degrees(text):

@@ -11,6 +11,7 @@ import re
 from flowedit.guide.denials import denies
 
 TRACE, LITTLE, MUCH = 0.3, 0.5, 1.3
+LEAST = 0.1  # that a number of percent comes to
 # Beside what "a little" is small: it says a size there, and no degree.
 _SMALL = (
     "nose|mouth|eyes?|ears?|chin|jaw|lips?|face|head|forehead|eyebrows?|brows?|teeth|girl|boy|kid|child|baby|man|woman|"
@@ -40,6 +41,7 @@ _FORMS = {
         rf"(?:just |only )?(?:slightly|somewhat|mildly|subtly|faintly)|(?:slight|mild|subtle|faint) (?={_MOOD})",
         r"(?:just |only )?(?<!than )a (?:little )?(?:bit|tad|touch(?! up))(?: of)?",
         rf"(?:just |only )?(?<!than )a little(?! (?:{_SMALL})\b)",
+        "half as (?:much )?|halb so|la mitad de|moitié moins",
         "etwas|leicht|leichte[snrm]? (?=läche?l|grins)|ein (?:klein(?:es)? )?(?:bisschen|wenig)",
         "un poco(?: de)?|un poquito(?: de)?|ligeramente|levemente|(?:leve|ligera) (?=sonr)",
         "un (?:(?:tout )?petit )?peu(?: d[e'’])?|légèrement|léger (?=sour)",
@@ -49,12 +51,16 @@ _FORMS = {
     MUCH: (
         rf"very much|(?:(?:{_VERY}),? )*(?:{_VERY})(?! (?:{_FEW})\b)",
         rf"(?:much|far|way|a lot|lots) {_MORE}",
+        "(?:twice|two times|three times|ten times) as (?:much )?|doppelt so|deux fois plus|dos veces más|el doble de",
         r"a lot(?: of)?|(?:big|huge|deep) (?=(?:pout|frown|scowl|grimace)(?! lines))",
         "(?:viel|deutlich) (?=\\w+er)|mucho (?=más\\b)|beaucoup (?=plus\\b)",
         "(?:非常|特别|极其|十分|超级)(?!轻微)",
         r"(?<!\S)(?:बहुत(?! (?:ज़्यादा|कम))|बेहद|अत्यंत)(?!\S)",
     ),
 }
+_SHARE = re.compile(
+    r"(?:(?: (?:at|of|by))? )?(?<![\w.,])(\d{1,3}) ?(?:%|percent\b)(?: of\b)?(?! sure\b| certain\b) ?", re.I
+)
 _LESS = r"(?=(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम)"  # where a denial has a degree
 
 
@@ -77,6 +83,11 @@ def read_degree(text: str) -> tuple[str, float]:
     Of a denial ("not very sad") only what stands before "less" is read.
     """
     plain = " ".join(text.replace("’", "'").split())
+    share = _SHARE.search(plain)
+    if share and (not denies(plain) or re.match(_LESS, plain[share.end() :], re.I)):
+        rest = " ".join(_SHARE.sub(" ", plain).split())
+        if not _TORN.search(rest):
+            return rest, min(MUCH, max(LEAST, int(share[1]) / 100))
     for degree, form in (_DEGREES_OF_LESS if denies(plain) or _OTHERWISE.search(plain) else _DEGREES).items():
         rest = " ".join(form.sub("", plain).split()).strip(" ,")
         if rest != plain and not _TORN.search(rest):
