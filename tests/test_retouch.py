@@ -19,6 +19,7 @@ from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask, typical_color
 from flowedit.face.hair_places import HAIR_PX
+from flowedit.face.landmarks import CHIN, interocular_distance
 from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
 from flowedit.field.offsets import pixel_centers
@@ -127,6 +128,29 @@ def test_a_fringe_over_the_brows_is_no_brow():
     photo[: int(SIDE * 0.42)] = 60  # all above the eyes
     edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("brows",), -9.0))
     assert (pixels(Photo(photo), edit) - Photo(photo).tensor()).max() < 0.1
+
+
+def test_a_double_chin_lies_under_the_jaw_on_skin_alone():
+    parts, chin = ("chin fold", "chin bulge"), HERE[CHIN]
+    cheeks = torch.tensor([0.8, 0.6, 0.5])[:, None, None]
+    bound = retouch(parts).bind(crop(), lambda _, size: cheeks.expand(1, 3, size, size))
+    under = 0.27 * float(interocular_distance(HERE))
+    x, y = chin[0].expand(3).float(), (chin[1] + torch.tensor([-0.5, 0.0, 0.52]) * under).float()
+    skin, wall = (torch.tensor(color)[:, None].expand(3, 3) for color in ([0.4, 0.3, 0.25], [0.3, 0.4, 0.6]))
+    (_, fold), (bulge, _) = bound.carriers(skin, x, y)
+    above, edge, middle = zip(fold[0, 0].tolist(), bulge[0, 0].tolist(), strict=True)
+    assert edge[0] > 3 * edge[1] and middle[1] > 3 * middle[0] and max(above) < 0.2 * edge[0]
+    assert max(float(each.abs().max()) for pair in bound.carriers(wall, x, y) for each in pair) < 0.02 * edge[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fold"),
+    [("a double chin", -0.46), ("a slight double chin", -0.23), ("doppelkinn", -0.46), ("no double chin", None)],
+)
+def test_words_say_a_double_chin_beside_what_is_searched_for(prompt, fold):
+    looks = said_looks({prompt: 1.0})
+    assert looks["chin bulge"].gains[0] * (-1 if fold is None else 1) > 0 and not says_all({prompt: 1.0})
+    assert fold is None or looks["chin fold"].gains[0] == pytest.approx(fold)
 
 
 def test_detail_is_nothing_where_a_photo_is_even():

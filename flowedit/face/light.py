@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 BRIGHT = 0.6  # image units: bright places of a crop in full light, and medium skin, are at least this bright
 BRIGHT_SHARE = 0.95  # of a crop is no brighter than its bright places
 DARKEST = 0.02  # share of the light that a crop without any is taken to be in
+ALIKE = 0.12  # of the logarithm of red or blue beside green: the deviation within one skin
 GRAY = 1.5 / 255  # how far channels of a gray picture may be from each other: the rounding of 8 bits
 
 
@@ -18,6 +20,12 @@ def measure_light(pixels: Tensor) -> float:
 def share_of_light(bright: float) -> float:
     """Return how much light a crop is in whose bright places, the BRIGHT_SHARE quantile, are so bright, image units."""
     return min(1.0, max(DARKEST, bright / BRIGHT))
+
+
+def alike_in_hue(pixels: Tensor, color: Tensor) -> Tensor:
+    """Return how much pixels (3, N) have a color's hue, whatever their brightness, in [0, 1]: (N,)."""
+    ratio = (pixels.clamp_min(DARKEST) / color.clamp_min(DARKEST)[:, None]).log()
+    return torch.exp(-(ratio[[0, 2]] - ratio[1]).square().sum(0) / (2 * ALIKE**2))
 
 
 def is_gray(pixels: Tensor) -> bool:

@@ -17,7 +17,7 @@ from flowedit.face.guided import fit_guided, fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask, typical_color
 from flowedit.face.hair_places import HAIR_PX, HairShapes, hairline_zone
 from flowedit.face.landmarks import interocular_distance
-from flowedit.face.light import measure_light
+from flowedit.face.light import alike_in_hue, measure_light
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
@@ -29,6 +29,7 @@ HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coo
 FINE, COARSE = 0.016, 0.075  # interocular distances: deviations of what is texture and what are lines
 EVEN = 0.10  # standard deviation, image units in full light, up to which a structure is a line and no edge
 HAIRY = ("beard", "brows")
+UNDER_CHIN = ("chin fold", "chin bulge")  # on skin alone, and not on what is beside a neck
 SEEN = ("hair", "irises")  # that are found in the picture
 STUBBLE = 0.016  # interocular distances: between the hairs of HAIRY parts
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
@@ -76,6 +77,8 @@ RETOUCHED: dict[str, Kind] = {
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
     "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3, "edges of the lids"),
     "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
+    "chin fold": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.6, 0.3, "fold under the chin"),
+    "chin bulge": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.3, 0.6, "second chin"),
     "forehead": _detail_of("lines on the forehead"),
     "eye corners": _detail_of("lines at the eyes' corners"),
     "mouth lines": _detail_of("lines beside the mouth"),
@@ -198,19 +201,20 @@ class BoundRetouch:
         }
         if "brows" in retouch.parts:
             self.skin_at_brows = skin_at_brows(narrow[0].cpu(), crop.landmarks)
+        if {"hair", *UNDER_CHIN} & set(retouch.parts):
+            self.cheeks = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
         self.typical = {}  # brightness of lips and irises
         for part in {"lips", "irises"} & set(retouch.parts):
             mask = F.interpolate(self.planes[part][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
             self.typical[part] = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
         if "hair" in retouch.parts:
             mask = self.planes["hair"]
-            skin = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
             guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
             sigma = HairShapes().soft * pixel / RETOUCH_PX * mask.shape[-1] / HAIR_REACH
             zone = 1 - hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)[None]
             fitted = fit_guided(guide, mask[0], sigma, HairShapes().edge * light)
             self.planes["hair"] = torch.cat([fitted, mask, zone])
-            self.skin = Skinlike(typical_color(guide[None], mask[0]), skin, light)
+            self.skin = Skinlike(typical_color(guide[None], mask[0]), self.cheeks, light)
             self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
@@ -242,6 +246,8 @@ class BoundRetouch:
                 up, down = self._hair(pixels, given, lift, x, y)
             else:
                 weight = self._weight(part, x, y)
+                if part in UNDER_CHIN:
+                    weight = weight * alike_in_hue(pixels, self.cheeks)
                 if part in self.typical:
                     # Dark corners of an open mouth, and pupils, are given light by their own brightness alone. A pale
                     # lower lip would come out pink by its own, and what shines in an iris vivid.

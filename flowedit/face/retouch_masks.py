@@ -49,6 +49,8 @@ class RetouchShapes(Group):
     """Edge of the liner about the lid's edge."""
     under_eye: tuple[float, float] = (-0.03, 0.08)
     """Edge of the rings under the eyes."""
+    chin_fold: float = 0.27
+    """Depth of a double chin under the chin, from the jaw's edge to its own."""
     region: tuple[float, float] = (-0.05, 0.18)
     """Edge of the regions whose detail is scaled."""
     features: tuple[float, float] = (0.03, 0.10)
@@ -88,7 +90,7 @@ class _Canvas:
         return (right - left) * (1 if side else -1)
 
 
-def _curve(points: Tensor, steps: int = 6) -> Tensor:
+def curve(points: Tensor, steps: int = 6) -> Tensor:
     """Return a smooth line (m, 2) through points (n, 2): a lid is no polygon (Catmull and Rom 1974)."""
     ends = torch.cat([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     t = torch.arange(steps, dtype=points.dtype)[:, None] / steps
@@ -126,11 +128,11 @@ def _beard(c: _Canvas, s: RetouchShapes) -> Tensor:
 
 
 def _brows(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _most(c.soft(_curve(c.p[brow]), s.brows, closed=False) for brow in marks.BROWS)
+    return _most(c.soft(curve(c.p[brow]), s.brows, closed=False) for brow in marks.BROWS)
 
 
 def _brow_hairs(c: _Canvas, s: RetouchShapes) -> Tensor:
-    lines = [_curve(c.raised(c.p[brow], -0.04)) for brow in marks.BROWS]
+    lines = [curve(c.raised(c.p[brow], -0.04)) for brow in marks.BROWS]
     near = _most(c.soft(line, s.brow_hairs, closed=False) for line in lines)
     return near * (1 - _most(c.soft(c.p[eye], s.brow_hairs_at_eyes) for eye in marks.EYES))
 
@@ -143,7 +145,7 @@ def _lips(c: _Canvas, s: RetouchShapes) -> Tensor:
 def _lids(c: _Canvas, s: RetouchShapes) -> Tensor:
     masks = []
     for eye, brow in zip(marks.EYES, marks.BROWS, strict=True):
-        lid, arch = _curve(c.p[_lid(eye, upper=True)]), _curve(c.p[brow])
+        lid, arch = curve(c.p[_lid(eye, upper=True)]), curve(c.p[brow])
         ring = torch.cat([lid, arch.flip(0)])
         from_lid, from_brow = (c.away(line, s.lids_side[1], closed=False, about=ring) for line in (lid, arch))
         fall = smoothstep((from_lid / (from_lid + from_brow + 1e-6)).nan_to_num(1.0), *s.lids)
@@ -159,8 +161,8 @@ def _liner(c: _Canvas, s: RetouchShapes) -> Tensor:
         outer = -1 if side else 0
         tip = c.raised(upper[outer] + 0.05 * c.outward(side), 0.02)
         line = torch.cat([upper, tip[None]]) if side else torch.cat([tip[None], upper])
-        masks.append(c.soft(c.raised(_curve(line), 0.012), s.liner, closed=False))
-        masks.append(0.4 * c.soft(_curve(lower), s.liner, closed=False))
+        masks.append(c.soft(c.raised(curve(line), 0.012), s.liner, closed=False))
+        masks.append(0.4 * c.soft(curve(lower), s.liner, closed=False))
     return _most(masks)
 
 
@@ -170,8 +172,30 @@ def _under_eye(c: _Canvas, s: RetouchShapes) -> Tensor:
         lower = c.p[_lid(eye, upper=False)]
         depth = torch.tensor([0.20, 0.24, 0.24, 0.20], dtype=torch.float64)[:, None] * c.unit
         inner, outer = c.raised(lower, -0.05), lower - depth * c.up
-        masks.append(c.soft(torch.cat([_curve(inner), _curve(outer).flip(0)]), s.under_eye))
+        masks.append(c.soft(torch.cat([curve(inner), curve(outer).flip(0)]), s.under_eye))
     return _most(masks)
+
+
+def _under_chin(c: _Canvas, s: RetouchShapes, bands: tuple[tuple[float, float, float], ...]) -> Tensor:
+    """Draw bands along the jaw: where across a double chin, in shares of its depth, how wide, and how much of each."""
+    line = curve(c.p[marks.CHIN - 4 : marks.CHIN + 5], 12)
+    along = F.pad(line[2:] - line[:-2], (0, 0, 1, 1))
+    down = F.normalize(torch.stack([-along[:, 1], along[:, 0]], 1), dim=1)  # the jaw goes from left to right
+    places = c.grid.reshape(-1, 2)
+    nearest = torch.cdist(places, line).argmin(1)
+    far = ((places - line[nearest]) * down[nearest]).sum(1) / c.unit
+    share = torch.sin(torch.pi * nearest / (len(line) - 1)).clamp_min(0)  # it ends towards the sides
+    across = far / (s.chin_fold * share.clamp_min(0.15))
+    drawn = [much * torch.exp(-(((across - at) / wide) ** 2)) for at, wide, much in bands]
+    return (torch.stack(drawn).sum(0) * share**1.5).clamp(0, 1).reshape(c.grid.shape[:2])
+
+
+def _chin_fold(c: _Canvas, s: RetouchShapes) -> Tensor:
+    return _under_chin(c, s, ((0.0, 0.2, 1.0), (1.05, 0.22, 0.9)))
+
+
+def _chin_bulge(c: _Canvas, s: RetouchShapes) -> Tensor:
+    return _under_chin(c, s, ((0.52, 0.28, 1.0),))
 
 
 def _forehead(c: _Canvas, s: RetouchShapes) -> Tensor:
@@ -196,7 +220,7 @@ def _mouth_lines(c: _Canvas, s: RetouchShapes) -> Tensor:
             c.raised(c.p[wing] + 0.05 * out, 0.06), c.raised(c.p[corner] + 0.12 * out, 0.14),
             c.p[corner] + 0.12 * out, c.p[corner].lerp(c.p[jaw], 0.35),
         ])  # fmt: skip
-        masks.append(smoothstep(c.away(_curve(line), s.region[1] + 0.08, closed=False) - 0.08, *s.region))
+        masks.append(smoothstep(c.away(curve(line), s.region[1] + 0.08, closed=False) - 0.08, *s.region))
     return _most(masks)
 
 
@@ -228,6 +252,8 @@ PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "lids": _lids,
     "liner": _liner,
     "rings": _under_eye,
+    "chin fold": _chin_fold,
+    "chin bulge": _chin_bulge,
     "forehead": _forehead,
     "eye corners": _eye_corners,
     "mouth lines": _mouth_lines,

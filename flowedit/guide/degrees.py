@@ -39,6 +39,7 @@ _FORMS = {
     ),
     LITTLE: (
         rf"(?:just |only )?(?:slightly|somewhat|mildly|subtly|faintly)|(?:slight|mild|subtle|faint) (?={_MOOD})",
+        "(?:slight|mild|subtle|faint|small|little|tiny) (?=double chin)",
         r"(?:just |only )?(?<!than )a (?:little )?(?:bit|tad|touch(?! up))(?: of)?",
         rf"(?:just |only )?(?<!than )a little(?! (?:{_SMALL})\b)",
         "half as (?:much )?|halb so|la mitad de|moitié moins",

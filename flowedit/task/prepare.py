@@ -23,9 +23,7 @@ from flowedit.face.parts import mix_paints, most_paint, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.eyes import EyeField
 from flowedit.field.make import make_field
-from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.field.warp import window
 from flowedit.guide.color_words import names_color
 from flowedit.guide.doubt import find_doubts
 from flowedit.guide.encoder import Encoder, load_encoder
@@ -42,13 +40,12 @@ from flowedit.task.holds import UNHELD, EvenEyes, Holds, MouthTilt
 from flowedit.task.masks import read_masks
 from flowedit.task.retouch import clear_lips, clear_tint, find_retouch, warn_of_missing_hair
 from flowedit.task.shading import find_expressions, shade
+from flowedit.task.start import warm_start
 from flowedit.task.upscale import Upscaler, enlarge, is_small, load_upscaler
 from flowedit.task.views import crop_side
 from flowedit.transform.bounds import transform_weight
-from flowedit.transform.retouching import is_retouched
 from flowedit.transform.transforms import FieldTransform, Transform
 
-LEAST_WEIGHT = 0.1  # of the window, that an edit to start from is divided by
 PREDICTED_STEPS = 10  # of the loop, from a prediction
 
 
@@ -352,42 +349,6 @@ def prepare_face(
         begun=start is not None,
         holds=Holds(most, mouth, even),
     )
-
-
-@torch.no_grad()
-def warm_start(transform: FieldTransform, start: Edit) -> FieldTransform:
-    """Return a transform that starts from what an edit does over its crop.
-
-    The parameters of a like field over the same crop are taken as they are, at strength 1. Otherwise, and where the
-    edit is turned around, its offsets are fitted, at its own strength, by a raster field, and a part's color becomes
-    each pixel's own tint.
-
-    Raises:
-        ValueError: the field is of another kind than the edit's, and no raster, or a velocity.
-    """
-    fields = [leaf for leaf in start.transforms if isinstance(leaf, FieldTransform)]
-    same = [leaf for leaf in fields if crop_key(leaf.crop) == crop_key(transform.crop)]
-    if len(fields) == len(start.transforms) and len(same) == 1 and start.strength * same[0].strength > 0:
-        (leaf,) = same
-        if leaf.field.settings() == transform.field.settings():
-            transform.field.load_state_dict(leaf.field.state_dict())
-            if transform.part_tint is not None and leaf.part_tint is not None:
-                transform.part_tint.amounts.copy_(leaf.part_tint.amounts)
-            return replace(transform, retouch=leaf.retouch)
-    raster = isinstance(transform.field, RasterField) and not transform.field.diffeomorphic
-    require(raster, "start must be an edit with the same kind of field and settings, or field='raster'; got another")
-    assert isinstance(transform.field, RasterField)  # for the type checker
-    field = transform.field
-    if is_retouched(start.transforms):
-        warn("what start retouches is not taken over: its field is of another kind, or it was changed since")
-
-    def offsets(size: int) -> Offsets:
-        # The window will weigh the field again.
-        weight = window(pixel_centers(size)).clamp_min(LEAST_WEIGHT)
-        return Offsets(*(part[0] / weight for part in start.edited.offsets(transform.crop, size)))
-
-    coord, color = offsets(field.coord_size).coord, offsets(field.color_size).color
-    return replace(transform, field=RasterField.from_offsets(coord, color, field.max_shift, field.max_tint))
 
 
 def resolve_encoder(encoder: Encoder | str | os.PathLike[str] | None, config: Config) -> Encoder:

@@ -117,16 +117,29 @@ def shade(found: FieldTransform, pixels: Tensor, names: Collection[str], share: 
     if not any(amounts.values()) or not isinstance(found.field, RasterField):
         return found
     assert found.crop.landmarks is not None  # something is measured
-    field, landmarks = copy.deepcopy(found.field), found.crop.landmarks.detach().float().cpu()
-    size = field.color_size
+    landmarks, size = found.crop.landmarks.detach().float().cpu(), found.field.color_size
     light = torch.stack([amount * _light_of(name, landmarks, size) for name, amount in amounts.items()]).sum(0)
+    return add_light(found, pixels, share * light.expm1() * region_mask("skin", landmarks, size)[0])
+
+
+@torch.no_grad()
+def add_light(found: FieldTransform, pixels: Tensor, light: Tensor) -> FieldTransform:
+    """Return what was found for a face with some of its own light added to its tint.
+
+    A tint is added where a place has gone to, and the light there is that of where it came from.
+
+    Args:
+        found: its field is a raster.
+        pixels: (1, 3, S, S) the crop.
+        light: (1, n, n) shares of the photo's light at the n = `color_size` nodes of the field.
+    """
+    assert isinstance(found.field, RasterField)
+    field, size = copy.deepcopy(found.field), light.shape[-1]
     own = F.adaptive_avg_pool2d(pixels[0].float().cpu().mean(0, keepdim=True), size)
-    tint = light.expm1() * region_mask("skin", landmarks, size)[0] * own
-    # A tint is added where a place has gone to, and the light there is that of where it came from.
     places = pixel_centers(size)
     came_from = places + _shift(field, places.reshape(-1, 2)).reshape(size, size, 2)
-    moved = F.grid_sample(tint[None], came_from[None], mode="bicubic", align_corners=False)[0]
-    field.color.add_(share * control_points(moved.double()).to(field.color))
+    moved = F.grid_sample((light * own)[None], came_from[None], mode="bicubic", align_corners=False)[0]
+    field.color.add_(control_points(moved.double()).to(field.color))
     return replace(found, field=field)
 
 
