@@ -22,9 +22,10 @@ from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import CHIN, interocular_distance
 from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
+from flowedit.face.spots import SPOTTED, spot_weight
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
-from flowedit.guide.part_looks import GAZE, Look, denies_color, said_looks, says_all, unsaid
+from flowedit.guide.part_looks import ADDED, GAZE, Look, denies_color, said_looks, says_all, unsaid
 from flowedit.guide.part_looks import read_table as read_looks
 from flowedit.guide.part_words import named_parts, read_table
 from flowedit.photo.photo import Photo
@@ -151,6 +152,26 @@ def test_words_say_a_double_chin_beside_what_is_searched_for(prompt, fold):
     looks = said_looks({prompt: 1.0})
     assert looks["chin bulge"].gains[0] * (-1 if fold is None else 1) > 0 and not says_all({prompt: 1.0})
     assert fold is None or looks["chin fold"].gains[0] == pytest.approx(fold)
+
+
+@pytest.mark.parametrize("part", SPOTTED)
+def test_spots_are_in_the_same_places_of_a_face_at_any_size_and_fade_where_pixels_are_coarse(part):
+    at = 2 * torch.rand(2, 4000, generator=torch.Generator().manual_seed(0)) - 1
+    fine, finer, coarse = (spot_weight(part, *at, 0.5, side) for side in (600.0, 3000.0, 20.0))
+    assert torch.equal(fine, finer) and 0 <= fine.min() < 0.01 and 0.7 < fine.max() <= 1
+    assert coarse.std() < 1e-6 and float(coarse[0]) == pytest.approx(float(fine.mean()), rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spots"),
+    [
+        ("freckles", {"freckles"}), ("a man with acne", {"pimples"}), ("no freckles", set()), ("no acne", set()),
+        ("get rid of her pimples", set()), ("freckle-free", set()), ("cover up the acne", set()), ({"freckles": -1.0}, set()),
+    ],
+)  # fmt: skip
+def test_spots_are_drawn_where_they_are_asked_for_and_never_taken_away(prompt, spots):
+    looks = said_looks(prompt if isinstance(prompt, dict) else {prompt: 1.0})
+    assert looks.keys() & ADDED == spots and (looks["cheek skin"].gains[2] > 0) == bool(spots)
 
 
 def test_detail_is_nothing_where_a_photo_is_even():

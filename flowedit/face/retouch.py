@@ -21,6 +21,7 @@ from flowedit.face.light import alike_in_hue, measure_light
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
+from flowedit.face.spots import SPOTTED, spot_weight
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample
 
@@ -79,6 +80,8 @@ RETOUCHED: dict[str, Kind] = {
     "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
     "chin fold": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.6, 0.3, "fold under the chin"),
     "chin bulge": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.3, 0.6, "second chin"),
+    "freckles": Kind(((-0.6, -0.9, -0.98), (0.5, -0.2, -0.5), (-0.2, 0.2, -0.2)), -0.7, 0.1, "freckles"),
+    "pimples": Kind(((-0.2, -0.9, -0.8), (0.5, -0.3, -0.3), (-0.2, -0.2, 0.2)), -0.6, 0.3, "pimples"),
     "forehead": _detail_of("lines on the forehead"),
     "eye corners": _detail_of("lines at the eyes' corners"),
     "mouth lines": _detail_of("lines beside the mouth"),
@@ -195,7 +198,8 @@ class BoundRetouch:
         narrow = read(crop, RETOUCH_PX)
         light = measure_light(narrow)
         self.light = light
-        pixel = float(interocular_distance(crop.landmarks.double())) * RETOUCH_PX / 2  # lattice points a unit
+        self.interocular, self.side_px = float(interocular_distance(crop.landmarks.double())), crop.side_px
+        pixel = self.interocular * RETOUCH_PX / 2  # lattice points a unit
         self.planes = {
             part: mask[None].float().cpu() / 255 for part, mask in zip(retouch.parts, retouch.masks, strict=True)
         }
@@ -284,6 +288,8 @@ class BoundRetouch:
             n = (x / self.cell).remainder(GRAIN_PX - 1), (y / (1.6 * self.cell)).remainder(GRAIN_PX - 1)
             dots = sample(_hairs(), *n, Interpolation.LINEAR)[0]
             at = at * (1 + self.grain * (GRAIN_BASE + GRAIN_CONTRAST * dots.square() - 1))
+        if part in SPOTTED:
+            at = at * spot_weight(part, x, y, self.interocular, self.side_px)
         return at * ((x.abs() < 1) & (y.abs() < 1))
 
     def _hair(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

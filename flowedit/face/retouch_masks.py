@@ -49,6 +49,8 @@ class RetouchShapes(Group):
     """Edge of the liner about the lid's edge."""
     under_eye: tuple[float, float] = (-0.03, 0.08)
     """Edge of the rings under the eyes."""
+    freckles_on_nose: tuple[float, float] = (0.12, 0.35)
+    """Edge of where most freckles are, about the bridge of the nose, beside the cheeks."""
     chin_fold: float = 0.27
     """Depth of a double chin under the chin, from the jaw's edge to its own."""
     region: tuple[float, float] = (-0.05, 0.18)
@@ -244,6 +246,15 @@ def _skin(c: _Canvas, s: RetouchShapes) -> Tensor:
     return c.soft(outline, s.face) * (1 - _most([*open_places, *brows, nostrils]))
 
 
+def _freckles(c: _Canvas, s: RetouchShapes) -> Tensor:
+    nose = c.soft(c.p[marks.NOSE_BRIDGE], s.freckles_on_nose, closed=False)
+    return _skin(c, s) * (0.3 + 0.7 * _most([_cheeks(c, s), nose]))
+
+
+def _pimples(c: _Canvas, s: RetouchShapes) -> Tensor:
+    return _skin(c, s)
+
+
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "beard": _beard,
     "brows": _brows,
@@ -254,6 +265,8 @@ PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "rings": _under_eye,
     "chin fold": _chin_fold,
     "chin bulge": _chin_bulge,
+    "freckles": _freckles,
+    "pimples": _pimples,
     "forehead": _forehead,
     "eye corners": _eye_corners,
     "mouth lines": _mouth_lines,

@@ -20,9 +20,12 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
 )
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
 GAZE = "gaze"  # its name in the table
+ADDED = frozenset(["freckles", "pimples"])  # parts that are drawn, of which less than none is nothing
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
-    **dict.fromkeys(("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch"), 0.5),
+    **dict.fromkeys(
+        ("slightly", "slight", "bit", "little", "subtle", "light", "faint", "soft", "hint", "touch", "few"), 0.5
+    ),
     **dict.fromkeys(
         ("very", "heavy", "strong", "deep", "extremely", "much", "really", "lots", "many", "intense"), 1.35
     ),
@@ -107,6 +110,8 @@ def _said(prompts: Mapping[str, float]) -> Iterator[tuple[str, Look, float]]:
         for entry, degree in _read(prompt)[0]:
             for part, look, _ in entry.looks:
                 factor = max(-1.5, min(1.5, degree * weight))
+                if part in ADDED and factor < 0:  # what a photo has is not to be taken away by what is drawn
+                    continue
                 if part == GAZE and factor < 0:  # who does not look away looks ahead, and the other way around
                     look, factor = Look() if any(look.gains) else ASIDE, 1.0
                 yield part, look, factor
@@ -150,6 +155,8 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
             degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
         if "too" in around and degree > 0:
             degree = -degree
+        if degree < 0 and {part for part, _, _ in entry.looks} <= ADDED:
+            continue
         start = match.start()
         while used and rest[:start].rstrip().endswith(" " + used[-1]) | (rest[:start].strip() == used[-1]):
             start = rest[:start].rstrip().rfind(used.pop())
