@@ -166,7 +166,8 @@ def test_spots_are_in_the_same_places_of_a_face_at_any_size_and_fade_where_pixel
     ("prompt", "spots"),
     [
         ("freckles", {"freckles"}), ("a man with acne", {"pimples"}), ("no freckles", set()), ("no acne", set()),
-        ("get rid of her pimples", set()), ("freckle-free", set()), ("cover up the acne", set()), ({"freckles": -1.0}, set()),
+        ("get rid of her pimples", set()), ("freckle-free", set()), ("cover up the acne", set()),
+        ({"freckles": -1.0}, set()),
     ],
 )  # fmt: skip
 def test_spots_are_drawn_where_they_are_asked_for_and_never_taken_away(prompt, spots):

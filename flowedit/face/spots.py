@@ -20,13 +20,13 @@ class Spots(NamedTuple):
     """A pattern of soft round spots; set by eye.
 
     Attributes:
-        count: in a tile.
+        number: in a tile.
         least, most: radius, interocular distances; most are small.
         faintest: strength of the faintest beside the strongest.
         seed: of where they are.
     """
 
-    count: int
+    number: int
     least: float
     most: float
     faintest: float
@@ -56,7 +56,7 @@ def spot_weight(part: str, x: Tensor, y: Tensor, interocular: float, side_px: fl
 def _draw(part: str) -> Tensor:
     """Return a pattern, (1, TILE_PX, TILE_PX); its ends meet."""
     spots, generator = SPOTTED[part], torch.Generator().manual_seed(SPOTTED[part].seed)
-    draw = torch.rand(spots.count, 6, generator=generator)
+    draw = torch.rand(spots.number, 6, generator=generator)
     period = TILE_PX - 1
     radii = (spots.least + (spots.most - spots.least) * draw[:, 2] ** 2) / CELL
     reach = int(2.5 * float(radii.max())) + 1
