@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from flowedit.checks import as_device, as_number, collect, describe, is_bool, require
 from flowedit.config import Config
 from flowedit.edit import Edit
+from flowedit.face.crop import crop_key
 from flowedit.fit.iterate import Step, iterate
 from flowedit.fit.objective import grid_size
 from flowedit.fit.terms import TERMS, Likeness, Term, flatten
@@ -27,10 +28,11 @@ from flowedit.predict.weights import Trained, shipped_for
 from flowedit.provenance import StopReason
 from flowedit.task.finish import Fit, effect_bounds, finish, to_cpu
 from flowedit.task.prepare import FaceTask, Task, describe_start, prepare, resolve_encoder
+from flowedit.task.shading import find_expressions, shade
 from flowedit.task.threads import steady
 from flowedit.transform.bounds import bound_identity
 from flowedit.transform.render import EditedPhoto
-from flowedit.transform.transforms import FieldTransform
+from flowedit.transform.transforms import FieldTransform, map_leaves
 
 
 @isolated()
@@ -210,10 +212,20 @@ def _likeness(task: Task, face: FaceTask, unlike: Sequence[Edit]) -> dict[str, t
         return {}
     config, crop = task.config, face.start.crop
     size = grid_size(face.start.field, face.pixels.shape[-1])
-    fields = [edit.edited.offsets(crop, size) for edit in unlike]
+    fields = [_without_light(task, face, edit).offsets(crop, size) for edit in unlike]
     others = torch.stack([flatten(field, config.max_shift, config.max_tint) for field in fields]).to(face.pixels)
     likeness = Likeness(others, config.max_shift, config.max_tint)
     return {"likeness": (likeness, config.weights.likeness), "stray": (likeness.stray, config.weights.stray)}
+
+
+def _without_light(task: Task, face: FaceTask, edit: Edit) -> EditedPhoto:
+    """Return an edit without the light of expressions, which is added when all else is found."""
+    names, own = find_expressions(task.guide, edit.prompts), crop_key(face.start.crop)
+
+    def darken(leaf: FieldTransform) -> FieldTransform:
+        return shade(leaf, face.pixels, names, -1.0) if crop_key(leaf.crop) == own else leaf
+
+    return replace(edit.edited, transforms=map_leaves(edit.transforms, darken))
 
 
 def _modules(transform: FieldTransform) -> nn.ModuleList:
