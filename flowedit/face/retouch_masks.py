@@ -92,7 +92,7 @@ class _Canvas:
         return (right - left) * (1 if side else -1)
 
 
-def curve(points: Tensor, steps: int = 6) -> Tensor:
+def _curve(points: Tensor, steps: int = 6) -> Tensor:
     """Return a smooth line (m, 2) through points (n, 2): a lid is no polygon (Catmull and Rom 1974)."""
     ends = torch.cat([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     t = torch.arange(steps, dtype=points.dtype)[:, None] / steps
@@ -130,11 +130,11 @@ def _beard(c: _Canvas, s: RetouchShapes) -> Tensor:
 
 
 def _brows(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _most(c.soft(curve(c.p[brow]), s.brows, closed=False) for brow in marks.BROWS)
+    return _most(c.soft(_curve(c.p[brow]), s.brows, closed=False) for brow in marks.BROWS)
 
 
 def _brow_hairs(c: _Canvas, s: RetouchShapes) -> Tensor:
-    lines = [curve(c.raised(c.p[brow], -0.04)) for brow in marks.BROWS]
+    lines = [_curve(c.raised(c.p[brow], -0.04)) for brow in marks.BROWS]
     near = _most(c.soft(line, s.brow_hairs, closed=False) for line in lines)
     return near * (1 - _most(c.soft(c.p[eye], s.brow_hairs_at_eyes) for eye in marks.EYES))
 
@@ -147,7 +147,7 @@ def _lips(c: _Canvas, s: RetouchShapes) -> Tensor:
 def _lids(c: _Canvas, s: RetouchShapes) -> Tensor:
     masks = []
     for eye, brow in zip(marks.EYES, marks.BROWS, strict=True):
-        lid, arch = curve(c.p[_lid(eye, upper=True)]), curve(c.p[brow])
+        lid, arch = _curve(c.p[_lid(eye, upper=True)]), _curve(c.p[brow])
         ring = torch.cat([lid, arch.flip(0)])
         from_lid, from_brow = (c.away(line, s.lids_side[1], closed=False, about=ring) for line in (lid, arch))
         fall = smoothstep((from_lid / (from_lid + from_brow + 1e-6)).nan_to_num(1.0), *s.lids)
@@ -163,8 +163,8 @@ def _liner(c: _Canvas, s: RetouchShapes) -> Tensor:
         outer = -1 if side else 0
         tip = c.raised(upper[outer] + 0.05 * c.outward(side), 0.02)
         line = torch.cat([upper, tip[None]]) if side else torch.cat([tip[None], upper])
-        masks.append(c.soft(c.raised(curve(line), 0.012), s.liner, closed=False))
-        masks.append(0.4 * c.soft(curve(lower), s.liner, closed=False))
+        masks.append(c.soft(c.raised(_curve(line), 0.012), s.liner, closed=False))
+        masks.append(0.4 * c.soft(_curve(lower), s.liner, closed=False))
     return _most(masks)
 
 
@@ -174,13 +174,13 @@ def _under_eye(c: _Canvas, s: RetouchShapes) -> Tensor:
         lower = c.p[_lid(eye, upper=False)]
         depth = torch.tensor([0.20, 0.24, 0.24, 0.20], dtype=torch.float64)[:, None] * c.unit
         inner, outer = c.raised(lower, -0.05), lower - depth * c.up
-        masks.append(c.soft(torch.cat([curve(inner), curve(outer).flip(0)]), s.under_eye))
+        masks.append(c.soft(torch.cat([_curve(inner), _curve(outer).flip(0)]), s.under_eye))
     return _most(masks)
 
 
 def _under_chin(c: _Canvas, s: RetouchShapes, bands: tuple[tuple[float, float, float], ...]) -> Tensor:
     """Draw bands along the jaw: where across a double chin, in shares of its depth, how wide, and how much of each."""
-    line = curve(c.p[marks.CHIN - 4 : marks.CHIN + 5], 12)
+    line = _curve(c.p[marks.CHIN - 4 : marks.CHIN + 5], 12)
     along = F.pad(line[2:] - line[:-2], (0, 0, 1, 1))
     down = F.normalize(torch.stack([-along[:, 1], along[:, 0]], 1), dim=1)  # the jaw goes from left to right
     places = c.grid.reshape(-1, 2)
@@ -192,12 +192,15 @@ def _under_chin(c: _Canvas, s: RetouchShapes, bands: tuple[tuple[float, float, f
     return (torch.stack(drawn).sum(0) * share**1.5).clamp(0, 1).reshape(c.grid.shape[:2])
 
 
+JAW_EDGE, OWN_EDGE, BETWEEN = (0.0, 0.2, 1.0), (1.05, 0.22, 0.9), (0.52, 0.28, 1.0)  # bands of a double chin, by eye
+
+
 def _chin_fold(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _under_chin(c, s, ((0.0, 0.2, 1.0), (1.05, 0.22, 0.9)))
+    return _under_chin(c, s, (JAW_EDGE, OWN_EDGE))
 
 
 def _chin_bulge(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _under_chin(c, s, ((0.52, 0.28, 1.0),))
+    return _under_chin(c, s, (BETWEEN,))
 
 
 def _forehead(c: _Canvas, s: RetouchShapes) -> Tensor:
@@ -222,7 +225,7 @@ def _mouth_lines(c: _Canvas, s: RetouchShapes) -> Tensor:
             c.raised(c.p[wing] + 0.05 * out, 0.06), c.raised(c.p[corner] + 0.12 * out, 0.14),
             c.p[corner] + 0.12 * out, c.p[corner].lerp(c.p[jaw], 0.35),
         ])  # fmt: skip
-        masks.append(smoothstep(c.away(curve(line), s.region[1] + 0.08, closed=False) - 0.08, *s.region))
+        masks.append(smoothstep(c.away(_curve(line), s.region[1] + 0.08, closed=False) - 0.08, *s.region))
     return _most(masks)
 
 
@@ -251,10 +254,6 @@ def _freckles(c: _Canvas, s: RetouchShapes) -> Tensor:
     return _skin(c, s) * (0.3 + 0.7 * _most([_cheeks(c, s), nose]))
 
 
-def _pimples(c: _Canvas, s: RetouchShapes) -> Tensor:
-    return _skin(c, s)
-
-
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "beard": _beard,
     "brows": _brows,
@@ -266,7 +265,7 @@ PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "chin fold": _chin_fold,
     "chin bulge": _chin_bulge,
     "freckles": _freckles,
-    "pimples": _pimples,
+    "pimples": _skin,
     "forehead": _forehead,
     "eye corners": _eye_corners,
     "mouth lines": _mouth_lines,
