@@ -110,3 +110,16 @@ def test_an_edit_that_goes_on_from_a_smile_keeps_its_light_once(prompt):
     smile = flowedit.predict(PORTRAIT, "a smiling face", config=flowedit.Config(identity=None))
     on = flowedit.optimize(PORTRAIT, prompt, start=smile, config=flowedit.Config(identity=None, steps=1))
     assert darkest(on) == pytest.approx(darkest(smile), rel=0.1)
+
+
+def test_the_light_of_an_expression_is_less_on_darker_skin_and_is_kept_in_a_file(tmp_path):
+    smile = flowedit.predict(PORTRAIT, "a smiling face")
+    other = PORTRAIT[:, ::-1].copy()
+    face = other[90:230, 60:200]  # darker than what is about it, whose light the photo is taken to be in
+    face[:] = face // 3
+    again = flowedit.load(smile.save_edit(tmp_path / "smile.flowedit"))
+    carried, dark = (again.apply(photo).transforms[0] for photo in (PORTRAIT[:, ::-1].copy(), other))
+    assert again.transforms[0].skin == smile.transforms[0].skin and 0.3 < smile.transforms[0].skin < 0.9
+    assert dark.skin < 0.5 * carried.skin and dark.light == carried.light
+    assert dark.field.color.abs().max() < 0.5 * carried.field.color.abs().max()
+    assert flowedit.predict(PORTRAIT, "a wide mouth").transforms[0].skin is None

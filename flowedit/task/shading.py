@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from flowedit.face.light import measure_skin
 from flowedit.face.regions import region_mask
 from flowedit.field.base import Field
 from flowedit.field.offsets import pixel_centers
@@ -119,7 +120,8 @@ def shade(found: FieldTransform, pixels: Tensor, names: Collection[str], share: 
     assert found.crop.landmarks is not None  # something is measured
     landmarks, size = found.crop.landmarks.detach().float().cpu(), found.field.color_size
     light = torch.stack([amount * _light_of(name, landmarks, size) for name, amount in amounts.items()]).sum(0)
-    return add_light(found, pixels, share * light.expm1() * region_mask("skin", landmarks, size)[0])
+    lit = add_light(found, pixels, share * light.expm1() * region_mask("skin", landmarks, size)[0])
+    return replace(lit, skin=measure_skin(pixels, landmarks) if share > 0 else None)
 
 
 @torch.no_grad()

@@ -82,6 +82,7 @@ def to_state(transforms: Sequence[Transform]) -> tuple[list[dict[str, Any]], dic
             "region": transform.region,
             "protect": list(transform.protect),
             "light": transform.light,
+            **({} if transform.skin is None else {"skin": transform.skin}),
             "retouch": None if transform.retouch is None else list(transform.retouch.parts),
             "retouch_colored": transform.retouch is not None and transform.retouch.colored,
         }
@@ -163,6 +164,7 @@ class _Checker:
         require(landmarks or (region is None and not protect), "region and protect must go with landmarks; got none")
 
         require(0 < _light(state) <= 1, "light must be in (0, 1]")
+        require((skin := _skin(state)) is None or 0 < skin <= 1, "skin must be in (0, 1]")
         tint = {name: kinds.pop(f"part_tint.{name}", None) for name in PART_TINT}
         if any(tint.values()):
             require(0 <= _part_tint_limit(state) <= 1, "part_tint_limit must be in [0, 1]")
@@ -244,7 +246,8 @@ class _Builder:
         field.load_state_dict(tensors)
         crop, region, protect = Crop.from_state(state["crop"]), state.get("region"), tuple(state.get("protect", ()))
         mask = mask_regions(region, protect, crop.landmarks)
-        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint, _light(state), retouch)
+        lit = _light(state), retouch, _skin(state)
+        return FieldTransform(field, crop, mask, hard, strength, region, protect, part_tint, *lit)
 
     def _tensors(self, number: int) -> Iterator[tuple[str, Tensor]]:
         for name in self.shapes:
@@ -281,6 +284,11 @@ def _number(table: Mapping[str, Any], name: str, most: float) -> float:
 def _light(state: Mapping[str, Any]) -> float:
     """Return the light that a leaf was found in; older files state none."""
     return float(_number(state, "light", 1)) if "light" in state else 1.0
+
+
+def _skin(state: Mapping[str, Any]) -> float | None:
+    """Return the brightness of the skin whose light is part of a leaf's tint; most leaves state none."""
+    return float(_number(state, "skin", 1)) if "skin" in state else None
 
 
 def _check_retouch(

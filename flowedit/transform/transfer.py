@@ -18,7 +18,7 @@ from flowedit.face.detect import choose
 from flowedit.face.eyelids import make_lids
 from flowedit.face.irises import make_gaze
 from flowedit.face.landmarks import INNER_LIPS, check_landmarks
-from flowedit.face.light import is_gray, measure_light, without_color
+from flowedit.face.light import DARKEST, is_gray, measure_light, measure_skin, without_color
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import part_masks
 from flowedit.face.regions import MASK_PX, mask_regions
@@ -104,7 +104,10 @@ def carry_transform(
     pixels = extract(photo, crop, MASK_PX)
     gray, light = is_gray(pixels), min(leaf.light, measure_light(pixels))
     share = light / leaf.light
-    tint = 0.0 if gray else share
+    tint, skin = 0.0 if gray else share, leaf.skin
+    if skin is not None and there is not None:  # on darker skin a share of its light is less
+        tint = min(tint, measure_skin(pixels, there) / skin)
+        skin = min(1.0, max(DARKEST, tint * skin))
     if isinstance(field, EyeField):  # finer than a raster field
         if there is not None:
             lids = isinstance(field, LidField)
@@ -137,6 +140,7 @@ def carry_transform(
         mask=mask_regions(leaf.region, leaf.protect, there),
         hard_mask=_carry_mask(leaf, crop, photo),
         light=light,
+        skin=skin,
     )
 
 

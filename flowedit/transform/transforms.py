@@ -44,9 +44,10 @@ class FieldTransform:
         protect: names of the parts that keep their bits, likewise.
         light: how much of the full light the crop is in, up to 1 (`measure_light`); the tint was found within it.
         retouch: how the photo's own light and detail is scaled before anything moves (`transform.retouching`); or None.
+        skin: brightness of the skin, image units, where shares of its own light are part of the tint; or None.
 
     Raises:
-        ValueError: a mask has another shape or range, or the light is not in (0, 1].
+        ValueError: a mask has another shape or range, or the light or the skin's brightness is not in (0, 1].
     """
 
     field: Field
@@ -59,10 +60,12 @@ class FieldTransform:
     part_tint: PartTint | None = None
     light: float = 1.0
     retouch: Retouch | None = None
+    skin: float | None = None
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
         require(0 < self.light <= 1, f"light must be in (0, 1]; got {self.light!r}")
+        require(self.skin is None or 0 < self.skin <= 1, f"skin must be in (0, 1] or None; got {self.skin!r}")
         if (mask := self.mask) is not None:
             square = mask.ndim == 4 and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] > 0
             require(square, f"mask must have shape (1, 1, m, m); got {describe(mask)}")
