@@ -69,6 +69,7 @@ DARK: dict[str, tuple[str, int]] = {
     "a rested face": ("rings", -1),
     "bushy eyebrows": ("brows", 1),
     "thin eyebrows": ("brows", -1),
+    "no eyebrows": ("brows", -1),
 }
 # What a prompt does to the energy of the lines: sign.
 LINED_BY: dict[str, int] = {
@@ -77,6 +78,7 @@ LINED_BY: dict[str, int] = {
     "a younger face": -1,
     "an old woman": 1,
     "a face without freckles": -1,
+    "freckles": 1,
 }
 # What a prompt does to the face's landmarks, found afresh: measure of flowedit.face.measures -> sign.
 SHAPES: dict[str, tuple[str, int]] = {
