@@ -131,6 +131,14 @@ def test_a_fringe_over_the_brows_is_no_brow():
     assert (pixels(Photo(photo), edit) - Photo(photo).tensor()).max() < 0.1
 
 
+def test_a_share_of_a_look_is_read_as_a_number():
+    half, whole, third = (said_looks({text: 1.0}) for text in ("50 % gray hair", "gray hair", "30% freckles, red lips"))
+    assert half["hair"].share == pytest.approx(0.5 * whole["hair"].share) and says_all({"50 % gray hair": 1.0})
+    freckles = said_looks({"freckles": 1.0})["freckles"].gains
+    assert third["freckles"].gains == pytest.approx([0.3 * gain for gain in freckles])
+    assert said_looks({"a 50 year old with gray hair": 1.0})["hair"] == whole["hair"]
+
+
 def test_a_double_chin_lies_under_the_jaw_on_skin_alone():
     parts, chin = ("chin fold", "chin bulge"), HERE[CHIN]
     cheeks = torch.tensor([0.8, 0.6, 0.5])[:, None, None]

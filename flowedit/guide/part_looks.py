@@ -21,6 +21,7 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
 GAZE = "gaze"  # its name in the table
 ADDED = frozenset(["freckles", "pimples"])  # parts that are drawn, of which less than none is nothing
+SHARE = re.compile(r"(?<![\w.,])(\d{1,3}) ?(?:%|percent\b)(?: of\b)? ?$")  # of the usual, before a phrase
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
     **dict.fromkeys(
@@ -157,7 +158,9 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
             degree = -degree
         if degree < 0 and {part for part, _, _ in entry.looks} <= ADDED:
             continue
-        start = match.start()
+        start, share = match.start(), SHARE.search(rest[: match.start()])
+        if share:
+            start, degree = share.start(), degree * int(share[1]) / 100
         while used and rest[:start].rstrip().endswith(" " + used[-1]) | (rest[:start].strip() == used[-1]):
             start = rest[:start].rstrip().rfind(used.pop())
         rest = f"{rest[:start]} | {rest[match.end() :]}"

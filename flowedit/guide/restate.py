@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -64,8 +65,8 @@ def _same(encoder: Encoder, part: str) -> str | None:
     """
     attribute, degree = read_degree(part)
     told = "" if degree == 1 else "slightly " if degree < 1 else "very "
-    if said_looks({attribute: 1.0}):
-        return told + attribute if told else None
+    if said_looks({attribute: 1.0}):  # of which the tables read shares themselves
+        return told + attribute if told and not re.search(r"\d ?(?:%|percent)", part) else None
     if said_looks({part: 1.0}) or not encoder.knows(attribute):
         return None
     alike = _known(encoder) @ F.normalize(embed_changes(encoder, [attribute])[0], dim=0)
