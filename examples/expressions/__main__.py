@@ -2,7 +2,7 @@
 
     python -m examples.expressions web_faces_128.npz
 
-Labeled Faces in the Wild as in the facial_expressions set (Apache-2.0), the people that training may see. Three
+Labeled Faces in the Wild as in the facial_expressions set (Apache-2.0), the people that training may see. Four
 minutes on one core; nothing is random, so the same photos give the same file.
 """
 
