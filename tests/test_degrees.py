@@ -10,6 +10,7 @@ import flowedit
 from flowedit.field.lids import LidField
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.degrees import LEAST, LITTLE, MUCH, TRACE, read_degree
+from flowedit.guide.doubt import doubt
 from flowedit.guide.encoder import load_encoder
 from flowedit.transform.transforms import leaves
 
@@ -32,7 +33,8 @@ from flowedit.transform.transforms import leaves
         ("थोड़ा उदास", "उदास", LITTLE), ("बहुत खुश", "खुश", MUCH),
         ("a 30 % smile", "a smile", 0.3), ("smiling at 25%", "smiling", 0.25), ("30 percent less sad", "less sad", 0.3),
         ("200 % happier", "happier", MUCH), ("1% older", "older", LEAST), ("half as sad", "sad", LITTLE),
-        ("twice as happy", "happy", MUCH), ("doppelt so glücklich", "glücklich", MUCH),
+        ("twice as happy", "happy", MUCH), ("a 12.5% smile", "a smile", 0.125),
+        ("a 30-percent smile", "a smile", 0.3), ("doppelt so glücklich", "glücklich", MUCH),
     ],
 )  # fmt: skip
 def test_a_degree_is_read_apart(text, attribute, degree):
@@ -58,6 +60,12 @@ def test_other_words_are_no_degrees(text):
 def test_a_degree_weighs_its_own_attribute_of_several():
     weights = list_attributes(load_encoder(), {"slightly surprised, a slim jaw": 2})
     assert weights == pytest.approx({"surprised": 2 * LITTLE, "a slim jaw": 2.0})
+
+
+@pytest.mark.parametrize("text", ["half as sad", "50% sad", "100 % sad"])
+def test_a_number_is_a_degree_whatever_the_encoder_takes_it_for(text):
+    encoder = load_encoder()
+    assert list(list_attributes(encoder, {text: 1.0})) == ["sad"] and doubt(encoder, text) is None
 
 
 def test_a_text_that_means_something_else_without_its_degree_is_kept():

@@ -175,6 +175,9 @@ def test_spots_are_in_the_same_places_of_a_face_at_any_size_and_fade_where_pixel
     [
         ("freckles", {"freckles"}), ("a man with acne", {"pimples"}), ("no freckles", set()), ("no acne", set()),
         ("get rid of her pimples", set()), ("freckle-free", set()), ("cover up the acne", set()),
+        ("the freckles are gone", set()), ("skin clear of acne", set()), ("pop the pimples", set()),
+        ("freckles, but fewer", set()), ("a face covered in freckles", {"freckles"}),
+        ("cleanly shaven, with freckles", {"freckles"}), ("freckles, less tired", {"freckles"}),
         ({"freckles": -1.0}, set()),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch.nn.functional as F
 
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.degrees import read_degree
+from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.encoder import Encoder
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
@@ -88,7 +88,7 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
         clauses = dict.fromkeys(split_clauses(text))
         for part in clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,):
             attribute, degree = read_degree(part)
-            kept = degree == 1 or not _means(encoder, part, attribute)
+            kept = not is_counted(part) and (degree == 1 or not _means(encoder, part, attribute))
             yield (part, weight, 1.0) if kept else (attribute, weight, degree)
 
 

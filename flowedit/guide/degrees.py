@@ -60,8 +60,11 @@ _FORMS = {
     ),
 }
 _SHARE = re.compile(
-    r"(?:(?: (?:at|of|by))? )?(?<![\w.,])(\d{1,3}) ?(?:%|percent\b)(?: of\b)?(?! sure\b| certain\b) ?", re.I
+    r"(?:(?: (?:at|of|by|à))? )?(?<![\w.,])(\d{1,4}(?:[.,]\d+)?)[ -]?(?:%|percent\b|prozent\b|por ciento\b|pour cent\b)"
+    r"(?: (?:of|de)\b)?(?! sure\b| certain\b) ?",
+    re.I,
 )
+_TIMES = re.compile(r"(?<!\w)(?:half|twice|(?:two|three|ten) times) as\b|(?<!\w)(?:halb|doppelt) so\b", re.I)
 _LESS = r"(?=(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम)"  # where a denial has a degree
 
 
@@ -88,9 +91,14 @@ def read_degree(text: str) -> tuple[str, float]:
     if share and (not denies(plain) or re.match(_LESS, plain[share.end() :], re.I)):
         rest = " ".join(_SHARE.sub(" ", plain).split())
         if not _TORN.search(rest):
-            return rest, min(MUCH, max(LEAST, int(share[1]) / 100))
+            return rest, min(MUCH, max(LEAST, float(share[1].replace(",", ".")) / 100))
     for degree, form in (_DEGREES_OF_LESS if denies(plain) or _OTHERWISE.search(plain) else _DEGREES).items():
         rest = " ".join(form.sub("", plain).split()).strip(" ,")
         if rest != plain and not _TORN.search(rest):
             return rest, degree
     return text, 1.0
+
+
+def is_counted(text: str) -> bool:
+    """Return whether a text says its degree by a number, "half as" or the like, which mean nothing else."""
+    return read_degree(text)[0] != text and bool(_SHARE.search(text) or _TIMES.search(text))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from flowedit.guide.clauses import find_contraries, split_parts
+from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.denials import denied
 from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible, shorten
@@ -54,6 +55,8 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
         return f"{encoder.name} does not know {told}; it knows {', '.join(taught)}"
     word = denied(prompt)
     if encoder.knows(prompt) or (word is not None and encoder.knows(word)):
+        return None
+    if is_counted(prompt) and encoder.knows(read_degree(prompt)[0]):
         return None
     parts = split_parts(prompt)
     if len(parts) > 1 and all(map(encoder.knows, parts)):  # "happy but sad" is neither to an encoder

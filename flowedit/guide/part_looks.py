@@ -21,6 +21,11 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
 GAZE = "gaze"  # its name in the table
 ADDED = frozenset(["freckles", "pimples"])  # parts that are drawn, of which less than none is nothing
+REMOVED = re.compile(  # beside what is drawn, in its clause: it is to go
+    r"\b(?:los(?:e|es|ing)|eras\w*|delet\w*|wip\w* (?:off|away)|remov\w*|tak\w* (?:away|off)|rid of|gone|away|free|"
+    r"disappear\w*|vanish\w*|clear(?:s|ed|ing)?|clean(?:s|ed|ing)?|cur(?:e|es|ed|ing)|heal\w*|eliminat\w*|conceal\w*|"
+    r"zero|cover(?:s|ing|ed up)?|banish\w*|pop(?:ped|ping)?|devoid|lack\w*|anti|creams?|treat\w*|fewer|less)\b"
+)
 SHARE = re.compile(r"(?<![\w.,])(\d{1,3}) ?(?:%|percent\b)(?: of\b)? ?$")  # of the usual, before a phrase
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
@@ -156,7 +161,10 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
             degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
         if "too" in around and degree > 0:
             degree = -degree
-        if degree < 0 and {part for part, _, _ in entry.looks} <= ADDED:
+        parts = {part for part, _, _ in entry.looks}
+        if degree > 0 and parts & ADDED and REMOVED.search(_clause(rest, match)):
+            degree = -degree
+        if degree < 0 and parts <= ADDED:
             continue
         start, share = match.start(), SHARE.search(rest[: match.start()])
         if share:
@@ -166,6 +174,12 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         rest = f"{rest[:start]} | {rest[match.end() :]}"
         found.append((entry, degree))
     return found, rest
+
+
+def _clause(text: str, match: re.Match[str]) -> str:
+    """Return what a text says of a phrase, on both sides of it."""
+    before = re.split(r"[,.;|]|\b(?:and|but|with)\b", text[: match.start()])[-1]
+    return before + "|" + re.split(r"[.;|]|, (?!but)|\b(?:and|with)\b", text[match.end() :])[0]
 
 
 @functools.cache
