@@ -23,7 +23,7 @@ from flowedit.report.describe import follow
 from flowedit.report.explain import measure_background, sample_crop
 
 CROP_PX = 256  # side of the crop in which identity, color and folds are measured
-INNER = slice(marks.JAW.stop, 68)  # landmarks without the jaw line, which dlib places loosely
+INNER = marks.INNER
 BROW_EDGE = (0.04, 0.10)  # interocular distances from the brow's line where a brow ends
 LEAST_PX = 30  # regions smaller than this, such as closed eyes, have no color of their own
 

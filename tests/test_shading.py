@@ -8,12 +8,12 @@ from skimage.data import astronaut
 
 import flowedit
 from flowedit.face.crop import Crop
-from flowedit.face.landmarks import CHIN, MOUTH_CORNERS, NOSE_WINGS, OUTER_LIPS
+from flowedit.face.landmarks import CHIN, INNER, MOUTH_CORNERS, NOSE_WINGS, OUTER_LIPS
 from flowedit.field.make import make_field
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.guide.encoder import load_encoder
-from flowedit.task.shading import INNER, find_expressions, measure_expressions, read_expressions, shade
+from flowedit.task.shading import find_expressions, measure_expressions, read_expressions, shade
 from flowedit.transform.transforms import FieldTransform, leaves
 
 PORTRAIT = astronaut()[:300, 80:360]

@@ -8,7 +8,8 @@ from skimage.data import astronaut
 
 import flowedit
 from flowedit import Config
-from flowedit.fit.smile import INNER, RealSmile, read_smile
+from flowedit.face.landmarks import INNER
+from flowedit.fit.smile import RealSmile, read_smile
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.encoder import load_encoder
 from flowedit.guide.smile_words import smile_asked, smiling_share

@@ -21,12 +21,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.judge import displacement
+from examples.average_faces.average import symmetric
 from examples.faceclip.labels import GUESSES
-from examples.faceclip.regions import MIRROR
 from examples.faceclip.sources import held_out
+from flowedit.face.landmarks import INNER
 from flowedit.face.retouch_masks import ON_SKIN, draw_places
 from flowedit.fit.averages import bend
-from flowedit.task.shading import INNER, TABLE
+from flowedit.task.shading import TABLE
 
 SIDE = 128  # of the crops
 KINDS = {  # the set's word, what the classifier calls it, its least probability, and whether either will do
@@ -46,11 +47,6 @@ def choose(faces: dict[str, np.ndarray], kind: str) -> np.ndarray:
     learned = np.array([not held_out(str(person), 10) for person in faces["person"]])
     found = np.flatnonzero((said | seen if either else said & seen) & learned)
     return found[:: -(-len(found) // MOST)]
-
-
-def both_sides(shape: Tensor) -> Tensor:
-    """Average points (68, 2) with their mirror images."""
-    return (shape + shape[MIRROR] * shape.new_tensor([-1.0, 1.0])) / 2
 
 
 def mean_light(pictures: Sequence[np.ndarray], landmarks: Tensor, shape: Tensor, skin: Tensor) -> Tensor:
@@ -73,14 +69,14 @@ def main() -> None:
     faces = dict(np.load(options.faces))
     landmarks = torch.from_numpy(faces["landmarks"].astype(np.float64)) / (SIDE / 2) - 1
     chosen = {kind: choose(faces, kind) for kind in KINDS}
-    shape = both_sides(landmarks[chosen["neutral"]].mean(0))
+    shape = symmetric(landmarks[chosen["neutral"]].mean(0))
     skin = F.adaptive_avg_pool2d(torch.stack(list(draw_places(ON_SKIN, shape).values())).sum(0)[None], SIDE)[0]
     light, movement = {}, {}
     for kind, rows in chosen.items():
         encoded = [faces["jpeg"][faces["offset"][i] : faces["offset"][i + 1]].tobytes() for i in rows]
         pictures = [np.array(Image.open(io.BytesIO(each)).convert("RGB")) for each in encoded]
         light[kind] = mean_light(pictures, landmarks[rows], shape, skin)
-        movement[kind] = both_sides(torch.stack([displacement(each, shape) for each in landmarks[rows]]).mean(0))
+        movement[kind] = symmetric(torch.stack([displacement(each, shape) for each in landmarks[rows]]).mean(0))
         print(f"{kind}: {len(rows)} faces", flush=True)
     table = {"landmarks": shape.float()}
     for kind in KINDS:

@@ -17,7 +17,8 @@ from benchmarks.judge import displacement
 from examples.faceclip.regions import MIRROR
 from examples.faceclip.sources import held_out
 from flowedit.face import landmarks as marks
-from flowedit.fit.smile import INNER, TABLE
+from flowedit.face.landmarks import INNER
+from flowedit.fit.smile import TABLE
 
 MOST = 12  # photos of a person and an expression
 LIPS = ((61, 67, 50, 58), (62, 66, 51, 57), (63, 65, 52, 56))  # inner upper and lower, outer upper and lower

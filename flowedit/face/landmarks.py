@@ -24,6 +24,7 @@ BOTH_EYES = slice(36, 48)
 OUTER_LIPS = slice(48, 60)
 INNER_LIPS = slice(60, 68)
 MOUTH = slice(48, 68)
+INNER = slice(17, 68)  # brows, eyes, nose and mouth: the line of the jaw is placed loosely
 
 # Points.
 EARS = (0, 16)
@@ -71,3 +72,11 @@ def check_landmarks(landmarks: Tensor) -> None:
     """Validate a finite (68, 2) tensor."""
     good = isinstance(landmarks, Tensor) and landmarks.shape == (68, 2) and bool(torch.isfinite(landmarks).all())
     require(good, f"landmarks must be a finite tensor of shape (68, 2); got {describe(landmarks)}")
+
+
+def whole_movements(points: Tensor) -> Tensor:
+    """Return how points (..., n, 2) move where all shift, scale and turn together: (..., 2 n, 4), to first order."""
+    x, y = (points - points.mean(-2, keepdim=True)).unbind(-1)
+    one, none = torch.ones_like(x), torch.zeros_like(x)
+    columns = [torch.stack(each, -1).flatten(-2) for each in ((one, none), (none, one), (x, y), (-y, x))]
+    return torch.stack(columns, -1)

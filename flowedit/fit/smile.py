@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.landmarks import INNER, whole_movements
 from flowedit.fit.terms import FitState
 
 TABLE = Path(__file__).with_name("smile.csv")
-INNER = slice(17, 68)  # brows, eyes, nose and mouth: the line of the jaw is placed loosely
 
 
 @functools.cache
@@ -34,10 +34,7 @@ class RealSmile:
 
     def __init__(self, landmarks: Tensor) -> None:
         self._points = landmarks[:, INNER].float()
-        x, y = (self._points - self._points.mean(1, keepdim=True)).unbind(2)
-        one, none = torch.ones_like(x), torch.zeros_like(x)
-        columns = [torch.stack(each, dim=2).flatten(1) for each in ((one, none), (none, one), (x, y), (-y, x))]
-        self._similarity = torch.linalg.qr(torch.stack(columns, dim=2)).Q  # (B, 102, 4)
+        self._similarity = torch.linalg.qr(whole_movements(self._points)).Q  # (B, 102, 4)
         smile = self._alone(read_smile().to(self._points).flatten().expand(len(self._points), -1))
         self._energy = smile.square().sum(1)
         self._smile = smile / self._energy.sqrt()[:, None]

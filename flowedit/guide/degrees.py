@@ -101,4 +101,4 @@ def read_degree(text: str) -> tuple[str, float]:
 
 def is_counted(text: str) -> bool:
     """Return whether a text says its degree by a number, "half as" or the like, which mean nothing else."""
-    return read_degree(text)[0] != text and bool(_SHARE.search(text) or _TIMES.search(text))
+    return bool(_SHARE.search(text) or _TIMES.search(text))

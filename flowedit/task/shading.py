@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from flowedit.face.landmarks import INNER, whole_movements
 from flowedit.face.light import measure_skin
 from flowedit.face.regions import region_mask
 from flowedit.field.base import Field
@@ -26,7 +27,6 @@ from flowedit.transform.transfer import OUTER, bend_grid
 from flowedit.transform.transforms import FieldTransform
 
 TABLE = Path(__file__).parent.parent / "weights" / "expressions" / "expressions.safetensors"
-INNER = slice(17, 68)  # landmarks of brows, eyes, nose and mouth: the line of the jaw is placed loosely
 ALIKE = 0.6  # cosine with its change from which on a prompt asks for an expression
 BENT = 24  # points along a side of the crop, of the map that it is bent by
 NAMED = {"smile": "a smiling face", "anger": "an angry face"}
@@ -90,11 +90,8 @@ def measure_expressions(found: FieldTransform, names: Collection[str]) -> dict[s
         return {}
     points = found.crop.landmarks[INNER].detach().float().cpu()
     moved = -_shift(found.field, points)  # to first order
-    x, y = (points - points.mean(0)).unbind(1)
-    one, none = torch.ones_like(x), torch.zeros_like(x)
-    whole = [torch.stack(each, 1) for each in ((one, none), (none, one), (x, y), (-y, x))]
-    movements = [each.movement for each in read_expressions().values()]
-    sums = torch.stack([each.flatten() for each in (*movements, *whole)], 1)
+    movements = torch.stack([each.movement.flatten() for each in read_expressions().values()], 1)
+    sums = torch.cat([movements, whole_movements(points)], 1)
     shares = torch.linalg.lstsq(sums.double(), moved.flatten()[:, None].double()).solution[:, 0].tolist()
     found_shares = zip(NAMED, shares, strict=False)
     return {name: max(-1.0, min(1.0, share / FULL[name])) for name, share in found_shares if name in names}
@@ -118,31 +115,17 @@ def shade(found: FieldTransform, pixels: Tensor, names: Collection[str], share: 
     if not any(amounts.values()) or not isinstance(found.field, RasterField):
         return found
     assert found.crop.landmarks is not None  # something is measured
-    landmarks, size = found.crop.landmarks.detach().float().cpu(), found.field.color_size
+    field, landmarks = copy.deepcopy(found.field), found.crop.landmarks.detach().float().cpu()
+    size = field.color_size
     light = torch.stack([amount * _light_of(name, landmarks, size) for name, amount in amounts.items()]).sum(0)
-    lit = add_light(found, pixels, share * light.expm1() * region_mask("skin", landmarks, size)[0])
-    return replace(lit, skin=measure_skin(pixels, landmarks) if share > 0 else None)
-
-
-@torch.no_grad()
-def add_light(found: FieldTransform, pixels: Tensor, light: Tensor) -> FieldTransform:
-    """Return what was found for a face with some of its own light added to its tint.
-
-    A tint is added where a place has gone to, and the light there is that of where it came from.
-
-    Args:
-        found: its field is a raster.
-        pixels: (1, 3, S, S) the crop.
-        light: (1, n, n) shares of the photo's light at the n = `color_size` nodes of the field.
-    """
-    assert isinstance(found.field, RasterField)
-    field, size = copy.deepcopy(found.field), light.shape[-1]
     own = F.adaptive_avg_pool2d(pixels[0].float().cpu().mean(0, keepdim=True), size)
+    tint = share * light.expm1() * region_mask("skin", landmarks, size)[0] * own
+    # A tint is added where a place has gone to, and the light there is that of where it came from.
     places = pixel_centers(size)
     came_from = places + _shift(field, places.reshape(-1, 2)).reshape(size, size, 2)
-    moved = F.grid_sample((light * own)[None], came_from[None], mode="bicubic", align_corners=False)[0]
+    moved = F.grid_sample(tint[None], came_from[None], mode="bicubic", align_corners=False)[0]
     field.color.add_(control_points(moved.double()).to(field.color))
-    return replace(found, field=field)
+    return replace(found, field=field, skin=measure_skin(pixels, landmarks) if share > 0 else None)
 
 
 def _shift(field: Field, points: Tensor) -> Tensor:
