@@ -35,6 +35,10 @@ from flowedit.transform.transforms import leaves
         ("200 % happier", "happier", MUCH), ("1% older", "older", LEAST), ("half as sad", "sad", LITTLE),
         ("twice as happy", "happy", MUCH), ("a 12.5% smile", "a smile", 0.125),
         ("a 30-percent smile", "a smile", 0.3), ("doppelt so glücklich", "glücklich", MUCH),
+        ("thirty percent happier", "happier", 0.3), ("a smile (50%)", "a smile", 0.5),
+        ("smile by a third", "smile", 0.33), ("a quarter less sad", "less sad", 0.25),
+        ("twenty-five percent sad", "sad", 0.25), ("30％的微笑", "微笑", 0.3),
+        ("reduce the smile by half", "reduce the smile", 0.5), ("a 0 % smile", "no smile", 1.0),
     ],
 )  # fmt: skip
 def test_a_degree_is_read_apart(text, attribute, degree):
@@ -50,7 +54,7 @@ def test_a_degree_is_read_apart(text, attribute, degree):
         "smiling", "a little girl", "a little nose", "light eyes", "too much makeup", "not very sad", "very", "微笑",
         "hardly any lines", "barely visible eyebrows", "er hat kaum Falten", "a hint of a moustache", "年轻一点",
         "很伤心", "every trace of her years", "a far away look", "a tiny little chin", "faint, pale brows",
-        "she is 100 % sure", "not 50 % sad", "half a smile", "a 40 year old",
+        "she is 100 % sure", "not 50 % sad", "half a smile", "a 40 year old", "a quarter turn", "no less than a third",
     ],
 )  # fmt: skip
 def test_other_words_are_no_degrees(text):

@@ -53,3 +53,8 @@ def test_an_encoder_of_unknown_teaching_keeps_its_prompts():
     reader = Reader()
     reader.languages = None
     assert restate(reader, {"raven tresses": 1.0}) == {"raven tresses": 1.0}
+
+
+def test_a_share_stands_before_what_it_is_a_share_of():
+    told = restate(Reader(), {"gray hair by half, a smile": 1.0, "freckles (20%)": 1.0, "0% wrinkles": 1.0})
+    assert list(told) == ["50 % gray hair, a smile", "20 % freckles", "no wrinkles"]

@@ -137,6 +137,8 @@ def test_a_share_of_a_look_is_read_as_a_number():
     freckles = said_looks({"freckles": 1.0})["freckles"].gains
     assert third["freckles"].gains == pytest.approx([0.3 * gain for gain in freckles])
     assert said_looks({"a 50 year old with gray hair": 1.0})["hair"] == whole["hair"]
+    less, none = said_looks({"30 % reduce the wrinkles": 1.0}), said_looks({"no wrinkles": 1.0})
+    assert less["forehead"].gains == pytest.approx([0.3 * gain for gain in none["forehead"].gains])
 
 
 def test_a_double_chin_lies_under_the_jaw_on_skin_alone():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowedit.guide.clauses import split_parts
+from flowedit.guide.degrees import SHARE
 from flowedit.guide.denials import NEGATIONS, denied
 from flowedit.guide.gaze_words import GAZES
 from flowedit.guide.part_words import SKIN
@@ -26,7 +27,6 @@ REMOVED = re.compile(  # beside what is drawn, in its clause: it is to go
     r"disappear\w*|vanish\w*|clear(?:s|ed|ing)?|clean(?:s|ed|ing)?|cur(?:e|es|ed|ing)|heal\w*|eliminat\w*|conceal\w*|"
     r"zero|cover(?:s|ing|ed up)?|banish\w*|pop(?:ped|ping)?|devoid|lack\w*|anti|creams?|treat\w*|fewer|less)\b"
 )
-SHARE = re.compile(r"(?<![\w.,])(\d{1,3}) ?(?:%|percent\b)(?: of\b)? ?$")  # of the usual, before a phrase
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
     **dict.fromkeys(
@@ -153,9 +153,9 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         match = entry.phrase.search(rest)
         if match is None:
             continue
-        clause = re.split(r"[,.;]|\b(?:and|but|with)\b", rest[: match.start()])[-1].split()[-BEFORE:]
+        clause = rest[_clause_start(rest[: match.start()]) : match.start()].split()[-BEFORE:]
         degree = 1.0
-        used = [word for word in clause if word in DEGREES or word in NEGATIONS or word in ("a", "bit", "of")]
+        used = [word for word in clause if word in DEGREES or word in NEGATIONS or word in ("a", "bit", "of", "the")]
         around = [*clause, *match[0].split()]  # "hair less gray" denies within the phrase
         for word in around:
             degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
@@ -166,19 +166,26 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
             degree = -degree
         if degree < 0 and parts <= ADDED:
             continue
-        start, share = match.start(), SHARE.search(rest[: match.start()])
-        if share:
-            start, degree = share.start(), degree * int(share[1]) / 100
+        start = match.start()
         while used and rest[:start].rstrip().endswith(" " + used[-1]) | (rest[:start].strip() == used[-1]):
             start = rest[:start].rstrip().rfind(used.pop())
-        rest = f"{rest[:start]} | {rest[match.end() :]}"
+        before = rest[:start]
+        if share := SHARE.search(before, _clause_start(before)):
+            degree *= float(share[1].replace(",", ".")) / 100
+            before = f"{before[: share.start()]} {before[share.end() :]}"
+        rest = f"{before} | {rest[match.end() :]}"
         found.append((entry, degree))
     return found, rest
 
 
+def _clause_start(text: str) -> int:
+    """Return where the last clause of a text begins."""
+    return max((end.end() for end in re.finditer(r"[,.;|](?!\d)|\b(?:and|but|with)\b", text)), default=0)
+
+
 def _clause(text: str, match: re.Match[str]) -> str:
     """Return what a text says of a phrase, on both sides of it."""
-    before = re.split(r"[,.;|]|\b(?:and|but|with)\b", text[: match.start()])[-1]
+    before = text[_clause_start(text[: match.start()]) : match.start()]
     return before + "|" + re.split(r"[.;|]|, (?!but)|\b(?:and|with)\b", text[match.end() :])[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -12,7 +11,7 @@ from flowedit.guide.ages import spell_ages
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.degrees import read_degree
+from flowedit.guide.degrees import read_degree, read_share
 from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import said_looks
@@ -64,9 +63,12 @@ def _same(encoder: Encoder, part: str) -> str | None:
     A degree is put before it, where the tables read it: "eyes slightly closed" is "slightly eyes closed".
     """
     attribute, degree = read_degree(part)
-    told = "" if degree == 1 else "slightly " if degree < 1 else "very "
-    if said_looks({attribute: 1.0}):  # of which the tables read shares themselves
-        return told + attribute if told and not re.search(r"\d ?(?:%|percent)", part) else None
+    share = read_share(part)[1]
+    if share == 0:
+        return attribute
+    told = f"{100 * share:g} % " if share else "" if degree == 1 else "slightly " if degree < 1 else "very "
+    if said_looks({attribute: 1.0}):
+        return told + attribute if told or share else None
     if said_looks({part: 1.0}) or not encoder.knows(attribute):
         return None
     alike = _known(encoder) @ F.normalize(embed_changes(encoder, [attribute])[0], dim=0)
