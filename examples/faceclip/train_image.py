@@ -167,6 +167,11 @@ def calibrate(tower: FaceTower, heads: Directions, image: Tensor, labels: Tensor
     with torch.no_grad():
         features = torch.cat([tower.eval()((part - MEAN) / STD) for part in image.split(256)])
     tower.train()
+    fit_scale(heads, features, labels, weights)
+
+
+def fit_scale(heads: Directions, features: Tensor, labels: Tensor, weights: Tensor) -> None:
+    """Fit the scale and the biases by which directions tell labels of embeddings (B, D) of any length."""
     own = [heads.log_scale, heads.bias]
     optimizer = torch.optim.LBFGS(own, max_iter=60, line_search_fn="strong_wolfe")
 

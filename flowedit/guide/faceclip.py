@@ -99,8 +99,14 @@ class FaceTower(nn.Module):
 
     def without_eyes(self, x: Tensor) -> Tensor:
         """Map crops to what the embedding is without the eyes' network: (B, embed_dim)."""
-        view = x[:, :, TOP_PX : TOP_PX + VIEW_PX, LEFT_PX : LEFT_PX + VIEW_PX]
-        features = self.trunk(view).flatten(1)
+        return self.place(self.read(x))
+
+    def read(self, x: Tensor) -> Tensor:
+        """Return what the trunk finds in crops, place by place, for the last layers: (B, F)."""
+        return self.trunk(x[:, :, TOP_PX : TOP_PX + VIEW_PX, LEFT_PX : LEFT_PX + VIEW_PX]).flatten(1)
+
+    def place(self, features: Tensor) -> Tensor:
+        """Map what `read` found, (B, F), to (B, embed_dim) of any length."""
         return self.head(features) + self.across(features)
 
 
