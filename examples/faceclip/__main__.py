@@ -4,6 +4,7 @@ pip install -e .[train] first. Under three hours on two quiet cores. Stop it whe
 resumes from its last checkpoint. On several cores or GPUs, its trainings go one at a time:
     torchrun --standalone --nproc-per-node=2 -m examples.faceclip.train_image
     python -m examples.faceclip.train_eyes
+    python -m examples.faceclip.train_head
     torchrun --standalone --nproc-per-node=2 -m examples.faceclip.train_text
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import evaluate, prepare, train_eyes, train_image, train_text
+from . import evaluate, prepare, train_eyes, train_head, train_image, train_text
 
 
 def main() -> None:
@@ -27,10 +28,11 @@ def main() -> None:
     if not faces.exists():
         prepare.prepare(options.raw, faces)
     train_image.train(faces, options.out, steps=options.steps)
-    whole, seeing = options.out / "image_tower.pt", options.out / "image_tower_eyes.pt"
-    if not seeing.exists() or seeing.stat().st_mtime < whole.stat().st_mtime:
-        train_eyes.train(faces, whole, seeing)
-    train_text.train(seeing, faces, options.weights)
+    whole, seeing, fitted = (options.out / f"image_tower{part}.pt" for part in ("", "_eyes", "_head"))
+    for part, before, after in ((train_eyes, whole, seeing), (train_head, seeing, fitted)):
+        if not after.exists() or after.stat().st_mtime < before.stat().st_mtime:
+            part.train(faces, before, after)
+    train_text.train(fitted, faces, options.weights)
     evaluate.evaluate(faces, options.weights)
 
 

@@ -359,7 +359,7 @@ def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--image", type=Path, help="default: out/faceclip/image_tower_eyes.pt, or --begin's own image tower"
+        "--image", type=Path, help="default: out/faceclip/image_tower_head.pt, or --begin's own image tower"
     )
     parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
     parser.add_argument("--begin", type=Path, help="folder of an encoder to teach more words; no faces then")
@@ -378,7 +378,7 @@ def main() -> None:
         parser.error("--kept goes with --begin")
     given = {name: value for name, value in options.items() if value is not None}
     if begin is None:
-        train(image or Path("out/faceclip/image_tower_eyes.pt"), data, out, replace(FIRST, **given))
+        train(image or Path("out/faceclip/image_tower_head.pt"), data, out, replace(FIRST, **given))
     else:
         train_further(begin, out, image, replace(FURTHER, **given), kept=kept or 0.0)
 
