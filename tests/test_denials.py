@@ -88,6 +88,7 @@ def test_a_denial_that_the_encoder_reads_right_keeps_its_own_reading():
     [
         ("she looks lonely", "she looks forlorn"), ("Lonely", "forlorn"), ("fröhlich", "glücklich"), ("别哭", "别伤心"),
         ("वह रो रही है", "वह दुखी है"), ("Over the moon!", "overjoyed"), ("be happy", "a happy face"),
+        ("smiling with closed lips", "smile without teeth"),
     ],
 )  # fmt: skip
 def test_words_that_captions_lack_are_read_by_those_that_they_have(text, known):
