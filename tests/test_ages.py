@@ -14,7 +14,7 @@ from flowedit.guide.encoder import load_encoder
     ("text", "words"),
     [
         ("a 60 year old man", "an old man"), ("a 25-year-old woman", "a young woman"), ("aged 80", "very old"),
-        ("a 70-year-old", "an old person"),
+        ("a 70-year-old", "an old person"), ("a twenty-five year old woman", "a young woman"),
         ("a smile, in her 40s", "a smile, middle-aged"), ("make him look 70", "make him look old"),
         ("eine 20-jährige Frau", "eine junge Frau"), ("60 Jahre alt", "alt"),
         ("un hombre de 70 años", "un hombre mayor"),

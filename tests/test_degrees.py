@@ -39,6 +39,13 @@ from flowedit.transform.transforms import leaves
         ("smile by a third", "smile", 0.33), ("a quarter less sad", "less sad", 0.25),
         ("twenty-five percent sad", "sad", 0.25), ("30％的微笑", "微笑", 0.3),
         ("reduce the smile by half", "reduce the smile", 0.5), ("a 0 % smile", "no smile", 1.0),
+        ("0 % bigger eyes", "bigger eyes", LEAST), ("wrinkles -50%", "less wrinkles", 0.5),
+        ("one hundred and fifty percent happier", "happier", MUCH), ("twelve per cent sad", "sad", 0.12),
+        ("by a quarter less sad", "less sad", 0.25), ("less sad by a third", "less sad", 0.33),
+        ("remove 50% of the wrinkles", "reduce the wrinkles", 0.5), ("20-30 % smile", "smile", 0.25),
+        ("½ smile", "smile", 0.5), ("1/4 happier", "happier", 0.25), ("about 40 % sad", "sad", 0.4),
+        ("um ein Drittel glücklicher", "glücklicher", 0.33), ("treinta por ciento feliz", "feliz", 0.3),
+        ("百分之二十五的微笑", "微笑", 0.25), ("微笑50%", "微笑", 0.5), ("double the smile", "the smile", MUCH),
     ],
 )  # fmt: skip
 def test_a_degree_is_read_apart(text, attribute, degree):
@@ -55,6 +62,7 @@ def test_a_degree_is_read_apart(text, attribute, degree):
         "hardly any lines", "barely visible eyebrows", "er hat kaum Falten", "a hint of a moustache", "年轻一点",
         "很伤心", "every trace of her years", "a far away look", "a tiny little chin", "faint, pale brows",
         "she is 100 % sure", "not 50 % sad", "half a smile", "a 40 year old", "a quarter turn", "no less than a third",
+        "surprised by half the room", "by half past ten she looks tired", "a double chin", "half-closed eyes",
     ],
 )  # fmt: skip
 def test_other_words_are_no_degrees(text):
@@ -64,6 +72,14 @@ def test_other_words_are_no_degrees(text):
 def test_a_degree_weighs_its_own_attribute_of_several():
     weights = list_attributes(load_encoder(), {"slightly surprised, a slim jaw": 2})
     assert weights == pytest.approx({"surprised": 2 * LITTLE, "a slim jaw": 2.0})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["happy, 20% surprised", "happy (100 %) and surprised (20 %)", "happy 100%, surprised by a fifth", "开心，20%惊讶"],
+)
+def test_a_share_is_of_its_own_attribute_alone(text):
+    assert list(list_attributes(load_encoder(), {text: 1.0}).values()) == pytest.approx([1.0, 0.2])
 
 
 @pytest.mark.parametrize("text", ["half as sad", "50% sad", "100 % sad"])

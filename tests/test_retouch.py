@@ -141,6 +141,13 @@ def test_a_share_of_a_look_is_read_as_a_number():
     assert less["forehead"].gains == pytest.approx([0.3 * gain for gain in none["forehead"].gains])
 
 
+@pytest.mark.parametrize(
+    "text", ["minimize the wrinkles", "wrinkles should be gone", "zero wrinkles", "wrinkles halved"]
+)
+def test_words_that_lessen_take_away(text):
+    assert said_looks({text: 1.0}) == said_looks({"no wrinkles": 1.0})
+
+
 def test_a_double_chin_lies_under_the_jaw_on_skin_alone():
     parts, chin = ("chin fold", "chin bulge"), HERE[CHIN]
     cheeks = torch.tensor([0.8, 0.6, 0.5])[:, None, None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from flowedit.guide.shares import count_in_words
+
 UNTIL = (35, 55, 75)  # years: young, middle-aged, old, and very old from there on
 _ENGLISH = ("young", "middle-aged", "old", "very old")
 _FORMS = tuple(
@@ -31,7 +33,8 @@ _FORMS = tuple(
 
 
 def spell_ages(text: str) -> str:
-    """Return a text in which the ages that it gives in digits are words."""
+    """Return a text in which the ages that it gives as numbers are words for them."""
+    text = count_in_words(text)
     if not re.search(r"\d", text):
         return text
     for form, words in _FORMS:

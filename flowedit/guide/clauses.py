@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.shares import in_digits, read_share
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
 CONTRARY = -0.38  # the same, below which one undoes the other: "blonde hair" and "black hair" have -0.41
@@ -39,12 +40,14 @@ def split_clauses(text: str) -> list[str]:
     """Cut a description where one attribute ends and another begins: "a smiling face", "gray hair", "green eyes".
 
     A guide that reads all in one gives some of them next to nothing. A part of one word stays with its neighbor, "thick
-    lips and brows", "a sad and tired face", but for the words that say all: "a smile and big eyes".
+    lips and brows", "a sad and tired face", but for the words that say all, "a smile and big eyes", and for one with
+    a share of its own, "happy, 20 % surprised".
     """
     clauses: list[str] = []
-    parts = _BETWEEN.split(text)  # clause, separator, clause, ...
+    parts = _BETWEEN.split(in_digits(text))  # clause, separator, clause, ...
     for k in range(0, len(parts), 2):
-        lone = any(_is_lone(each) for each in (*clauses[-1:], parts[k]))
+        beside = *clauses[-1:], parts[k]
+        lone = any(map(_is_lone, beside)) and all(read_share(each)[1] is None for each in beside)
         if clauses and BARE.fullmatch(clauses[-1]):  # "a face with ..."
             clauses[-1] = parts[k]
         elif clauses and lone:
@@ -86,7 +89,8 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
     """Yield the attributes that prompts name, with the prompt's weight and the degree."""
     for text, weight in prompts.items():
         clauses = dict.fromkeys(split_clauses(text))
-        for part in clauses if len(clauses) > 1 and all(encoder.knows(each) for each in clauses) else (text,):
+        known = all(encoder.knows(read_share(each)[0]) for each in clauses)
+        for part in clauses if len(clauses) > 1 and known else (text,):
             attribute, degree = read_degree(part)
             kept = not is_counted(part) and (degree == 1 or not _means(encoder, part, attribute))
             yield (part, weight, 1.0) if kept else (attribute, weight, degree)
@@ -114,7 +118,7 @@ def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tupl
 
 def split_parts(text: str) -> list[str]:
     """Cut a description as `split_clauses` does, parts of one word too: "auburn hair", "a smile"."""
-    return _without_bare(_BETWEEN.split(text)[::2]) or [text]
+    return _without_bare(_BETWEEN.split(in_digits(text))[::2]) or [text]
 
 
 def _is_lone(part: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from flowedit.guide.denials import denies
+from flowedit.guide.shares import LESS, REDUCE, TORN, read_share
 
 TRACE, LITTLE, MUCH = 0.3, 0.5, 1.3
 LEAST = 0.1  # that a number of percent comes to
@@ -59,25 +60,8 @@ _FORMS = {
         r"(?<!\S)(?:बहुत(?! (?:ज़्यादा|कम))|बेहद|अत्यंत)(?!\S)",
     ),
 }
-SHARE = re.compile(  # of the usual, as a number of percent
-    r"(?:(?: (?:at|of|by|à))? )?(?<![\w.,])(\d{1,4}(?:[.,]\d+)?)"
-    r"[ -]?(?:[%％]|percent\b|prozent\b|por ciento\b|pour cent\b)(?: (?:of|de)\b|的)?(?! sure\b| certain\b) ?",
-    re.I,
-)
-_COUNTED = {
-    "ten": 10, "fifteen": 15, "twenty": 20, "twenty-five": 25, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
-    "seventy": 70, "seventy-five": 75, "eighty": 80, "ninety": 90, "hundred": 100, "quarter": 25, "third": 33,
-    "half": 50, "two thirds": 67, "three quarters": 75,
-}  # fmt: skip
-_IN_WORDS = re.compile(
-    r"\b(?:an? |one )?(ten|fifteen|(?:twenty|seventy)(?:[- ]five)?|thirty|forty|fifty|sixty|eighty|ninety|hundred)"
-    r"(?=[ -](?:%|percent\b))"
-    r"|\bby (?:(?:a|one) )?(quarter|third|half|two[- ]thirds|three[- ]quarters)\b"
-    rf"|\b(?:a|one) (quarter|third) {_MORE}",
-    re.I,
-)
 _TIMES = re.compile(r"(?<!\w)(?:half|twice|(?:two|three|ten) times) as\b|(?<!\w)(?:halb|doppelt) so\b", re.I)
-_LESS = r"(?=(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम)"  # where a denial has a degree
+_LESS = rf"(?={LESS})"  # where a denial has a degree
 
 
 def _compile(forms: tuple[str, ...]) -> re.Pattern[str]:
@@ -87,11 +71,7 @@ def _compile(forms: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join([words, *(f"(?:{form}) ?" for form in signs)]), re.I)
 
 
-_LESSEN = re.compile(r"(?:please |(?:could|can|would) you )*(?:reduce|fade|hide|soften|lessen)\b", re.I)
-_BRACKETS = re.compile(r"\(([^()]*[%％])\)")
-_ARTICLE = re.compile(r"^(?:an?|the) ", re.I)
 _OTHERWISE = re.compile(r"\b(?:anything but|neither|nor|can't|cannot|couldn't|stop|more than)\b", re.I)
-_TORN = re.compile(r"""^\W*$|^[^\w"'(¿¡]|\(\s*\)|""|“”|''""")  # what is left of "(slightly) sad"
 _DEGREES = {degree: _compile(forms) for degree, forms in _FORMS.items()}
 _DEGREES_OF_LESS = {degree: re.compile(f"(?:{form.pattern}){_LESS}", re.I) for degree, form in _DEGREES.items()}
 
@@ -103,12 +83,12 @@ def read_degree(text: str) -> tuple[str, float]:
     """
     plain = " ".join(text.replace("’", "'").split())
     rest, share = read_share(plain)
-    if share is not None and (share or not denies(rest)):
-        return (rest, min(MUCH, max(LEAST, share))) if share else (f"no {_ARTICLE.sub('', rest)}", 1.0)
-    bound = (denies(plain) and not _LESSEN.match(plain)) or _OTHERWISE.search(plain)
+    if share is not None:
+        return rest, min(MUCH, max(LEAST, share))
+    bound = (denies(plain) and not REDUCE.match(plain)) or _OTHERWISE.search(plain)
     for degree, form in (_DEGREES_OF_LESS if bound else _DEGREES).items():
         rest = " ".join(form.sub("", plain).split()).strip(" ,")
-        if rest != plain and not _TORN.search(rest):
+        if rest != plain and not TORN.search(rest):
             return rest, degree
     return text, 1.0
 
@@ -116,27 +96,3 @@ def read_degree(text: str) -> tuple[str, float]:
 def is_counted(text: str) -> bool:
     """Return whether a text says its degree by a number, "half as" or the like, which mean nothing else."""
     return read_share(text)[1] is not None or bool(_TIMES.search(text))
-
-
-def read_share(text: str) -> tuple[str, float | None]:
-    """Return what a text of one attribute asks for without its share of the usual, and that: 0.3 of "a 30 % smile".
-
-    None where it tells no share, or denies something else than by "less": "not 50 % sad". A share may be in English
-    words ("thirty percent", "by a third") and in brackets.
-    """
-    told = _BRACKETS.sub(r" \1 ", _IN_WORDS.sub(_in_digits, text))
-    share = SHARE.search(told)
-    rest = " ".join(SHARE.sub(" ", told).split())
-    if share is None or _TORN.search(rest):
-        return text, None
-    if denies(told) and not (re.match(_LESS, told[share.end() :], re.I) or _LESSEN.match(told)):
-        return text, None
-    return rest, float(share[1].replace(",", ".")) / 100
-
-
-def _in_digits(found: re.Match[str]) -> str:
-    number, *fractions = found.groups()
-    if number:
-        return str(_COUNTED[number.lower().replace(" ", "-")])
-    (fraction,) = filter(None, fractions)
-    return f"{_COUNTED[fraction.lower().replace('-', ' ')]} % "

@@ -12,6 +12,7 @@ from flowedit.guide.encoder import ROBUST, Encoder
 from flowedit.guide.impossible import describe_impossible, shorten
 from flowedit.guide.language import unknown_language
 from flowedit.guide.part_looks import colored_twice, said_looks
+from flowedit.guide.shares import read_share
 from flowedit.guide.side_words import sided_twice
 
 _EMPTY = re.compile(  # a word that names nothing of a face, though an encoder may think something of it; mashed keys
@@ -49,7 +50,7 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     if impossible is not None:
         return impossible
     taught: Sequence[str] | None = getattr(encoder, "languages", None)
-    language = None if taught is None else unknown_language(prompt, taught)
+    language = None if taught is None else unknown_language(read_share(prompt)[0], taught)
     if taught is not None and language is not None:
         told = f"the language of {shorten(prompt)!r}, {language}"
         return f"{encoder.name} does not know {told}; it knows {', '.join(taught)}"
@@ -59,7 +60,9 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     if is_counted(prompt) and encoder.knows(read_degree(prompt)[0]):
         return None
     parts = split_parts(prompt)
-    if len(parts) > 1 and all(map(encoder.knows, parts)):  # "happy but sad" is neither to an encoder
+    if len(parts) > 1 and all(
+        encoder.knows(read_share(each)[0]) for each in parts
+    ):  # "happy but sad" is neither to an encoder
         return None
     if said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
         return None

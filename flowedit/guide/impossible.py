@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flowedit.guide.shares import count_in_words
+
 FILE = Path(__file__).with_name("impossible.json")
 LONGEST = 100  # letters of a prompt that a line names
 LAST_LATIN = 0x24F  # beyond it a script may have no spaces, or marks that are no letters to `re`
@@ -62,7 +64,7 @@ def shorten(prompt: str) -> str:
 def describe_impossible(prompt: str) -> str | None:
     """Return one line about what a prompt asks for that cannot be made; None if there is no such thing."""
     parts = []
-    for each in find_impossible(prompt):
+    for each in find_impossible(count_in_words(prompt)):
         nearest = f"; {each.nearest!r} comes nearest" if each.nearest else ""
         parts.append(f"{each.name} ({each.reason}{nearest})")
     return f"{shorten(prompt)!r} asks for what cannot be made: {', '.join(parts)}" if parts else None

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowedit.guide.clauses import split_parts
-from flowedit.guide.degrees import SHARE
 from flowedit.guide.denials import NEGATIONS, denied
 from flowedit.guide.gaze_words import GAZES
 from flowedit.guide.part_words import SKIN
+from flowedit.guide.shares import SHARE
 
 TABLE = Path(__file__).with_name("part_looks.txt")
 ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown lips
@@ -26,6 +26,14 @@ REMOVED = re.compile(  # beside what is drawn, in its clause: it is to go
     r"\b(?:los(?:e|es|ing)|eras\w*|delet\w*|wip\w* (?:off|away)|remov\w*|tak\w* (?:away|off)|rid of|gone|away|free|"
     r"disappear\w*|vanish\w*|clear(?:s|ed|ing)?|clean(?:s|ed|ing)?|cur(?:e|es|ed|ing)|heal\w*|eliminat\w*|conceal\w*|"
     r"zero|cover(?:s|ing|ed up)?|banish\w*|pop(?:ped|ping)?|devoid|lack\w*|anti|creams?|treat\w*|fewer|less)\b"
+)
+LESSENED = frozenset([  # before a phrase, as NEGATIONS: "soften the wrinkles"; in it they say a look, "soften .. skin"
+    "soften", "lessen", "decrease", "diminish", "minimize", "minimise", "erase", "eliminate", "halve", "zero", "hardly",
+    "barely", "scarcely",
+])  # fmt: skip
+LESSENED_AFTER = re.compile(  # "wrinkles reduced", "the wrinkles should be gone"
+    r"(?: (?:should|must|could|to|be|are|is|a|bit|slightly|all|completely)){0,4} "
+    r"(?:reduced|removed|softened|faded|erased|halved|gone|hidden|concealed|minimi[sz]ed|decreased|lessened)\b"
 )
 BEFORE = 3  # words before a phrase that its degree is read from
 DEGREES = {
@@ -155,12 +163,13 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
             continue
         clause = rest[_clause_start(rest[: match.start()]) : match.start()].split()[-BEFORE:]
         degree = 1.0
-        used = [word for word in clause if word in DEGREES or word in NEGATIONS or word in ("a", "bit", "of", "the")]
+        used = [w for w in clause if w in DEGREES or w in NEGATIONS or w in LESSENED or w in ("a", "bit", "of", "the")]
         around = [*clause, *match[0].split()]  # "hair less gray" denies within the phrase
         for word in around:
             degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
-        if "too" in around and degree > 0:
-            degree = -degree
+        lessened = LESSENED_AFTER.match(rest, match.end())
+        if lessened or LESSENED & set(clause) or "too" in around:
+            degree = -abs(degree)
         parts = {part for part, _, _ in entry.looks}
         if degree > 0 and parts & ADDED and REMOVED.search(_clause(rest, match)):
             degree = -degree
@@ -173,7 +182,8 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         if share := SHARE.search(before, _clause_start(before)):
             degree *= float(share[1].replace(",", ".")) / 100
             before = f"{before[: share.start()]} {before[share.end() :]}"
-        rest = f"{before} | {rest[match.end() :]}"
+        end = lessened.end() if lessened else match.end()
+        rest = f"{before} | {rest[end:]}"
         found.append((entry, degree))
     return found, rest
 

@@ -11,10 +11,11 @@ from flowedit.guide.ages import spell_ages
 from flowedit.guide.clauses import split_parts
 from flowedit.guide.color_words import COLORED, SHAPED
 from flowedit.guide.corpus import embed_changes
-from flowedit.guide.degrees import read_degree, read_share
+from flowedit.guide.degrees import LEAST, read_degree
 from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import said_looks
+from flowedit.guide.shares import read_share
 
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
 KNOWN = (  # what the tables know by these words
@@ -60,13 +61,15 @@ def restate(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
 def _same(encoder: Encoder, part: str) -> str | None:
     """Return what of KNOWN means the same as a part of a prompt; None where nothing does, or its words say a look.
 
-    A degree is put before it, where the tables read it: "eyes slightly closed" is "slightly eyes closed".
+    A degree is put before it, where the tables read it: "eyes slightly closed" is "slightly eyes closed", and
+    "gray hair by half" is "50 % gray hair".
     """
     attribute, degree = read_degree(part)
     share = read_share(part)[1]
-    if share == 0:
-        return attribute
-    told = f"{100 * share:g} % " if share else "" if degree == 1 else "slightly " if degree < 1 else "very "
+    if share is not None:
+        told = f"{100 * max(LEAST, share):g} % " if share != 1 else ""
+    else:
+        told = "" if degree == 1 else "slightly " if degree < 1 else "very "
     if said_looks({attribute: 1.0}):
         return told + attribute if told or share else None
     if said_looks({part: 1.0}) or not encoder.knows(attribute):
