@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from flowedit.guide.denials import denies
-from flowedit.guide.shares import LESS, REDUCE, TORN, read_share
+from flowedit.guide.shares import LESS, MORE, REDUCE, TORN, read_share
 
 TRACE, LITTLE, MUCH = 0.3, 0.5, 1.3
 LEAST = 0.1  # that a number of percent comes to
@@ -18,8 +18,6 @@ _SMALL = (
     "nose|mouth|eyes?|ears?|chin|jaw|lips?|face|head|forehead|eyebrows?|brows?|teeth|girl|boy|kid|child|baby|man|woman|"
     "person|lady|guy|one|brother|sister|old"
 )
-# A comparative.
-_MORE = r"(?=(?:more|less|fewer|better|worse|further)\b|(?!(?:und|upp|ov|h|nev|ev|corn|lin|silv|amb|ging)er\b)\w+er\b)"
 # Of what else there is hardly any is none: "barely visible brows".
 _MOOD = "smil|smirk|grin|laugh|frown|pout|sad|ang(?:er|ry)|worr|surpris|fear|amus|joy|melanchol"
 _VERY = (
@@ -52,7 +50,7 @@ _FORMS = {
     ),
     MUCH: (
         rf"very much|(?:(?:{_VERY}),? )*(?:{_VERY})(?! (?:{_FEW})\b)",
-        rf"(?:much|far|way|a lot|lots) {_MORE}",
+        rf"(?:much|far|way|a lot|lots) (?={MORE})",
         "(?:twice|two times|three times|ten times) as (?:much )?|doppelt so|deux fois plus|dos veces más|el doble de",
         r"a lot(?: of)?|(?:big|huge|deep) (?=(?:pout|frown|scowl|grimace)(?! lines))",
         "(?:viel|deutlich) (?=\\w+er)|mucho (?=más\\b)|beaucoup (?=plus\\b)",

@@ -56,12 +56,15 @@ _RANGE = re.compile(rf"(?<![\w.,])(\d+) ?{_PERCENT}? ?(?:-|–|to|bis|a|à) ?(\d
 _ABOUT = re.compile(r"(?:[~≈+<>]|\b(?:about|around|roughly|some|approximately|circa)\b) ?(?=\d)", re.I)
 _BRACKETS = re.compile(rf"[(（\[]([^()（）\[\]]*{_PERCENT})[)）\]]", re.I)
 _BELOW_ZERO = re.compile(rf"(?:(?<!\w)[-−–]|\bminus )(?=\d+(?:[.,]\d+)? ?{_PERCENT})", re.I)
-_MORE = r"(?:more|less|fewer|better|worse|\w+er\b)"
+MORE = (  # a comparative
+    r"(?:(?:more|less|fewer|better|worse|further)\b"
+    r"|(?!(?:und|upp|ov|h|nev|ev|aft|fing|corn|lin|silv|amb|ging)er\b)\w+er\b)"
+)
 _PARTS = {"half": 50, "quarter": 25, "third": 33, "two thirds": 67, "three quarters": 75, "fifth": 20, "tenth": 10}
 _ONE = r"half|(?:(?:an?|one)[- ])?(?:quarter|third|fifth|tenth)|two[- ]thirds|three[- ](?:quarters|fourths)"
 _FRACTIONS = re.compile(
-    rf"\bby (?P<by>{_ONE})(?=\s*(?:$|[,.;!?)]|and\b|{_MORE}))"
-    rf"|(?<!than )\b(?P<more>{_ONE}) (?={_MORE})"
+    rf"\bby (?P<by>{_ONE})(?=\s*(?:$|[,.;!?)]|and\b|{MORE}))"
+    rf"|(?<!than )\b(?P<more>{_ONE}) (?={MORE})"
     r"|\b(?P<of>two[- ]thirds|three[- ]quarters|an? (?:third|quarter)) of (?=(?:an?|the|her|his|my|your) )"
     r"|(?<=duce |move |fade |hide )(?P<verb>half)(?: of)? (?=(?:the|her|his|my|their|all)\b)"
     r"|(?P<in>\bin half)(?=\s*(?:$|[,.;!?]))",
@@ -76,7 +79,7 @@ _QUOTIENTS = {"½": 50, "⅓": 33, "⅔": 67, "¼": 25, "¾": 75}
 _QUOTIENT = re.compile(r"(?<![\d/.])(?:by )?([1-9])/([2-9]|10)(?![\d/]) ?")
 _TIMES = re.compile(
     r"\b(?:double|twice|triple) (?=(?:the|her|his|my|your) )"
-    rf"|(?<![\w.])(?:two|three|2|3|1\.5) ?(?:times|x) (?=(?:an? )?{_MORE}|\w+$)",
+    rf"|(?<![\w.])(?:two|three|2|3|1\.5) ?(?:times|x) (?=(?:an? )?{MORE}|\w+$)",
     re.I,
 )
 SHARE = re.compile(  # of the usual, as a number of percent
@@ -91,7 +94,7 @@ REDUCE = re.compile(
     r"(?:reduce|fade|hide|soften|lessen|decrease|diminish|minimi[sz]e|remove|erase|cut|halve|get rid of|tone down)\b",
     re.I,
 )
-_COMPARES = re.compile(rf"^(?:an? |the )?(?:{_MORE}|{LESS})|\b(?:more|less|fewer)\b|\b\w+er\b(?= \w)", re.I)
+_COMPARES = re.compile(rf"^(?:an? |the )?(?:{MORE}|{LESS})|\b(?:more|less|fewer)\b|\b\w+er\b(?= \w)", re.I)
 _ARTICLE = re.compile(r"^(?:an?|the) ", re.I)
 TORN = re.compile(r"""^\W*$|^[^\w"'(¿¡]|\(\s*\)|""|“”|''""")  # what is left of "(slightly) sad"
 
