@@ -20,6 +20,7 @@ from flowedit.fit.terms import FitState, Term, evenness, movement_price, tint_pr
 from flowedit.guide.smile_words import smile_asked
 from flowedit.kernels import REGULARIZERS, fused_step, render_views
 from flowedit.kernels.step.reference import part_colors
+from flowedit.task.degree import split_prompts
 from flowedit.task.prepare import FaceTask, Task
 from flowedit.task.views import Views, soften
 from flowedit.transform.retouching import bind_once
@@ -83,7 +84,8 @@ class Objective:
         if self._layer is not None:
             self._terms["retouch"], self.weights["retouch"] = self._layer.price, float(config.weights.retouch)
         if landmarks is not None:
-            smiling = smile_asked(guide, task.prompts)
+            searched = {text: weight for each in split_prompts(task) for text, weight in each.items()}
+            smiling = smile_asked(guide, searched if task.little else task.prompts)
             if smiling > 0:
                 self._terms["smile"] = RealSmile(landmarks[None].to(crop.device))
                 self.weights["smile"] = smiling * float(config.weights.smile)
