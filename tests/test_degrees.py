@@ -82,6 +82,14 @@ def test_a_share_is_of_its_own_attribute_alone(text):
     assert list(list_attributes(load_encoder(), {text: 1.0}).values()) == pytest.approx([1.0, 0.2])
 
 
+def test_a_degree_before_the_second_of_two_words_is_of_that_alone():
+    encoder = load_encoder()
+    assert list_attributes(encoder, {"happy and slightly surprised": 1.0}) == pytest.approx(
+        {"happy": 1.0, "surprised": LITTLE}
+    )
+    assert list(list_attributes(encoder, {"slightly sad and angry": 1.0})) == ["sad and angry"]
+
+
 @pytest.mark.parametrize("text", ["half as sad", "50% sad", "100 % sad"])
 def test_a_number_is_a_degree_whatever_the_encoder_takes_it_for(text):
     encoder = load_encoder()

@@ -41,13 +41,14 @@ def split_clauses(text: str) -> list[str]:
 
     A guide that reads all in one gives some of them next to nothing. A part of one word stays with its neighbor, "thick
     lips and brows", "a sad and tired face", but for the words that say all, "a smile and big eyes", and for one with
-    a share of its own, "happy, 20 % surprised".
+    a share or a degree of its own, "happy, 20 % surprised", "happy and slightly surprised".
     """
     clauses: list[str] = []
     parts = _BETWEEN.split(in_digits(text))  # clause, separator, clause, ...
     for k in range(0, len(parts), 2):
         beside = *clauses[-1:], parts[k]
-        lone = any(map(_is_lone, beside)) and all(read_share(each)[1] is None for each in beside)
+        apart = any(read_share(each)[1] is not None for each in beside) or read_degree(parts[k])[1] != 1
+        lone = not apart and any(map(_is_lone, beside))
         if clauses and BARE.fullmatch(clauses[-1]):  # "a face with ..."
             clauses[-1] = parts[k]
         elif clauses and lone:
