@@ -9,7 +9,6 @@ else of the tower stays, and of an embedding what is about neither.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import time
 from collections.abc import Iterator
@@ -25,7 +24,19 @@ from flowedit.guide.faceclip import EYES_PX, EYES_TOP, Eyes, FaceTower
 from . import attributes as attr
 from .faces import Faces, seeded
 from .shapes import Moves
-from .train_image import MEAN, STD, Directions, begin_with, calibrate, evaluate, fast_bfloat16, follow, objective, save
+from .train_image import (
+    MEAN,
+    STD,
+    Directions,
+    begin_with,
+    calibrate,
+    evaluate,
+    fast_bfloat16,
+    follow,
+    objective,
+    read_options,
+    save_finished,
+)
 
 TAUGHT = ("gaze_side", "gaze_up", "wink")  # one raised brow is told worse by it than by the rest of the tower
 WEIGHT = 4.0  # of them, beside what is told of each eye
@@ -224,8 +235,7 @@ def train(
     tower.eyes.load_state_dict(average.finished().state_dict())
     result = evaluate(tower, heads, faces)
     print(" ".join(f"{name} {result[name]:.3f}" for name in TAUGHT if name in result), flush=True)
-    states = [tower.state_dict(), heads.state_dict()]
-    save({"width": tower.trunk[0].out_channels, "all": [*states, *states], "auc": result}, out)
+    save_finished(tower, heads, result, out)
 
 
 def vary(rows: Tensor) -> Tensor:
@@ -237,18 +247,7 @@ def vary(rows: Tensor) -> Tensor:
 
 
 def main() -> None:
-    defaults = train.__kwdefaults__
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
-    parser.add_argument(
-        "--begin",
-        type=Path,
-        default=Path("out/faceclip/image_tower.pt"),
-        help="train_image's checkpoint, or an encoder's folder",
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/faceclip/image_tower_eyes.pt"))
-    for name in ("strips", "steps", "batch", "lr", "seed"):
-        parser.add_argument(f"--{name}", type=type(defaults[name]), default=defaults[name])
+    parser = read_options(train, __doc__, "out/faceclip/image_tower.pt", "out/faceclip/image_tower_eyes.pt")
     parser.add_argument("--further", action="store_true", help="go on from the eyes' network that is there")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = vars(parser.parse_args())

@@ -9,7 +9,6 @@ regularization (Bishop 1995), stronger than weight decay where one place of the 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import time
 from dataclasses import dataclass
@@ -25,7 +24,18 @@ from . import attributes as attr
 from .faces import HAIR, STRUCTURAL, Faces, seeded
 from .held import VISIBLE_HAIR, measure_plain
 from .tones import TONED
-from .train_image import MEAN, STD, Directions, begin_with, evaluate, fit_scale, follow, objective, save
+from .train_image import (
+    MEAN,
+    STD,
+    Directions,
+    begin_with,
+    evaluate,
+    fit_scale,
+    follow,
+    objective,
+    read_options,
+    save_finished,
+)
 
 AIMED = {  # weights of what is to be told better, beside the other attributes
     **dict.fromkeys(("happy", "angry", "surprised", "disgusted", "neutral"), 8.0), "sad": 16.0, "hair_gray": 40.0,
@@ -219,23 +229,11 @@ def train(
     fitted = fit(tower, heads, *known, steps=steps, batch=batch, lr=lr, seed=seed)
     result = evaluate(fitted, heads, faces)
     print(" ".join(f"{name} {result[name]:.3f}" for name in AIMED if name in result), flush=True)
-    states = [fitted.state_dict(), heads.state_dict()]
-    save({"width": fitted.trunk[0].out_channels, "all": [*states, *states], "auc": result}, out)
+    save_finished(fitted, heads, result, out)
 
 
 def main() -> None:
-    defaults = train.__kwdefaults__
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
-    parser.add_argument(
-        "--begin",
-        type=Path,
-        default=Path("out/faceclip/image_tower_eyes.pt"),
-        help="train_eyes' checkpoint, train_image's, or an encoder's folder",
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/faceclip/image_tower_head.pt"))
-    for name in ("changed", "steps", "batch", "lr", "seed"):
-        parser.add_argument(f"--{name}", type=type(defaults[name]), default=defaults[name])
+    parser = read_options(train, __doc__, "out/faceclip/image_tower_eyes.pt", "out/faceclip/image_tower_head.pt")
     train(**vars(parser.parse_args()))
 
 

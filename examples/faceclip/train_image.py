@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -308,6 +308,24 @@ def save(state: dict[str, Any], checkpoint: Path) -> None:
     """Write a checkpoint whole, or none."""
     torch.save(state, checkpoint.with_suffix(".tmp"))
     checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+
+def save_finished(tower: FaceTower, heads: Directions, result: dict[str, float], out: Path) -> None:
+    """Write a tower that is trained no further as a checkpoint: a run's own weights are its averaged ones."""
+    states = [tower.state_dict(), heads.state_dict()]
+    save({"width": tower.trunk[0].out_channels, "all": [*states, *states], "auc": result}, out)
+
+
+def read_options(train: Callable[..., None], description: str | None, begin: str, out: str) -> argparse.ArgumentParser:
+    """Make the options of a training that goes on from a checkpoint: of its files, and of its numbers."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=Path("out/faceclip/faces.npz"))
+    parser.add_argument("--begin", type=Path, default=Path(begin), help="a checkpoint, or an encoder's folder")
+    parser.add_argument("--out", type=Path, default=Path(out))
+    for name, default in train.__kwdefaults__.items():
+        if not isinstance(default, bool):
+            parser.add_argument(f"--{name}", type=type(default), default=default)
+    return parser
 
 
 @torch.no_grad()
