@@ -46,6 +46,7 @@ from flowedit.transform.transforms import leaves
         ("½ smile", "smile", 0.5), ("1/4 happier", "happier", 0.25), ("about 40 % sad", "sad", 0.4),
         ("um ein Drittel glücklicher", "glücklicher", 0.33), ("treinta por ciento feliz", "feliz", 0.3),
         ("百分之二十五的微笑", "微笑", 0.25), ("微笑50%", "微笑", 0.5), ("double the smile", "the smile", MUCH),
+        ("half the wrinkles", "fewer wrinkles", 0.5), ("half gray hair", "gray hair", 0.5),
     ],
 )  # fmt: skip
 def test_a_degree_is_read_apart(text, attribute, degree):

@@ -60,16 +60,28 @@ MORE = (  # a comparative
     r"(?:(?:more|less|fewer|better|worse|further)\b"
     r"|(?!(?:und|upp|ov|h|nev|ev|aft|fing|corn|lin|silv|amb|ging)er\b)\w+er\b)"
 )
-_PARTS = {"half": 50, "quarter": 25, "third": 33, "two thirds": 67, "three quarters": 75, "fifth": 20, "tenth": 10}
+_PARTS = {
+    "half": 50,
+    "quarter": 25,
+    "third": 33,
+    "two thirds": 67,
+    "three quarters": 75,
+    "fifth": 20,
+    "tenth": 10,
+    "partly": 50,
+    "partially": 50,
+}
 _ONE = r"half|(?:(?:an?|one)[- ])?(?:quarter|third|fifth|tenth)|two[- ]thirds|three[- ](?:quarters|fourths)"
 _FRACTIONS = re.compile(
     rf"\bby (?P<by>{_ONE})(?=\s*(?:$|[,.;!?)]|and\b|{MORE}))"
     rf"|(?<!than )\b(?P<more>{_ONE}) (?={MORE})"
     r"|\b(?P<of>two[- ]thirds|three[- ]quarters|an? (?:third|quarter)) of (?=(?:an?|the|her|his|my|your) )"
     r"|(?<=duce |move |fade |hide )(?P<verb>half)(?: of)? (?=(?:the|her|his|my|their|all)\b)"
+    r"|\b(?P<dyed>half|partly|partially) (?=(?:gray|grey|white|blonde?|red|brown|black) hair\b)"
     r"|(?P<in>\bin half)(?=\s*(?:$|[,.;!?]))",
     re.I,
 )
+_FEWER = re.compile(r"\bhalf (?:the|as many|of the) (?=(?:wrinkles|lines|freckles|spots|pimples|blemishes)\b)", re.I)
 _OTHER_FRACTIONS = {
     re.compile(r"\bum die hälfte\b|\ba la mitad\b|\bde moitié\b|一半(?=的)", re.I): 50,
     re.compile(r"\b(?:um )?ein drittel\b|\bun tercio\b|\bd'un tiers\b|\bun tiers\b|三分之一", re.I): 33,
@@ -109,7 +121,7 @@ def in_digits(text: str) -> str:
     text = _IN_SIGNS.sub(_count_signs, text)
     for pattern, share in _OTHER_FRACTIONS.items():
         text = pattern.sub(f"{share} %", text)
-    text = _FRACTIONS.sub(_part, text)
+    text = _FEWER.sub("50 % fewer ", _FRACTIONS.sub(_part, text))
     text = re.sub("[½⅓⅔¼¾] ?", lambda found: f"{_QUOTIENTS[found[0][0]]} % ", text)
     text = _QUOTIENT.sub(_divide, text)
     text = _TIMES.sub("200 % ", text)
@@ -131,7 +143,7 @@ def read_share(text: str) -> tuple[str, float | None]:
     """
     told = " ".join(in_digits(text).split())
     share = SHARE.search(told)
-    rest = " ".join(SHARE.sub(" ", told).split())
+    rest = " ".join(SHARE.sub(" ", told).split()).removeprefix("with ")
     if share is None or TORN.search(rest):
         return text, None
     reduces = REDUCE.match(rest)
