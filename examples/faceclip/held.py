@@ -28,6 +28,7 @@ LEAST = 5  # faces on either side that an AUC is worth writing for
 SURE = 0.2  # weight of a caused label from which it counts
 KNOWN = 0.3  # weight of a set's label from which it counts: of likely absences, none
 VISIBLE_HAIR = 0.6
+MEASURED = (*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL)  # what `measure_plain` measures
 SEEN_PLAINLY = ("mouth_tilt", "brow_tilt")
 PLACED_PX, PLACINGS = 384, 8  # side of a crop whose landmarks are placed again, and from how many boxes
 CLEAR = ("portraits", "synthetic", "3dsk", "expressions")  # sets in whose photos fine structure shows
@@ -61,8 +62,7 @@ class Held:
         self.person, self.weight = faces.label[chosen], faces.weight[chosen]
         self.said, self.source = faces.expression[chosen], faces.source[chosen]
         measured = torch.cat(tones)
-        names = (*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL)
-        self.measured = dict(zip(names, measured.unbind(1), strict=True))
+        self.measured = dict(zip(MEASURED, measured.unbind(1), strict=True))
         self.measured |= faces.beside_skin(self.measured)
         placed = attr.measure_more(torch.stack(marks))
         self.measured |= {name: placed[name] for name in SEEN_PLAINLY}
@@ -73,7 +73,7 @@ class Held:
             if name in self.measured:  # beside its own set, as it is taught: of a sharp set all would have lines
                 self.measured[name] = beside_own(self.measured[name], self.source)
         self.colored = faces.colored[chosen]
-        self.hair = self.colored & (faces.hair_seen[chosen] >= VISIBLE_HAIR)
+        self.hair = shows_hair(faces, chosen)
         self.clear = torch.from_numpy(np.isin(self.source, CLEAR))
         age, female = (torch.from_numpy(column[chosen]) for column in (faces.age, faces.female))
         skin = torch.from_numpy(faces.skin[chosen])
@@ -151,6 +151,11 @@ def place_often(image: Tensor, landmarks: Tensor) -> Tensor:
     return ((upright + mirrored[MIRROR] * across) / 2).float()
 
 
+def shows_hair(faces: Faces, i: Tensor) -> Tensor:
+    """Return of which faces (N,) the hair is to be seen, in color."""
+    return faces.colored[i] & (faces.hair_seen[i] >= VISIBLE_HAIR)
+
+
 def beside_own(values: Tensor, source: np.ndarray) -> Tensor:
     """Take from each face's value (N,) the median of its set."""
     apart = values.clone()
@@ -161,7 +166,7 @@ def beside_own(values: Tensor, source: np.ndarray) -> Tensor:
 
 
 def measure_plain(faces: Faces, i: Tensor, pixels: Tensor) -> Tensor:
-    """Measure faces as they are: (B, K) of MEASURED_SHAPES, TONED, brows_thick and STRUCTURAL."""
+    """Measure faces as they are: (B, K) of MEASURED."""
     masks, at = faces.masks(i)
     light, marks = luma(pixels), faces.landmarks[i]
     small = F.avg_pool2d(pixels, pixels.shape[-1] // masks.shape[-1])

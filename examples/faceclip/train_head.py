@@ -21,15 +21,15 @@ from torch import Tensor
 from flowedit.guide.faceclip import FaceTower
 
 from . import attributes as attr
-from .faces import HAIR, STRUCTURAL, Faces, seeded
-from .held import VISIBLE_HAIR, measure_plain
-from .tones import TONED
+from .faces import HAIR, Faces, seeded
+from .held import MEASURED, measure_plain, shows_hair
 from .train_image import (
     MEAN,
     STD,
     Directions,
     begin_with,
     evaluate,
+    find_elsewhere,
     fit_scale,
     follow,
     objective,
@@ -117,9 +117,9 @@ def label_plain(faces: Faces, i: Tensor, measured: Tensor) -> tuple[Tensor, Tens
     label, weight = torch.zeros(2, len(i), len(attr.NAMES))
     labelled = [attr.INDEX[name] for name in attr.LABELLED]
     label[:, labelled], weight[:, labelled] = faces.label[i], faces.weight[i]
-    values = dict(zip((*attr.MEASURED_SHAPES, *TONED, "brows_thick", *STRUCTURAL), measured.unbind(1), strict=True))
+    values = dict(zip(MEASURED, measured.unbind(1), strict=True))
     values |= faces.beside_skin(values)
-    hair = faces.colored[i] & (faces.hair_seen[i] >= VISIBLE_HAIR)
+    hair = shows_hair(faces, i)
     for name, value in values.items():
         if name in UNSURE:
             continue
@@ -162,8 +162,7 @@ def fit(
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [lr, 1e-3], total_steps=steps, pct_start=0.15)
     directions = heads.unit().detach()
-    basis, _ = torch.linalg.qr(directions.T)
-    elsewhere = torch.eye(len(basis)) - basis @ basis.T
+    elsewhere = find_elsewhere(directions)
     others = directions[aim == 1].T
     average = copy.deepcopy(fitted)
     start = time.time()

@@ -84,8 +84,10 @@ class Objective:
         if self._layer is not None:
             self._terms["retouch"], self.weights["retouch"] = self._layer.price, float(config.weights.retouch)
         if landmarks is not None:
-            searched = {text: weight for each in split_prompts(task) for text, weight in each.items()}
-            smiling = smile_asked(guide, searched if task.little else task.prompts)
+            searched = task.prompts
+            if task.little:
+                searched = {text: weight for each in split_prompts(task) for text, weight in each.items()}
+            smiling = smile_asked(guide, searched)
             if smiling > 0:
                 self._terms["smile"] = RealSmile(landmarks[None].to(crop.device))
                 self.weights["smile"] = smiling * float(config.weights.smile)

@@ -90,8 +90,8 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
     """Yield the attributes that prompts name, with the prompt's weight and the degree."""
     for text, weight in prompts.items():
         clauses = dict.fromkeys(split_clauses(text))
-        known = all(encoder.knows(read_share(each)[0]) for each in clauses)
-        for part in clauses if len(clauses) > 1 and known else (text,):
+        several = len(clauses) > 1 and all(encoder.knows(read_share(each)[0]) for each in clauses)
+        for part in clauses if several else (text,):
             attribute, degree = read_degree(part)
             kept = not is_counted(part) and (degree == 1 or not _means(encoder, part, attribute))
             yield (part, weight, 1.0) if kept else (attribute, weight, degree)

@@ -60,9 +60,8 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     if is_counted(prompt) and encoder.knows(read_degree(prompt)[0]):
         return None
     parts = split_parts(prompt)
-    if len(parts) > 1 and all(
-        encoder.knows(read_share(each)[0]) for each in parts
-    ):  # "happy but sad" is neither to an encoder
+    known = all(encoder.knows(read_share(each)[0]) for each in parts)
+    if len(parts) > 1 and known:  # "happy but sad" is neither to an encoder
         return None
     if said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
         return None

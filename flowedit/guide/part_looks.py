@@ -12,7 +12,7 @@ from flowedit.guide.clauses import split_parts
 from flowedit.guide.denials import NEGATIONS, denied
 from flowedit.guide.gaze_words import GAZES
 from flowedit.guide.part_words import SKIN
-from flowedit.guide.shares import SHARE
+from flowedit.guide.shares import LESSENING, SHARE, measure_share
 
 TABLE = Path(__file__).with_name("part_looks.txt")
 ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown lips
@@ -28,8 +28,7 @@ REMOVED = re.compile(  # beside what is drawn, in its clause: it is to go
     r"zero|cover(?:s|ing|ed up)?|banish\w*|pop(?:ped|ping)?|devoid|lack\w*|anti|creams?|treat\w*|fewer|less)\b"
 )
 LESSENED = frozenset([  # before a phrase, as NEGATIONS: "soften the wrinkles"; in it they say a look, "soften .. skin"
-    "soften", "lessen", "decrease", "diminish", "minimize", "minimise", "erase", "eliminate", "halve", "zero", "hardly",
-    "barely", "scarcely",
+    *LESSENING, "eliminate", "zero", "hardly", "barely", "scarcely",
 ])  # fmt: skip
 LESSENED_AFTER = re.compile(  # "wrinkles reduced", "the wrinkles should be gone"
     r"(?: (?:should|must|could|to|be|are|is|a|bit|slightly|all|completely)){0,4} "
@@ -180,7 +179,7 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
             start = rest[:start].rstrip().rfind(used.pop())
         before = rest[:start]
         if share := SHARE.search(before, _clause_start(before)):
-            degree *= float(share[1].replace(",", ".")) / 100
+            degree *= measure_share(share)
             before = f"{before[: share.start()]} {before[share.end() :]}"
         end = lessened.end() if lessened else match.end()
         rest = f"{before} | {rest[end:]}"

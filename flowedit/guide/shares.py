@@ -6,28 +6,10 @@ import re
 
 from flowedit.guide.denials import denies
 
-_ENGLISH = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+_ENGLISH = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _OTHER_TENS = (  # from ten on, Spanish, German and French
     ("diez", "veinte", "treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa", "cien"),
@@ -61,16 +43,9 @@ MORE = (  # a comparative
     r"|(?!(?:und|upp|ov|h|nev|ev|aft|fing|corn|lin|silv|amb|ging)er\b)\w+er\b)"
 )
 _PARTS = {
-    "half": 50,
-    "quarter": 25,
-    "third": 33,
-    "two thirds": 67,
-    "three quarters": 75,
-    "fifth": 20,
-    "tenth": 10,
-    "partly": 50,
-    "partially": 50,
-}
+    "half": 50, "quarter": 25, "third": 33, "two thirds": 67, "three quarters": 75, "fifth": 20, "tenth": 10,
+    "partly": 50, "partially": 50,
+}  # fmt: skip
 _ONE = r"half|(?:(?:an?|one)[- ])?(?:quarter|third|fifth|tenth)|two[- ]thirds|three[- ](?:quarters|fourths)"
 _FRACTIONS = re.compile(
     rf"\bby (?P<by>{_ONE})(?=\s*(?:$|[,.;!?)]|and\b|{MORE}))"
@@ -101,9 +76,10 @@ SHARE = re.compile(  # of the usual, as a number of percent
 )
 _LATE = re.compile(rf"[,;:=](?: but)?(?: only)? ?(?=\d+(?:[.,]\d+)? ?{_PERCENT}\s*(?:$|[,.;)]))", re.I)
 LESS = r"(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम"
+LESSENING = ("soften", "lessen", "decrease", "diminish", "minimize", "minimise", "erase", "halve")
 REDUCE = re.compile(
     r"(?:please |(?:could|can|would) you |i(?:'d like| want) to )*"
-    r"(?:reduce|fade|hide|soften|lessen|decrease|diminish|minimi[sz]e|remove|erase|cut|halve|get rid of|tone down)\b",
+    rf"(?:reduce|fade|hide|remove|cut|get rid of|tone down|{'|'.join(LESSENING)})\b",
     re.I,
 )
 _COMPARES = re.compile(rf"^(?:an? |the )?(?:{MORE}|{LESS})|\b(?:more|less|fewer)\b|\b\w+er\b(?= \w)", re.I)
@@ -153,10 +129,15 @@ def read_share(text: str) -> tuple[str, float | None]:
         rest = f"less {rest.rsplit(' ', 1)[0]}"
     if reduces:
         rest = f"reduce{rest[reduces.end() :]}"
-    amount = float(share[1].replace(",", ".")) / 100
+    amount = measure_share(share)
     if not amount and not reduces and not _COMPARES.search(rest):
         return f"no {_ARTICLE.sub('', rest)}", 1.0
     return rest, amount
+
+
+def measure_share(share: re.Match[str]) -> float:
+    """Return what SHARE found, 1 being the usual."""
+    return float(share[1].replace(",", ".")) / 100
 
 
 def _count(found: re.Match[str]) -> str:
