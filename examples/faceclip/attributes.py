@@ -137,3 +137,9 @@ def ends(value: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
 def sure(label: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
     """Take the members whose soft label (N,) is sure: which show it, which count."""
     return label > 0.5, members & ((label > 0.7) | (label < 0.2))
+
+
+def find_elsewhere(directions: Tensor) -> Tensor:
+    """Return the projection (D, D) onto what is along none of (K, D) directions."""
+    basis, _ = torch.linalg.qr(directions.T)
+    return torch.eye(len(basis)) - basis @ basis.T

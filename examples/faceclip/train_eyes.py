@@ -32,7 +32,6 @@ from .train_image import (
     calibrate,
     evaluate,
     fast_bfloat16,
-    find_elsewhere,
     follow,
     objective,
     read_options,
@@ -199,7 +198,7 @@ def train(
     former = copy.deepcopy(tower.eyes)
     eyes = copy.deepcopy(tower.eyes).requires_grad_() if further else Eyes(heads.vectors.shape[1])
     teacher = Teacher(eyes, heads, further).train()
-    elsewhere = find_elsewhere(teacher.directions)
+    elsewhere = attr.find_elsewhere(teacher.directions)
     own = [p for name, p in teacher.named_parameters() if name not in ("bias", "log_scale")]
     fitted = [{"params": own}, {"params": [teacher.bias, teacher.log_scale], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(fitted, lr, weight_decay=0.02)

@@ -29,7 +29,6 @@ from .train_image import (
     Directions,
     begin_with,
     evaluate,
-    find_elsewhere,
     fit_scale,
     follow,
     objective,
@@ -162,7 +161,7 @@ def fit(
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [lr, 1e-3], total_steps=steps, pct_start=0.15)
     directions = heads.unit().detach()
-    elsewhere = find_elsewhere(directions)
+    elsewhere = attr.find_elsewhere(directions)
     others = directions[aim == 1].T
     average = copy.deepcopy(fitted)
     start = time.time()

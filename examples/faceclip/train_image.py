@@ -184,18 +184,12 @@ def fit_scale(heads: Directions, features: Tensor, labels: Tensor, weights: Tens
     optimizer.step(closure)
 
 
-def find_elsewhere(directions: Tensor) -> Tensor:
-    """Return the projection (D, D) onto what is along none of (K, D) directions."""
-    basis, _ = torch.linalg.qr(directions.T)
-    return torch.eye(len(basis)) - basis @ basis.T
-
-
 class Anchor:
     """What stays of a tower that learns on: where embeddings lie, but along the attributes' directions."""
 
     def __init__(self, tower: FaceTower, heads: Directions) -> None:
         self.tower = copy.deepcopy(tower).eval().requires_grad_(False)
-        self.elsewhere = find_elsewhere(heads.unit().detach())
+        self.elsewhere = attr.find_elsewhere(heads.unit().detach())
 
     def __call__(self, image: Tensor, features: Tensor, lower: bool) -> Tensor:
         """Return the mean square of how far embeddings (B, D) of images moved; this process's share of it."""
