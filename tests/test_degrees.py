@@ -47,6 +47,11 @@ from flowedit.transform.transforms import leaves
         ("um ein Drittel glücklicher", "glücklicher", 0.33), ("treinta por ciento feliz", "feliz", 0.3),
         ("百分之二十五的微笑", "微笑", 0.25), ("微笑50%", "微笑", 0.5), ("double the smile", "the smile", MUCH),
         ("half the wrinkles", "fewer wrinkles", 0.5), ("half gray hair", "gray hair", 0.5),
+        ("(a smile:0.4)", "a smile", 0.4), ("smile x0.5", "smile", 0.5), ("smile: 0.7", "smile", 0.7),
+        ("a half-strength smile", "smile", 0.5), ("sad at full intensity", "sad", 1.0),
+        ("a smile (half)", "a smile", 0.5),
+        ("50 % no makeup", "no makeup", 0.5), ("eyes half as big", "eyes small", 1.0),
+        ("half as wrinkled as now", "less wrinkled", 1.0), ("by a third happier", "happier", 0.33),
     ],
 )  # fmt: skip
 def test_a_degree_is_read_apart(text, attribute, degree):
@@ -81,6 +86,20 @@ def test_a_degree_weighs_its_own_attribute_of_several():
 )
 def test_a_share_is_of_its_own_attribute_alone(text):
     assert list(list_attributes(load_encoder(), {text: 1.0}).values()) == pytest.approx([1.0, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("a smile and big eyes, 50 % each", {"a smile": 0.5, "big eyes": 0.5}),
+        ("a smile, big eyes, both at 30%", {"a smile": 0.3, "big eyes": 0.3}),
+        ("a smile and big eyes (a quarter each)", {"a smile": 0.25, "big eyes": 0.25}),
+        ("(smile:0.3), (big eyes:0.6)", {"smile": 0.3, "big eyes": 0.6}),
+        ("reduce the frown and the smile by half", {"reduce the frown": 0.5, "reduce the smile": 0.5}),
+    ],
+)
+def test_a_share_told_of_several_is_each_ones(text, shares):
+    assert list_attributes(load_encoder(), {text: 1.0}) == pytest.approx(shares)
 
 
 def test_a_degree_before_the_second_of_two_words_is_of_that_alone():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.shares import in_digits, read_share
+from flowedit.guide.shares import EACH, LAST, REDUCE, in_digits, read_share
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
 CONTRARY = -0.38  # the same, below which one undoes the other: "blonde hair" and "black hair" have -0.41
@@ -44,7 +44,7 @@ def split_clauses(text: str) -> list[str]:
     a share or a degree of its own, "happy, 20 % surprised", "happy and slightly surprised".
     """
     clauses: list[str] = []
-    parts = _BETWEEN.split(in_digits(text))  # clause, separator, clause, ...
+    parts = _cut(text)
     for k in range(0, len(parts), 2):
         beside = *clauses[-1:], parts[k]
         apart = any(read_share(each)[1] is not None for each in beside) or read_degree(parts[k])[1] != 1
@@ -119,7 +119,24 @@ def find_contraries(encoder: Encoder, prompts: Mapping[str, float]) -> list[tupl
 
 def split_parts(text: str) -> list[str]:
     """Cut a description as `split_clauses` does, parts of one word too: "auburn hair", "a smile"."""
-    return _without_bare(_BETWEEN.split(in_digits(text))[::2]) or [text]
+    return _without_bare(_cut(text)[::2]) or [text]
+
+
+def _cut(text: str) -> list[str]:
+    """Return clause, separator, clause, ..., each with the share that is told of them all: "50 % each"."""
+    told = in_digits(text).strip()
+    each, last = EACH.search(told), LAST.search(told)
+    if each:
+        parts, share = _BETWEEN.split(told[: each.start()]), each["after"] or each["before"]
+        return [
+            f"{share} % {part}" if k % 2 == 0 and not BARE.fullmatch(part) else part for k, part in enumerate(parts)
+        ]
+    verb = REDUCE.match(told)
+    if verb and last:  # "reduce the wrinkles and the smile by 50 %"
+        parts = _BETWEEN.split(told[verb.end() : last.start()].strip())
+        if not any(REDUCE.match(part) for part in parts):
+            return [part if k % 2 else f"{verb[0]} {part} by {last['share']} %" for k, part in enumerate(parts)]
+    return _BETWEEN.split(told)
 
 
 def _is_lone(part: str) -> bool:

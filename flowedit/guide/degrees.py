@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from flowedit.guide.denials import denies
-from flowedit.guide.shares import LESS, MORE, REDUCE, TORN, read_share
+from flowedit.guide.shares import LESS, MORE, REDUCE, TORN, halve, read_share
 
 TRACE, LITTLE, MUCH = 0.3, 0.5, 1.3
 LEAST = 0.1  # that a number of percent comes to
@@ -79,7 +79,10 @@ def read_degree(text: str) -> tuple[str, float]:
 
     Of a denial ("not very sad") only what stands before "less" is read.
     """
-    plain = " ".join(text.replace("’", "'").split())
+    given = " ".join(text.replace("’", "'").split())
+    plain = halve(given)
+    if plain != given:
+        return plain, 1.0
     rest, share = read_share(plain)
     if share is not None:
         return rest, min(MUCH, max(LEAST, share))

@@ -15,7 +15,7 @@ from flowedit.guide.degrees import LEAST, read_degree
 from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.part_looks import said_looks
-from flowedit.guide.shares import read_share
+from flowedit.guide.shares import halve, read_share
 
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
 KNOWN = (  # what the tables know by these words
@@ -50,7 +50,7 @@ def restate(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
         return dict(prompts)
     told: dict[str, float] = {}
     for given, weight in prompts.items():
-        prompt = spell_ages(given)
+        prompt = halve(spell_ages(given))
         parts = split_parts(prompt)
         same = [_same(encoder, part) for part in parts]
         text = prompt if not any(same) else ", ".join(new or part for new, part in zip(same, parts, strict=True))

@@ -44,7 +44,7 @@ MORE = (  # a comparative
 )
 _PARTS = {
     "half": 50, "quarter": 25, "third": 33, "two thirds": 67, "three quarters": 75, "fifth": 20, "tenth": 10,
-    "partly": 50, "partially": 50,
+    "partly": 50, "partially": 50, "full": 100,
 }  # fmt: skip
 _ONE = r"half|(?:(?:an?|one)[- ])?(?:quarter|third|fifth|tenth)|two[- ]thirds|three[- ](?:quarters|fourths)"
 _FRACTIONS = re.compile(
@@ -74,6 +74,30 @@ SHARE = re.compile(  # of the usual, as a number of percent
     r"(?: (?:strength|intensity|opacity)\b)?(?: (?:of|de)\b|的)?(?! sure\b| certain\b)[:,]? ?",
     re.I,
 )
+_NUMBER = r"\d{1,4}(?:[.,]\d+)?"
+_WEIGHT = re.compile(r"\(([^():]+): ?(\d(?:\.\d+)?)\)")  # "(smile:1.3)", as prompts of generators have it
+_FACTOR = re.compile(r"(?<=[^\W\d])(?: ?[x×*(]|:| ) ?(\d?\.\d+)\)?(?= *(?:$|[,;)]))")  # "smile x0.5", "smile: 0.5"
+_STRENGTH = re.compile(
+    rf"(?:\b(?:at|with|in) )?\b(?:an? )?({_ONE}|full)[- ](?:strength|intensity|power|opacity)\b,? ?", re.I
+)
+_BRACKETED = re.compile(rf"\(({_ONE})( each)?\)", re.I)
+_CONTRARY = {
+    "big": "small", "large": "small", "wide": "narrow", "broad": "narrow", "long": "short", "thick": "thin",
+    "full": "thin", "high": "low", "old": "young",
+}  # fmt: skip
+_HALF_AS = re.compile(
+    rf"\bhalf as (?:(?P<size>{'|'.join(_CONTRARY)})|(?P<state>wrinkled|wrinkly|freckled|freckly|gr[ae]y|red|shiny|oily|"
+    r"tired|puffy|rough|bushy))\b(?: as (?:now|before|it is|they are))?",
+    re.I,
+)
+_GRAY, _DARK = "half (?:gr[ae]y|white)", "half (?:black|brown|dark)"
+_GRAYING = re.compile(rf"\b(?:{_GRAY},?(?: and)? {_DARK}|{_DARK},?(?: and)? {_GRAY})\b", re.I)
+EACH = re.compile(  # at the end of several attributes: the share of every one
+    rf"[,;:]? *(?:\b(?:both|each|all)(?: of them)? (?:at |by |to |of )?(?P<after>{_NUMBER}) ?{_PERCENT}"
+    rf"|(?:\b(?:at|by) )?(?<![\d.,])(?P<before>{_NUMBER}) ?{_PERCENT} (?:each|apiece|both)\b) *[.!]?$",
+    re.I,
+)
+LAST = re.compile(rf" by (?P<share>{_NUMBER}) ?{_PERCENT} *[.!]?$", re.I)
 _LATE = re.compile(rf"[,;:=](?: but)?(?: only)? ?(?=\d+(?:[.,]\d+)? ?{_PERCENT}\s*(?:$|[,.;)]))", re.I)
 LESS = r"(?:less|fewer|too|weniger|zu|menos|demasiado|moins|trop)\b|कम"
 LESSENING = ("soften", "lessen", "decrease", "diminish", "minimize", "minimise", "erase", "halve")
@@ -92,7 +116,11 @@ def in_digits(text: str) -> str:
 
     "Thirty percent" is "30 percent" then, "by a third" "33 %", "20-30 %" "25 %" and "-50 % smile" "less 50 % smile".
     """
-    text = count_in_words(text)
+    text = _GRAYING.sub("salt and pepper", halve(count_in_words(text)))
+    text = _WEIGHT.sub(lambda found: f"{100 * float(found[2]):g} % {found[1]}", text)
+    text = _FACTOR.sub(lambda found: f" {100 * float(found[1]):g} %", text)
+    text = _BRACKETED.sub(lambda found: f" {_worth(found[1])} %{found[2] or ''}", text)
+    text = _STRENGTH.sub(lambda found: f" {_worth(found[1])} % ", text)
     text = _IN_OTHER_WORDS.sub(lambda found: str(_WORTH[found[0].lower()]), text)
     text = _IN_SIGNS.sub(_count_signs, text)
     for pattern, share in _OTHER_FRACTIONS.items():
@@ -104,6 +132,11 @@ def in_digits(text: str) -> str:
     text = _RANGE.sub(lambda found: f"{(int(found[1]) + int(found[2])) / 2:g} ", text)
     text = _BRACKETS.sub(r" \1 ", _ABOUT.sub("", text))
     return _LATE.sub(" ", _BELOW_ZERO.sub("less ", text))
+
+
+def halve(text: str) -> str:
+    """Return a text in which what a face has is to be smaller or less where it is half as big or as wrinkled."""
+    return _HALF_AS.sub(_less, text)
 
 
 def count_in_words(text: str) -> str:
@@ -122,6 +155,8 @@ def read_share(text: str) -> tuple[str, float | None]:
     rest = " ".join(SHARE.sub(" ", told).split()).removeprefix("with ")
     if share is None or TORN.search(rest):
         return text, None
+    if re.match("(?:no|without) ", rest, re.I) and (told.startswith(share[0]) or told.endswith(share[0])):
+        return rest, measure_share(share)
     reduces = REDUCE.match(rest)
     if denies(re.sub(LESS, "more", rest, flags=re.I)) and not reduces:
         return text, None
@@ -158,8 +193,19 @@ def _count_signs(found: re.Match[str]) -> str:
 
 def _part(found: re.Match[str]) -> str:
     (told,) = (part for part in found.groups() if part)
-    words = re.sub(r"^(?:an?|one|in) ", "", told.lower().replace("-", " ")).replace("fourths", "quarters")
-    return f"{_PARTS[words]} % "
+    last = found["by"] and not found.string[found.end() :].strip(" .!?")
+    return f"{'by ' if last else ''}{_worth(told)} % "
+
+
+def _worth(part: str) -> int:
+    """Return how many percent a part in words is."""
+    words = re.sub(r"^(?:an?|one|in)[ -]", "", part.lower()).replace("-", " ").replace("fourths", "quarters")
+    return _PARTS[words]
+
+
+def _less(found: re.Match[str]) -> str:
+    size, state = found["size"], found["state"]
+    return _CONTRARY[size.lower()] if size else f"less {state}"
 
 
 def _divide(found: re.Match[str]) -> str:
