@@ -24,8 +24,10 @@ from flowedit.face.measures import SPREADS, measure
 from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.raster import RasterField
 from flowedit.fit import variants as diversity
+from flowedit.fit.accents import LEANING, find_accents
 from flowedit.fit.terms import Likeness, flatten
 from flowedit.fit.variants import are_enough, shape_change, spread
+from flowedit.guide.encoder import load_encoder
 from flowedit.photo.photo import load
 from flowedit.report.strips import SIDE_PX
 from flowedit.transform.transforms import FieldTransform
@@ -122,6 +124,12 @@ def test_what_does_too_little_is_tried_anew_and_its_warnings_are_left_out(monkey
     assert [str(each.message) for each in recwarn] == ["each", "seed 0", "seed 2"]
 
 
+def measure_shapes(monkeypatch, *accents):
+    """Let what was asked be read off the first edit's shape, and variants lean to these."""
+    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    monkeypatch.setattr(diversity, "find_accents", lambda *_: list(accents))
+
+
 def changes(*rows):
     """Each as moved and as seen."""
     return [torch.tensor([*row, *[0.0] * (12 - len(row))]).expand(2, -1) for row in rows]
@@ -193,7 +201,7 @@ def test_the_change_of_a_shape_is_seen_in_the_picture():
 def test_fewer_are_returned_where_the_others_change_something_else(monkeypatch):
     told = iter(changes((2.0, 0.0), (0.1, 2.0), (1.9, 0.1), (0.0, 3.0), (0.0, 3.0)))
     monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
-    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    measure_shapes(monkeypatch)
     with pytest.warns(UserWarning, match="2 of 3 variants: others would do too little of what is asked, or too much"):
         made = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert [edit.facts["seed"] for edit in made] == [0, 2]
@@ -202,7 +210,7 @@ def test_fewer_are_returned_where_the_others_change_something_else(monkeypatch):
 @pytest.mark.parametrize(("first", "said"), [((2.0, 0.1), 0), ((0.5, 0.1), 1), ((2.0, *[0.9] * 11), 1)])
 def test_it_is_said_where_the_first_itself_does_not_do(first, said, monkeypatch, recwarn):
     monkeypatch.setattr(diversity, "shape_change", lambda edit: changes(first)[0])
-    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    measure_shapes(monkeypatch)
     flowedit.variants(picture(), "red", 1, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert sum("the edit itself" in str(each.message) for each in recwarn) == said
 
@@ -210,7 +218,7 @@ def test_it_is_said_where_the_first_itself_does_not_do(first, said, monkeypatch,
 def test_a_first_that_does_not_do_is_left_out_where_others_do(monkeypatch, recwarn):
     told = iter(changes((0.5, 0.1), (1.5, 0.1), (1.4, 0.1)))
     monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
-    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    measure_shapes(monkeypatch)
     made = flowedit.variants(picture(), "red", 2, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert [edit.facts["seed"] for edit in made] == [1, 2] and not recwarn
 
@@ -218,7 +226,7 @@ def test_a_first_that_does_not_do_is_left_out_where_others_do(monkeypatch, recwa
 def test_likeness_costs_less_after_one_that_does_too_little(monkeypatch):
     told, paid, real = iter(changes((2.0, 0.1), (0.1, 0.1), (2.0, 0.1))), [], diversity.optimize
     monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
-    monkeypatch.setattr(diversity, "names_color", lambda guide, prompts: False)
+    measure_shapes(monkeypatch)
 
     def spy(*arguments, config, **rest):
         paid.append(config.weights.likeness)
@@ -228,6 +236,32 @@ def test_likeness_costs_less_after_one_that_does_too_little(monkeypatch):
     made = flowedit.variants(picture(), "red", 2, config=QUICK, encoder=TinyEncoder(), progress=False)
     assert [edit.facts["seed"] for edit in made] == [0, 2]
     assert [each / QUICK.weights.likeness for each in paid] == [1, 1, 0.5]
+
+
+def test_variants_lean_to_what_is_near_and_after_one_that_does_too_little_to_nothing(monkeypatch):
+    told, asked, real = iter(changes((2.0, 0.1), (0.1, 0.1), (2.0, 0.1), (2.0, 0.1))), [], diversity.optimize
+    measure_shapes(monkeypatch, "blue", "green")
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
+
+    def spy(photo, prompts, *, config, **rest):
+        asked.append((list(prompts), config.weights.likeness / QUICK.weights.likeness))
+        return real(photo, {"red": 1.0}, config=config, **rest)
+
+    monkeypatch.setattr(diversity, "optimize", spy)
+    made = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert asked == [(["red"], 1), (["blue", "red"], LEANING), (["red"], 1), (["green", "red"], LEANING)]
+    assert [edit.facts["seed"] for edit in made] == [0, 2, 3]
+
+
+def test_an_accent_is_near_in_the_face_and_neither_the_same_nor_the_contrary():
+    jaw, mouth = changes([0.0] * 10 + [-2.0], [2.0])
+    encoder = load_encoder()
+    slim, smiling = (
+        find_accents(encoder, {text: 1.0}, change) for text, change in (("a slim jaw", jaw), ("a smiling face", mouth))
+    )
+    assert "a pointed chin" in slim and "an open mouth" in smiling and not set(slim) & set(smiling)
+    assert "a pointed chin" not in find_accents(encoder, {"a pointed chin": 1.0}, jaw)
+    assert "chubby cheeks" not in find_accents(encoder, {"gaunt cheeks": 1.0}, jaw)
 
 
 def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from skimage.data import astronaut
 from flowedit.guide import encoder as encoders
 from flowedit.guide.encoder import WEIGHTS, load_encoder
 from flowedit.guide.tokenizer import Tokenizer
+from flowedit.guide.traces import Directions
 
 LONG = (  # each of more than half of the context
     "a woman with big round eyes, raised eyebrows, thick red lips, rosy cheeks, a narrow nose, long dark hair, a few "
@@ -178,7 +180,7 @@ def test_the_shipped_encoder_is_what_open_clip_builds(faceclip, copied):
     embeddings, slopes = [], []
     for encoder in (faceclip, load_encoder(str(copied))):
         image = torch.rand(3, 3, 150, 150, generator=torch.Generator().manual_seed(0), requires_grad=True)
-        embedding, text = encoder.image(image), encoder.text(prompts)
+        embedding, text = encoder.image(image), encoder.model.encode_text(encoder.tokenizer(prompts))
         (embedding @ text.T).sum().backward()
         embeddings.append((embedding.detach(), text))
         slopes.append(image.grad)
@@ -236,6 +238,22 @@ def test_a_folder_that_holds_no_model_is_refused(copied):
     (copied / "open_clip_config.json").unlink()
     with pytest.raises(ValueError, match=r"must hold open_clip_config\.json"):
         load_encoder(str(copied))
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:900])])
+def test_damaged_directions_are_refused(copied, change):
+    change(copied / "directions.npz")
+    with pytest.raises(ValueError, match=r"directions\.npz must be as shipped"):
+        load_encoder()
+
+
+def test_a_text_is_rid_of_traces_and_keeps_what_it_names():
+    attributes, others = torch.eye(6)[:4], torch.eye(6)[4:]
+    directions = Directions(attributes, others)
+    texts = F.normalize(torch.tensor([[0.7, 0.06, -0.2, 0.0, 0.6, 0.02], [0.0, 0.01, 0.0, 0.0, 0.1, 0.9]]), dim=-1)
+    named = texts.clone()
+    named[0, 1] = 0.0
+    assert torch.allclose(directions.without_traces(texts), F.normalize(named, dim=-1), atol=1e-6)
 
 
 def test_the_card_describes_the_weights():

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.guide.encoder import Encoder, load_encoder
+from flowedit.guide.encoder import Encoder
 from flowedit.guide.faceclip import FaceTower
+from flowedit.guide.shipped import load_shipped
 
 from . import attributes as attr
 from .faces import Faces
@@ -236,7 +237,7 @@ def knows(encoder: Encoder, foreign: dict[str, Any]) -> dict[str, float]:
 def evaluate(data: Path, weights: Path) -> dict[str, Any]:
     """Print and return every figure; of a tower alone (a .pt file) those that need no words."""
     alone = weights.suffix == ".pt"
-    encoder: Any = Tower(weights) if alone else load_encoder(str(weights))
+    encoder: Any = Tower(weights) if alone else load_shipped(weights, torch.device("cpu"), weights.name)
     faces = Faces(data)
     faces.measure_population()
     held = Held(faces, encoder)

@@ -14,6 +14,7 @@ from flowedit.config import Config, Variants
 from flowedit.edit import Edit
 from flowedit.face.detect import refit
 from flowedit.face.measures import SPREADS, measure
+from flowedit.fit.accents import LEANING, WEIGHT, find_accents
 from flowedit.fit.loop import optimize
 from flowedit.fit.terms import flatten
 from flowedit.guide.color_words import names_color
@@ -50,12 +51,13 @@ def variants(
 ) -> list[Edit]:
     """Find different edits of a face for one prompt, and bring them to the same effect.
 
-    The first is what `optimize` finds from nothing; each further one pays for being like those before it where the
-    first works, less after each that does too little, and for what it does elsewhere (`terms.Likeness`), and starts
-    from another seed. In the end each is held back to what the guide sees in the weakest. Kept are those that do enough
-    (`Config.variants`) of what the guide sees, and, where no prompt is about color, of what the first does most to the
-    face's shape, with little of what the first leaves: by the landmarks as the edit moves them, and by those found in
-    the edited picture.
+    The first is what `optimize` finds from nothing. Further ones lean to something near it in the face, a slim jaw to a
+    pointed chin (`accents`; it stands in `Edit.prompts`), or, after one that does too little, to nothing. Each pays for
+    being like those before it where the first works, less after each that does too little, and for what it does
+    elsewhere (`terms.Likeness`), and starts from another seed. In the end each is held back to what the guide sees in
+    the weakest. Kept are those that do enough (`Config.variants`) of what the guide sees, and, where no prompt is about
+    color, of what the first does most to the face's shape, with little of what the first leaves: by the landmarks as
+    the edit moves them, and by those found in the edited picture.
 
     Args:
         image: as for `optimize`.
@@ -86,12 +88,16 @@ def variants(
     changes: list[Tensor | None] = []
     enough: list[bool] = []
     likeness = config.weights.likeness
+    accents: list[str] = []
+    leaning: str | None = None
     for k in range(2 * n - 1):
-        settings = replace(config, seed=config.seed + k, weights=replace(config.weights, likeness=likeness))
+        weights = replace(config.weights, likeness=likeness * (LEANING if leaning else 1.0))
+        settings = replace(config, seed=config.seed + k, weights=weights)
+        asked = {leaning: WEIGHT} | prompts if leaning else prompts
         try:
             with no_warnings():
                 edit = optimize(
-                    photo, prompts, config=settings, encoder=guide, start=None, unlike=found, progress=progress
+                    photo, asked, config=settings, encoder=guide, start=None, unlike=found, progress=progress
                 )
         except KeyboardInterrupt:
             if not found:
@@ -102,14 +108,19 @@ def variants(
             warn(f"the words of {', '.join(map(repr, prompts))} say the whole edit, so there is one variant")
             _warn_of([edit])
             return [edit]
+        change = shape_change(edit) if shaped else None
+        if not found and change is not None:
+            accents = find_accents(guide, prompts, change)
         bound = bound_effect(guide, prompts, edit.edited, 0.0)
         share = bound.measure(edit.strength)
-        together = [*shares, share], [*changes, shape_change(edit) if shaped else None]
+        together = [*shares, share], [*changes, change]
         judged = are_enough(*together, config.variants)
-        if not found or edit.stopped == "interrupted" or all(judged[1:]):
+        kept = not found or edit.stopped == "interrupted" or all(judged[1:])
+        if kept:
             found, bounds, (shares, changes), enough = [*found, edit], [*bounds, bound], together, judged
-        else:  # how unlike an edit can be that still does enough differs from face to face and from prompt to prompt
+        elif not leaning:  # how unlike an edit can be that does enough differs from face to face and prompt to prompt
             likeness *= _EASED
+        leaning = accents.pop(0) if accents and (kept or not leaning) else None
         if sum(enough) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
             break
     if not enough[0] and len(found) > 1 and found[-1].stopped != "interrupted":

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flowedit.checks import check_image, describe, require
 from flowedit.guide.ages import spell_ages
+from flowedit.guide.traces import Directions
 from flowedit.isolation import isolated
 
 _LETTER = r"[\w\u0900-\u097f]"  # Devanagari's vowel signs are no letters to `re`
@@ -34,6 +35,7 @@ class ClipEncoder:
             where it is all of a prompt.
         synonyms: words, in lower case, that it does not know, each with those that are read in its place anywhere; with
             any, ages in digits are read in words.
+        directions: where it was taught that attributes lie, by which texts are rid of traces, or None.
 
     Attributes:
         size: pixels along one side of the model's input.
@@ -52,6 +54,7 @@ class ClipEncoder:
         languages: tuple[str, ...] | None = None,
         alone: Mapping[str, str] | None = None,
         synonyms: Mapping[str, str] | None = None,
+        directions: Directions | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -61,6 +64,7 @@ class ClipEncoder:
         self.languages = languages
         self.alone = dict(alone or {})
         self.synonyms = dict(synonyms or {})
+        self.directions = directions
         longest_first = sorted(self.synonyms, key=len, reverse=True)
         words = "|".join(word if _SIGN.match(word) else rf"(?<!{_LETTER}){word}(?!{_LETTER})" for word in longest_first)
         self._synonym = re.compile(words, re.I) if words else None
@@ -128,6 +132,8 @@ class ClipEncoder:
                 read = self._synonym.sub(lambda found: self.synonyms[found[0].lower()], read)
             tokens = self.tokenizer(self._parts(read)).to(self.device)
             parts = F.normalize(self.model.encode_text(tokens).float(), dim=-1)
+            if self.directions is not None:
+                parts = self.directions.without_traces(parts)
             row = F.normalize(parts.mean(0), dim=-1)
             if len(self._texts) >= MOST_TEXTS:
                 self._texts.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
@@ -14,15 +15,17 @@ from flowedit.guide.checkpoint import file_digest
 from flowedit.guide.clip import ClipEncoder
 from flowedit.guide.faceclip import FaceClip
 from flowedit.guide.tokenizer import Tokenizer
+from flowedit.guide.traces import Directions
 
 CARD, CONFIG, FILE = "card.json", "open_clip_config.json", "open_clip_model.safetensors"
+DIRECTIONS = "directions.npz"
 
 
 def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
     """Load faceclip: the model that open_clip builds from the same folder, bit for bit.
 
     Args:
-        folder: config, weights and card.
+        folder: config, weights, card and directions.
         device: where it will work.
         name: of the encoder.
 
@@ -45,8 +48,9 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
     model.load_state_dict(load_file(weights))
     tokenizer = Tokenizer(len(model.positional_embedding))
     return ClipEncoder(
-        model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone, card.synonyms
-    )
+        model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone, card.synonyms,
+        _read_directions(folder / DIRECTIONS),
+    )  # fmt: skip
 
 
 class _Card(NamedTuple):
@@ -66,6 +70,13 @@ def _read_card(path: Path) -> _Card:
         rereads = dict(card["alone"]), dict(card.get("synonyms", {}))  # an earlier recipe writes none
         return _Card(str(card["sha256"]), foreign, tuple(card["languages"]), *rereads)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _read_directions(path: Path) -> Directions:
+    try:
+        return Directions.from_file(path)
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise _damaged(path) from error
 
 
