@@ -21,7 +21,7 @@ from torch import Tensor
 from flowedit.checks import as_device, describe, require, warn
 from flowedit.guide.checkpoint import OPENAI_KEYS, file_digest, guess_architectures, safe_checkpoint
 from flowedit.guide.clip import ClipEncoder
-from flowedit.guide.shipped import load_shipped
+from flowedit.guide.shipped import DIRECTIONS, load_shipped, read_directions
 from flowedit.isolation import isolated
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -168,7 +168,9 @@ def _load(source: _Source, device: torch.device) -> ClipEncoder:
                 raise _unreachable(name, error) from error
             raise ValueError(f"{source.path} must hold an open_clip model; got {_first_line(error)}") from error
         _fill(model, weights, source)
-    return ClipEncoder(model.to(device), tokenizer, name, digest=digest)
+    taught = source.path / DIRECTIONS if source.kind == "folder" else None  # the recipe's folders hold them
+    directions = read_directions(taught) if taught is not None and taught.is_file() else None
+    return ClipEncoder(model.to(device), tokenizer, name, digest=digest, directions=directions)
 
 
 def _locate(source: _Source) -> Path:

@@ -49,7 +49,7 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
     tokenizer = Tokenizer(len(model.positional_embedding))
     return ClipEncoder(
         model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone, card.synonyms,
-        _read_directions(folder / DIRECTIONS),
+        read_directions(folder / DIRECTIONS),
     )  # fmt: skip
 
 
@@ -73,7 +73,8 @@ def _read_card(path: Path) -> _Card:
         raise _damaged(path) from error
 
 
-def _read_directions(path: Path) -> Directions:
+def read_directions(path: Path) -> Directions:
+    """Read a file of directions; ValueError where it is damaged."""
     try:
         return Directions.from_file(path)
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:

@@ -15,7 +15,7 @@ from flowedit.hub.folder import CARD, HubFolder
 from flowedit.photo.files import write_atomically
 
 CONFIG = "open_clip_config.json"
-GUIDE_FILES = ("*.json", "*.txt", "*.model", "*.md", "*.safetensors")  # of open_clip's layout; no pickle
+GUIDE_FILES = ("*.json", "*.txt", "*.model", "*.md", "*.npz", "*.safetensors")  # of open_clip's layout; no pickle
 
 
 class HubGuide(HubFolder, library_name="flowedit", tags=["image-text-embedding"], model_card_template=CARD):
