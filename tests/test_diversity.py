@@ -249,7 +249,7 @@ def test_variants_lean_to_what_is_near_and_after_one_that_does_too_little_to_not
 
     monkeypatch.setattr(diversity, "optimize", spy)
     made = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
-    assert asked == [(["red"], 1), (["blue", "red"], LEANING), (["red"], 1), (["green", "red"], LEANING)]
+    assert asked == [(["red"], 1), (["blue", "red"], LEANING), (["red"], 0.7), (["green", "red"], 0.7 * LEANING)]
     assert [edit.facts["seed"] for edit in made] == [0, 2, 3]
 
 

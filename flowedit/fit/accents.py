@@ -24,7 +24,7 @@ _MOUTH = (
     "thin lips",
     "thick lips",
 )
-_EYES = ("arched eyebrows", "low eyebrows", "raised eyebrows", "narrowed eyes", "straight eyebrows", "wide open eyes")
+_EYES = ("raised eyebrows", "straight eyebrows", "wide open eyes", "arched eyebrows", "low eyebrows", "narrowed eyes")
 _NOSE = (
     "a long nose",
     "a short nose",

@@ -34,7 +34,7 @@ from flowedit.transform.bounds import Bound, choose_strength
 MOST = 16  # each takes as long as an edit, and finds less that is new
 ROUNDS = 5  # of a fixed point that halves its error or better in each
 SEEN_PX = 256  # side of a crop in which landmarks are found
-_EASED = 0.5  # what the next try pays for likeness, after one that does too little, in shares
+_EASED, _EASED_LEANING = 0.5, 0.7  # what the next try pays for likeness, after one that does too little, in shares
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
@@ -118,8 +118,8 @@ def variants(
         kept = not found or edit.stopped == "interrupted" or all(judged[1:])
         if kept:
             found, bounds, (shares, changes), enough = [*found, edit], [*bounds, bound], together, judged
-        elif not leaning:  # how unlike an edit can be that does enough differs from face to face and prompt to prompt
-            likeness *= _EASED
+        else:  # how unlike an edit can be that still does enough differs from face to face and from prompt to prompt
+            likeness *= _EASED_LEANING if leaning else _EASED
         leaning = accents.pop(0) if accents and (kept or not leaning) else None
         if sum(enough) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
             break
