@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
@@ -165,7 +166,8 @@ def several(bench: Bench, find: Callable[..., list[Edit]] | None = None) -> list
                 warnings.simplefilter("ignore")  # fewer are counted
                 edits = find(portrait.path, prompt)
             spreads.append(spread(edits))
-            own = [measure_similarity(edit, bench.guide)[1].share for edit in edits]
+            asked = [replace(edit, prompts={prompt: 1.0}) for edit in edits]  # a variant's own lean to more
+            own = [measure_similarity(edit, bench.guide)[1].share for edit in asked]
             gains.append(max(own) / min(own) if min(own) > 0 else math.inf)
             for k, effects in enumerate(bench.effects(portrait, edit) for edit in edits):
                 numbers = {"own": bench.toward(effects, prompt), "elsewhere": bench.elsewhere(effects, prompt)}
