@@ -15,11 +15,10 @@ TRACE = 0.1  # share of the attribute that a text names most, below which anothe
 class Directions:
     """Where an encoder was taught that attributes lie, a face, and what is no face.
 
-    A text tower is not exact: where a caption names one attribute, the 67 others have 0.03 each, of 0.7. Together they
-    are a tenth of what is told of photos wrongly: a face varies more in its light than in how thick its brows are. As
-    few attributes are named at once, what is small beside the largest can go (hard thresholding in a dictionary,
-    Donoho and Johnstone 1994; ours is known, and the threshold is the one that captions come nearest to their meaning
-    with, 0.08 to 0.12).
+    A text tower is not exact: where a caption names one attribute, the 67 others have 0.03 each, of 0.7. Faces vary far
+    more in some of them than in what is named, so that thick brows of photos were told by an AUC of 0.965, and are by
+    0.974. As few attributes are named at once, what is small beside the largest can go (hard thresholding in a
+    dictionary, Donoho and Johnstone 1994; ours is known). By TRACE captions come nearest to their meaning.
 
     Args:
         attributes: (K, D) unit vectors.
@@ -33,7 +32,7 @@ class Directions:
 
     @classmethod
     def from_file(cls, path: Path) -> Directions:
-        """Read what the recipe writes.
+        """Read what the recipe writes: arrays `vectors` (K, D), `face` and `foreign` (D,).
 
         Raises:
             OSError, ValueError, KeyError: no such file, or not one of directions.
