@@ -238,19 +238,26 @@ def test_likeness_costs_less_after_one_that_does_too_little(monkeypatch):
     assert [each / QUICK.weights.likeness for each in paid] == [1, 1, 0.5]
 
 
-def test_variants_lean_to_what_is_near_and_after_one_that_does_too_little_to_nothing(monkeypatch):
-    told, asked, real = iter(changes((2.0, 0.1), (0.1, 0.1), (2.0, 0.1), (2.0, 0.1))), [], diversity.optimize
+def test_variants_lean_to_what_is_near_once_one_is_alike(monkeypatch):
+    alike, asked, real = iter((False, False, True, False, True)), [], diversity.optimize
     measure_shapes(monkeypatch, "blue", "green")
-    monkeypatch.setattr(diversity, "shape_change", lambda edit: next(told))
+    monkeypatch.setattr(diversity, "shape_change", lambda edit: changes((2.0, 0.1))[0])
+    monkeypatch.setattr(diversity, "is_alike", lambda *_: next(alike))
 
     def spy(photo, prompts, *, config, **rest):
         asked.append((list(prompts), config.weights.likeness / QUICK.weights.likeness))
         return real(photo, {"red": 1.0}, config=config, **rest)
 
     monkeypatch.setattr(diversity, "optimize", spy)
-    made = flowedit.variants(picture(), "red", 3, config=QUICK, encoder=TinyEncoder(), progress=False)
-    assert asked == [(["red"], 1), (["blue", "red"], LEANING), (["red"], 0.7), (["green", "red"], 0.7 * LEANING)]
-    assert [edit.facts["seed"] for edit in made] == [0, 2, 3]
+    made = flowedit.variants(picture(), "red", 4, config=QUICK, encoder=TinyEncoder(), progress=False)
+    assert asked == [(["red"], 1)] * 3 + [(["blue", "red"], LEANING), (["green", "red"], LEANING)]
+    assert [edit.facts["seed"] for edit in made] == [0, 1, 3, 4]  # nothing is left to lean to after the last
+
+
+def test_fields_are_alike_in_whatever_strength(found):
+    first = found[0]
+    weaker = replace(first, strength=first.strength / 2)
+    assert diversity.is_alike(weaker, [found[1], first]) and not diversity.is_alike(found[1], [first, weaker])
 
 
 def test_an_accent_is_near_in_the_face_and_neither_the_same_nor_the_contrary():

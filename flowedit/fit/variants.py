@@ -34,7 +34,8 @@ from flowedit.transform.bounds import Bound, choose_strength
 MOST = 16  # each takes as long as an edit, and finds less that is new
 ROUNDS = 5  # of a fixed point that halves its error or better in each
 SEEN_PX = 256  # side of a crop in which landmarks are found
-_EASED, _EASED_LEANING = 0.5, 0.7  # what the next try pays for likeness, after one that does too little, in shares
+_EASED = 0.5  # what the next try pays for likeness, after one that does too little, in shares
+ALIKE = 0.98  # cosine of two fields above which hardly anybody sees a difference
 SPREAD_PX = 64  # points along a side of the crop that fields are compared on
 
 
@@ -51,13 +52,13 @@ def variants(
 ) -> list[Edit]:
     """Find different edits of a face for one prompt, and bring them to the same effect.
 
-    The first is what `optimize` finds from nothing. Further ones lean to something near it in the face, a slim jaw to a
-    pointed chin (`accents`; it stands in `Edit.prompts`), or, after one that does too little, to nothing. Each pays for
-    being like those before it where the first works, less after each that does too little, and for what it does
-    elsewhere (`terms.Likeness`), and starts from another seed. In the end each is held back to what the guide sees in
-    the weakest. Kept are those that do enough (`Config.variants`) of what the guide sees, and, where no prompt is about
-    color, of what the first does most to the face's shape, with little of what the first leaves: by the landmarks as
-    the edit moves them, and by those found in the edited picture.
+    The first is what `optimize` finds from nothing; each further one pays for being like those before it where the
+    first works, less after each that does too little, and for what it does elsewhere (`terms.Likeness`), and starts
+    from another seed. Once one comes out like another all the same, it is left out, and the next ones lean to something
+    near in the face, a slim jaw to a pointed chin (`accents`; it stands in `Edit.prompts`). In the end each is held
+    back to what the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide
+    sees, and, where no prompt is about color, of what the first does most to the face's shape, with little of what the
+    first leaves: by the landmarks as the edit moves them, and by those found in the edited picture.
 
     Args:
         image: as for `optimize`.
@@ -115,12 +116,12 @@ def variants(
         share = bound.measure(edit.strength)
         together = [*shares, share], [*changes, change]
         judged = are_enough(*together, config.variants)
-        kept = not found or edit.stopped == "interrupted" or all(judged[1:])
-        if kept:
+        alike = is_alike(edit, found)
+        if not found or edit.stopped == "interrupted" or (all(judged[1:]) and not (alike and accents)):
             found, bounds, (shares, changes), enough = [*found, edit], [*bounds, bound], together, judged
-        else:  # how unlike an edit can be that still does enough differs from face to face and from prompt to prompt
-            likeness *= _EASED_LEANING if leaning else _EASED
-        leaning = accents.pop(0) if accents and (kept or not leaning) else None
+        elif not alike:  # how unlike an edit can be that does enough differs from face to face and prompt to prompt
+            likeness *= _EASED
+        leaning = accents.pop(0) if accents and (alike or leaning) else None
         if sum(enough) == n or edit.stopped == "interrupted" or shares[0] <= 0:  # nothing to be as strong as
             break
     if not enough[0] and len(found) > 1 and found[-1].stopped != "interrupted":
@@ -194,12 +195,23 @@ def spread(edits: list[Edit]) -> float:
 
     0 is the same; n fields as large that have nothing in common give sqrt(n - 1).
     """
+    fields = _fields(edits)
+    mean = fields.mean(0)
+    return float((fields - mean).norm(dim=1).mean() / mean.norm().clamp_min(1e-9))
+
+
+def is_alike(edit: Edit, others: Sequence[Edit]) -> bool:
+    """Return whether, as strong, an edit would be all but the same as one of the others of the face."""
+    field, *fields = _fields([edit, *others])
+    return any(float(F.cosine_similarity(field, each, dim=0)) > ALIKE for each in fields)
+
+
+def _fields(edits: Sequence[Edit]) -> Tensor:
+    """Return the offsets of each in shares of what is allowed: (n, values)."""
     crop = edits[0].edited.crops()[0]
     bounds = edits[0].config or Config()
     offsets = [edit.edited.offsets(crop, SPREAD_PX) for edit in edits]
-    fields = torch.stack([flatten(each, bounds.max_shift, bounds.max_tint) for each in offsets])
-    mean = fields.mean(0)
-    return float((fields - mean).norm(dim=1).mean() / mean.norm().clamp_min(1e-9))
+    return torch.stack([flatten(each, bounds.max_shift, bounds.max_tint) for each in offsets])
 
 
 def _hold_back(edit: Edit, bound: Bound, guide: Encoder, identity: float | None) -> Edit:
