@@ -51,6 +51,7 @@ from flowedit.transform.transforms import leaves
         ("a half-strength smile", "smile", 0.5), ("sad at full intensity", "sad", 1.0),
         ("a smile (half)", "a smile", 0.5),
         ("50 % no makeup", "no makeup", 0.5), ("eyes half as big", "eyes small", 1.0),
+        ("make her wrinkles half as deep", "reduce her wrinkles", 0.5),
         ("half as wrinkled as now", "less wrinkled", 1.0), ("by a third happier", "happier", 0.33),
     ],
 )  # fmt: skip

@@ -18,7 +18,7 @@ from flowedit.guide.impossible import FILE, describe_impossible, find_impossible
 from flowedit.guide.language import unknown_language
 
 DATA = Path(__file__).parents[1] / "examples" / "faceclip" / "data"
-SIX = ("English", *(LANGUAGES[code]["name"] for code in LANGUAGES))
+SIX = ("English", *dict.fromkeys(each["name"] for each in LANGUAGES.values()))
 
 
 def prompts(name: str) -> list[str]:
@@ -114,7 +114,7 @@ def test_what_comes_nearest_can_be_made():
         ("a smiling woman", None),
         ("a portrait of Дарья, smiling with big green eyes", None),  # a name is no language
         ("x = y ** 2", None),
-        *((LANGUAGES[code]["concepts"][0]["adjectives"][0][0], None) for code in LANGUAGES),
+        *((each["concepts"][0]["alone"][0], None) for each in LANGUAGES.values()),
     ],
 )
 def test_a_language_that_is_not_known_is_named(text, language):
@@ -132,6 +132,9 @@ def test_the_surest_doubt_is_said_in_one_line():
     assert "cannot be made: glasses" in doubt(faceclip, "a bowl of soup with glasses")
     assert "the language of 'hymyilevä nainen', Finnish" in doubt(faceclip, "hymyilevä nainen")
     assert "does not know 'a red sports car'" in doubt(faceclip, "a red sports car")
+    assert "does not know 'a red sports car' and leaves it out" in doubt(
+        faceclip, "big eyes, a red sports car, a smile"
+    )
     shadow = "the stubble of the wheat field"  # stubble is painted by its word
     assert not faceclip.knows(shadow) and doubt(faceclip, shadow) is None
 
@@ -153,6 +156,7 @@ def test_a_word_about_something_else_is_one(word):
         ({"blonde hair": 1.0, "black hair": 1.0}, ["'blonde hair' and 'black hair' ask for the contrary"]),
         ({"old and young": 1.0}, ["'old' and 'young' ask for the contrary"]),
         ({"red hair and black hair": 1.0}, ["several colors are asked for the hair"]),
+        ({"old man, white hair": 1.0}, []),
         ({"black hair with red highlights": 1.0}, []), ({"a woman with a masculine jaw": 1.0}, []),
         ({"blonde hair": 1.0, "black hair": -1.0}, []), ({"exhausted but happy": 1.0}, []),
         ({"a smile": 1.0, "tears": 1.0}, []), ({"closed eyes": 1.0}, []),

@@ -1,8 +1,10 @@
 """Prompts in other words, or another language, that an encoder takes to mean what the tables of parts know."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
 
 
@@ -58,3 +60,8 @@ def test_an_encoder_of_unknown_teaching_keeps_its_prompts():
 def test_a_share_stands_before_what_it_is_a_share_of():
     told = restate(Reader(), {"gray hair by half, a smile": 1.0, "freckles (20%)": 1.0, "0% wrinkles": 1.0})
     assert list(told) == ["50 % gray hair, a smile", "20 % freckles", "no wrinkles"]
+
+
+@pytest.mark.parametrize("prompt", ["an old man, white hair", "white hair, an old man"])
+def test_a_color_told_outright_is_not_the_gray_of_an_age(prompt):
+    assert said_looks({prompt: 1.0})["hair"] == said_looks({"white hair": 1.0})["hair"]

@@ -26,12 +26,14 @@ _ARTICLE = re.compile(r"\b(?:an?|the)\b", re.I)
 _PERSON = re.compile(r"(?:(?:an?|the) )?(?:wo)?man|(?:(?:an?|the) )?(?:girl|boy|lady|guy)", re.I)
 _WHOLE = re.compile(  # words that say all of an attribute, where no other word is beside them
     r"(?:an?\s+|the\s+)?(?:smile|smiling|grin|grinning|frown|frowning|pout|pouting|wink|winking|laughing|freckles|"
-    r"wrinkles|crow's feet|dimples|stubble|beard|moustache|mustache|tan|blush)",
+    r"wrinkles|crow's feet|dimples|stubble|beard|moustache|mustache|tan|blush|redhead|ginger|brunette|blonde|rousse|"
+    r"roux|rubia|pelirroj[ao]|sonriendo|sonriente|riendo|souriante?|lächelnd|lachend)",
     re.I,
 )
 _BETWEEN = re.compile(
     r"([,;.]\s+(?:(?:and|but|with)\s+)?|[，；。、]\s*"
-    r"|\s+(?:and(?! pepper)|but|with|who has|having|y|(?<!\ba )con|und|mit|et|avec|और)\s+)",
+    r"|\s+(?:and(?! pepper)|but|with|who has|having|y|(?<!\ba )con|und|mit|et|avec|और|aur)\s+"
+    r"|\s+(?=(?:without|sin|ohne|sans) [^\s,.;]+(?: [^\s,.;]+)?(?:$|[,.;])))",
     re.I,
 )
 
@@ -61,8 +63,8 @@ def split_clauses(text: str) -> list[str]:
 def list_attributes(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, float]:
     """Return what prompts ask for side by side: attribute -> weight; all that they ask is the weighted sum.
 
-    Those that mean the same share the larger of their weights. A prompt of one attribute, or with one that the encoder
-    does not know, is itself one. A degree ("slightly", "very") is no part of an attribute, but a factor of its weight.
+    Those that mean the same share the larger of their weights. What the encoder does not know is left out, unless it is
+    all of a prompt. A degree ("slightly", "very") is no part of an attribute, but a factor of its weight.
     """
     asked = dict[str, float]()
     for attribute, weight, degree in _read(encoder, prompts):
@@ -90,8 +92,8 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
     """Yield the attributes that prompts name, with the prompt's weight and the degree."""
     for text, weight in prompts.items():
         clauses = dict.fromkeys(split_clauses(text))
-        several = len(clauses) > 1 and all(encoder.knows(read_share(each)[0]) for each in clauses)
-        for part in clauses if several else (text,):
+        known = [each for each in clauses if encoder.knows(read_share(each)[0])]
+        for part in known if len(clauses) > 1 and known else (text,):
             attribute, degree = read_degree(part)
             kept = not is_counted(part) and (degree == 1 or not _means(encoder, part, attribute))
             yield (part, weight, 1.0) if kept else (attribute, weight, degree)

@@ -81,11 +81,11 @@ def read_degree(text: str) -> tuple[str, float]:
     """
     given = " ".join(text.replace("’", "'").split())
     plain = halve(given)
-    if plain != given:
-        return plain, 1.0
     rest, share = read_share(plain)
     if share is not None:
         return rest, min(MUCH, max(LEAST, share))
+    if plain != given:
+        return plain, 1.0
     bound = (denies(plain) and not REDUCE.match(plain)) or _OTHERWISE.search(plain)
     for degree, form in (_DEGREES_OF_LESS if bound else _DEGREES).items():
         rest = " ".join(form.sub("", plain).split()).strip(" ,")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from flowedit.guide.clauses import find_contraries, split_parts
+from flowedit.guide.clauses import find_contraries, split_clauses, split_parts
 from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.denials import denied
 from flowedit.guide.encoder import ROBUST, Encoder
@@ -54,14 +54,18 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     if taught is not None and language is not None:
         told = f"the language of {shorten(prompt)!r}, {language}"
         return f"{encoder.name} does not know {told}; it knows {', '.join(taught)}"
+    clauses = split_clauses(prompt)
+    unknown = [each for each in clauses if not encoder.knows(read_share(each)[0])]
+    if len(clauses) > 1 and len(unknown) < len(clauses):
+        left = [each for each in unknown if not said_looks({each: 1.0})]
+        return f"{encoder.name} does not know {shorten(left[0])!r} and leaves it out; {LARGER}" if left else None
     word = denied(prompt)
     if encoder.knows(prompt) or (word is not None and encoder.knows(word)):
         return None
     if is_counted(prompt) and encoder.knows(read_degree(prompt)[0]):
         return None
     parts = split_parts(prompt)
-    known = all(encoder.knows(read_share(each)[0]) for each in parts)
-    if len(parts) > 1 and known:  # "happy but sad" is neither to an encoder
+    if len(parts) > 1 and all(encoder.knows(each) for each in parts):  # "happy but sad" is neither to an encoder
         return None
     if said_looks({prompt: 1.0}):  # what words say is done whatever the encoder knows
         return None

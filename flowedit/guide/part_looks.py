@@ -118,16 +118,25 @@ def colored_twice(prompts: Mapping[str, float]) -> list[str]:
 
 
 def _said(prompts: Mapping[str, float]) -> Iterator[tuple[str, Look, float]]:
-    """Yield what prompts say of parts one by one: part, look, and how much of it, below 0 where it is denied."""
-    for prompt, weight in prompts.items():
-        for entry, degree in _read(prompt)[0]:
-            for part, look, _ in entry.looks:
-                factor = max(-1.5, min(1.5, degree * weight))
-                if part in ADDED and factor < 0:  # what a photo has is not to be taken away by what is drawn
-                    continue
-                if part == GAZE and factor < 0:  # who does not look away looks ahead, and the other way around
-                    look, factor = Look() if any(look.gains) else ASIDE, 1.0
-                yield part, look, factor
+    """Yield what prompts say of parts one by one: part, look, and how much of it, below 0 where it is denied.
+
+    A color that another word brings with it, as "old" does gray hair, is not said where one is told outright.
+    """
+    said = [
+        (part, look, max(-1.5, min(1.5, degree * weight)), whole)
+        for prompt, weight in prompts.items()
+        for entry, degree in _read(prompt)[0]
+        for part, look, whole in entry.looks
+    ]
+    told = {part for part, look, factor, whole in said if whole and look.color is not None and factor > 0}
+    for part, look, factor, whole in said:
+        if look.color is not None and not whole and part in told:
+            continue
+        if part in ADDED and factor < 0:  # what a photo has is not to be taken away by what is drawn
+            continue
+        if part == GAZE and factor < 0:  # who does not look away looks ahead, and the other way around
+            look, factor = Look() if any(look.gains) else ASIDE, 1.0
+        yield part, look, factor
 
 
 def says_all(prompts: Mapping[str, float]) -> bool:

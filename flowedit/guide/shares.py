@@ -90,6 +90,12 @@ _HALF_AS = re.compile(
     r"tired|puffy|rough|bushy))\b(?: as (?:now|before|it is|they are))?",
     re.I,
 )
+_HALF_AS_DEEP = re.compile(
+    r"\b(?:make )?(?P<what>(?:(?:her|his|my|the|their|your) )?(?:[a-z]+ )?(?:wrinkles|lines|creases|folds|freckles|"
+    r"spots|pimples|blemishes|circles|bags)) half as "
+    r"(?:deep|visible|noticeable|pronounced|prominent|obvious|strong|dark|many)\b",
+    re.I,
+)
 _GRAY, _DARK = "half (?:gr[ae]y|white)", "half (?:black|brown|dark)"
 _GRAYING = re.compile(rf"\b(?:{_GRAY},?(?: and)? {_DARK}|{_DARK},?(?: and)? {_GRAY})\b", re.I)
 EACH = re.compile(  # at the end of several attributes: the share of every one
@@ -135,8 +141,8 @@ def in_digits(text: str) -> str:
 
 
 def halve(text: str) -> str:
-    """Return a text in which what a face has is to be smaller or less where it is half as big or as wrinkled."""
-    return _HALF_AS.sub(_less, text)
+    """Return a text in which what a face has is to be smaller or less where it is half as big, wrinkled or deep."""
+    return _HALF_AS.sub(_less, _HALF_AS_DEEP.sub(r"reduce \g<what> by half", text))
 
 
 def count_in_words(text: str) -> str:

@@ -23,6 +23,12 @@ LEAST = 5  # letters of a word that is mended
 KEPT = frozenset(["scarred"])  # a word of its own
 _BARE = re.compile(r"\b(is|are|was|were|do|does|did|wo|would|should|could|ca|has|have|had|must|need)nt\b", re.I)
 
+_APOSTROPHES = {
+    "hes": "he's", "shes": "she's", "theyre": "they're", "youre": "you're", "im": "I'm", "ive": "I've",
+    "thats": "that's", "whats": "what's", "theres": "there's", "oclock": "o'clock",
+}  # fmt: skip
+_BARE_WORDS = re.compile(rf"\b(?:{'|'.join(_APOSTROPHES)})\b", re.I)
+
 
 def respell(text: str) -> str:
     """Return a text in which mistyped words about faces, and denials without an apostrophe, are as they are meant.
@@ -36,7 +42,7 @@ def respell(text: str) -> str:
 
 def spell_denials(text: str) -> str:
     """Return a text with the apostrophes of its denials: an encoder reads "dont" as something else than "don't"."""
-    return _BARE.sub(r"\1n't", text)
+    return _BARE_WORDS.sub(lambda found: _APOSTROPHES[found[0].lower()], _BARE.sub(r"\1n't", text))
 
 
 def _mend(word: str) -> str:

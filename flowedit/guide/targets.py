@@ -19,6 +19,7 @@ from flowedit.guide.clip import check_prompt
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.spelling import respell, spell_denials
+from flowedit.guide.wishes import keep_wishes
 
 MIN_SHARE = 0.05  # of the requested change, that must lie in the subspace of its corpus
 MIN_COEFFICIENT = 1e-3  # of the requested change: an axis that holds less is not about it
@@ -92,7 +93,8 @@ def read_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
         meant = respell(text)
         if meant != spell_denials(text):
             warn(f"{text!r:.80} is read as {meant!r:.80}")
-        prompts[meant] = prompts.get(meant, 0.0) + weight
+        wanted = keep_wishes(meant)
+        prompts[wanted] = prompts.get(wanted, 0.0) + weight
     return prompts
 
 

@@ -1,0 +1,65 @@
+"""What is wanted of a text that tells more: complaints and reasons go, and what they name stands for "it", "them"."""
+
+from __future__ import annotations
+
+import pytest
+import torch.nn.functional as F
+
+from flowedit.guide.clauses import list_attributes
+from flowedit.guide.encoder import load_encoder
+from flowedit.guide.targets import read_prompts, text_change
+from flowedit.guide.wishes import keep_wishes
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("My nose is too wide, please make it narrower", "please make the nose narrower"),
+        ("I look way too serious here. Give me a warm smile.", "Give me a warm smile."),
+        ("my forehead has so many lines, could you smooth those?", "could you smooth the lines on the forehead?"),
+        ("I have crow's feet around my eyes. Take them away.", "Take the crow's feet around the eyes away."),
+        ("please hide the bags under my eyes, I hardly slept", "please hide the bags under my eyes"),
+        ("I feel like I look scared, please make me look less afraid", "please make me look less afraid"),
+        ("make the nose smaller but leave the rest as it is", "make the nose smaller"),
+        ("my nose a bit narrower and slightly shorter", "my nose a bit narrower, slightly shorter nose"),
+    ],
+)  # fmt: skip
+def test_what_there_is_and_what_stays_are_no_wishes(text, wish):
+    assert keep_wishes(text) == wish
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a smiling face, her eyes are green",  # without a request all is one
+        "she is smiling, her eyes are green",
+        "make her eyes bigger and the lips red",
+        "her lips are red, fix it",  # says nothing without what there is
+        "that red lip is too loud, get rid of it",  # no lips can go
+        "he's half asleep here, open him up",
+        "lower lip pushed out, she is sulking",
+    ],
+)
+def test_what_may_be_wanted_stays(text):
+    assert keep_wishes(text) == text
+
+
+@pytest.mark.parametrize(
+    ("complaint", "wish"),
+    [
+        ("My nose is too wide in this lens, please make it narrower", "a narrower nose"),
+        ("My skin looks really greasy, can you make it matte?", "matte skin"),
+        ("His eyebrows are overplucked, could you make them thicker?", "thicker eyebrows"),
+    ],
+)
+def test_a_complaint_is_read_as_its_wish(complaint, wish):
+    encoder = load_encoder()
+    change, wanted = (text_change(encoder, read_prompts(each)) for each in (complaint, wish))
+    assert float(F.cosine_similarity(change, wanted, dim=0)) > 0.9
+
+
+def test_what_is_not_known_is_left_out_and_the_rest_keeps_its_degrees():
+    encoder = load_encoder()
+    assert not encoder.knows("a quarterly report for the board")
+    asked = list_attributes(encoder, {"slightly sad, a quarterly report for the board, big eyes": 1.0})
+    assert asked == pytest.approx({"sad": 0.5, "big eyes": 1.0})
