@@ -22,6 +22,13 @@ from flowedit.guide.wishes import keep_wishes
         ("I feel like I look scared, please make me look less afraid", "please make me look less afraid"),
         ("make the nose smaller but leave the rest as it is", "make the nose smaller"),
         ("my nose a bit narrower and slightly shorter", "my nose a bit narrower, slightly shorter nose"),
+        ("those lines beside my mouth, can you fade them?", "can you fade those lines beside my mouth?"),
+        ("thicker brows, and raise them a little", "thicker brows, and raise the brows a little"),
+        ("blue eyes instead of brown ones", "blue eyes"),
+        ("only the chin please, a tad shorter", "a tad shorter chin"),
+        ("i look tired in this can you remove the eye bags thanks", "can you remove the eye bags"),
+        ("I'm off to a wedding and want to see myself with red lipstick", "want to see myself with red lipstick"),
+        ("I don't like my wrinkles, please make them disappear", "please remove the wrinkles"),
     ],
 )  # fmt: skip
 def test_what_there_is_and_what_stays_are_no_wishes(text, wish):
@@ -38,6 +45,9 @@ def test_what_there_is_and_what_stays_are_no_wishes(text, wish):
         "that red lip is too loud, get rid of it",  # no lips can go
         "he's half asleep here, open him up",
         "lower lip pushed out, she is sulking",
+        "the eyes should be larger, give them more area",
+        "a policeman instead of a policewoman",
+        "I think darker skin would look great, can you try that?",
     ],
 )
 def test_what_may_be_wanted_stays(text):

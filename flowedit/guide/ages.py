@@ -15,6 +15,7 @@ _FORMS = tuple(
         (r"\bN ?y/?o\b", _ENGLISH),
         (r"\b(?:at (?:the )?age (?:of )?|aged? )N\b", _ENGLISH),
         (r"\bin (?:his|her|their|my|your|the) (?:early |mid |late )?N'?s\b", _ENGLISH),
+        (r"(?<=\blike )at N(?=\W*$)", _ENGLISH),
         (r"(?<=\bis )N$", _ENGLISH),
         (r"(?<=\blook )N$", _ENGLISH),
         (r"(?<=\blooks )N$", _ENGLISH),

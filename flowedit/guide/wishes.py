@@ -10,76 +10,129 @@ _PART = (
     r"cheeks?|forehead|skin|hair|face|smile)"
 )
 _MARK = (
-    r"(?:crow'?s feet|(?:dark )?(?:circles|rings|bags)|(?:(?:laugh|smile|frown|fine|deep|worry) )?"
+    r"(?:crow'?s feet|(?:dark )?(?:circles|rings)|(?:eye )?bags|(?:(?:laugh|smile|frown|fine|deep|worry) )?"
     r"(?:lines|wrinkles|creases|folds)|freckles|(?:age |dark |sun )?spots|pimples|zits|acne|blemishes|redness|shine|"
-    r"stubble|blush|make-?up)"
+    r"stubble|blush|make-?up|grays|greys|(?:gr[ae]y|white) hairs?)"
 )
+_THING = r"(?:tan|lipstick|(?:eye ?)?liner|eye ?shadow|mascara|glow|grin|frown|wink|pout|dimples|expression)"
+_ASKED = r"(?:please|pls|plz|can|could|would|make|give|get|take|remove)"
 _CUT = re.compile(
-    r"((?<=[.!?;])\s+|\s*[,;:–—]\s+|\s+-+\s+|"
-    r"\s+(?=(?:so|but|because|since)\s+(?:please|can|could|would|make|give|get|take|remove|i|my|it|they|there)\b))",
+    r"((?<=[.!?;])\s+|\s*[,;:–—]\s+|\s+-+\s+|\s+(?=(?:can|could|would) (?:you|u)\b)|"
+    rf"\s+(?=(?:so|but|because|since|bc)\s+(?:{_ASKED}|i|my|it|they|there)\b)|"
+    rf"\s+(?=and\s+(?:{_ASKED}|i(?:'d| would| want| need| wish)|want to)\b))",
     re.I,
 )
-_OPENING = r"(?:(?:so|and|but|then|now|just|also|maybe|perhaps|ok|okay|hi|hey|hello)\b,? ?)*"
+_OPENING = (
+    r"(?:(?:so|and|but|then|now|just|also|maybe|perhaps|ok|okay|hi|hey|hello|um|uh|well|basically|sorry to bother you|"
+    r"excuse me)\b,? ?)*"
+)
 _WISH = re.compile(
-    rf"{_OPENING}(?:(?:please|pls|plz|kindly|can|could|would|will|i want|i need|i wish|i(?:'d| would) (?:like|love)|"
-    r"add|bring|brighten|cover|darken|enlarge|erase|fade|get|give|have|hide|let|lighten|lengthen|make|paint|put|raise|"
-    r"reduce|remove|shorten|shrink|soften|take|thicken|tone|turn|whiten|widen)\b|"
-    rf"(?:close|clean|even|lift|lower|narrow|open|slim|smooth|thin) (?:{_OWNER}|it|them)\b)",
+    rf"{_OPENING}(?:(?:please|pls|plz|kindly|can|could|would|will|want to|i want|i need|i wish|"
+    r"i(?:'d| would) (?:like|love)|add|bring|brighten|cover|darken|enlarge|erase|fade|fill|get|give|have|hide|let|"
+    r"lighten|lengthen|make|paint|plump|put|raise|reduce|remove|sharpen|shorten|shrink|soften|take|thicken|tone|turn|whiten|widen)\b|"
+    rf"(?:close|clean|even|fix|lift|lower|narrow|open|slim|smooth|thin) (?:{_OWNER}|it|them)\b)",
     re.I,
 )
 _CLEAR = re.compile(  # says enough where it names no part of a face
     r"\b(?:make|let|have|get) (?:me|him|her|them|us) (?:look |seem |appear |be )?(?:an? (?:bit|little) |much |far )?"
-    r"(?:less|more|[a-z]+er)\b|\blook (?:less|more|[a-z]+er)\b",
+    r"(?:less|more|[a-z]+er)\b|\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b",
     re.I,
 )
 _VAGUE = re.compile(  # says nothing without what there is
     r"\b(?:fix|change|help|improve|edit|its|stop|normal|natural|equal|balance|peace|twins|same)\b", re.I
 )
-_ENDS = re.compile(r"\b(?:remove|erase|delete|hide|take|get|rid|gone|out)\b", re.I)  # of marks, not of parts
+_ENDS = re.compile(  # of marks, not of parts
+    r"\b(?:remove|erase|delete|hide|rid|gone|disappear|vanish)\b|\b(?:take|get) \w+ (?:away|off|out)\b", re.I
+)
 _MINE = (  # of the one who asks, or of no part of a face
-    r"(?:i(?:'m| am| was|'ve| have| look(?:ed)?| feel| felt| seem| got| hate| hardly| barely| always| never)\b|"
-    r"i (?:think (?:i|my)|(?:didn't|don't|can't) \w+)\b|there(?:'s| is| are| was| were)\b|"
-    r"(?:it|they)(?:'s|'re| is| are| looks?| makes?)\b)"
+    r"(?:i(?:'m|'ve| think (?:i|my)|"
+    r" (?!(?:want|need|wish|would|hope|prefer|like|love|should|must|think|guess|bet)\b)\w+)|"
+    r"there(?:'s| is| are| was| were)|(?:it|they)(?:'s|'re| is| are| looks?| makes?))\b"
 )
 _GIVEN = re.compile(
     rf"{_OPENING}(?:{_MINE}|(?:he|she)(?:'s| is| was| looks?| looked| seems?| has| had)\b|"
     rf"{_OWNER} (?:[\w'-]+ ){{1,4}}?(?:is|are|was|were|looks?|looked|seems?|makes?|made|has|have|had|gets?|got|shows?|"
-    r"always|never|came|turned)\b)",
+    r"always|never|came|turned|caught|took|gave|keeps?|kept|hangs?)\b)",
+    re.I,
+)
+_TOPIC = re.compile(  # "those laugh lines next to my mouth", "only the lips", before what is asked of "them"
+    rf"(?!.*\b(?:should|must|could|would|will|be)\b){_OPENING}(?:only |just )?"
+    rf"(?P<topic>(?:{_OWNER}|weak|ugly|bad|awful|horrible) (?:[\w'-]+ ){{0,3}}?(?:{_MARK}|{_PART})\b[^,;.]*)",
     re.I,
 )
 _REASON = re.compile(rf"(?:because |since |as )?{_MINE}", re.I)
 _PRONOUN = re.compile(r"\b(?:it|them|these|those|that|this)\b", re.I)
+_INSTEAD = re.compile(r",? (?:instead of|rather than) [^,.;]+", re.I)
+_THEM = re.compile(
+    r"\b(make|raise|lower|lift|fill|plump|darken|lighten|brighten|soften|fade|reduce|shorten|lengthen|widen|"
+    r"thicken|"
+    r"narrow|slim|smooth|tone|colou?r|dye|paint|open|close) (it|them)\b",
+    re.I,
+)
+_JOINED = re.compile(r"(,\s+(?:and |but )?|\s+(?:and|but)\s+)", re.I)
 _MARKED = re.compile(
     rf"\b(?P<mark>{_MARK})\b(?: (?P<at>around|under|on|above|between|beside|near) (?:{_OWNER} )?(?P<part>{_PART})\b)?",
     re.I,
 )
+_DONE = re.compile(rf"\b{_THING}\b", re.I)
 _NAMED = re.compile(rf"\b{_PART}\b", re.I)
 _REST = r"(?:the rest|everything else|anything else|all else)(?: of (?:it|(?:my|the|her|his) face))?"
-_NOTHING_ELSE = re.compile(  # what every edit keeps
-    r"[,.;]?\s*(?:\b(?:but|and)\s+)?(?:please\s+)?\b(?:nothing else(?: (?:should|must|may|is to)(?: be)? changed?)?|"
-    rf"(?:leave|keep) {_REST}(?: (?:alone|as (?:it|they) (?:is|are)|as is|unchanged|the same))?|"
-    rf"(?:without (?:touching|changing)|(?:don't|do not) (?:touch|change)) {_REST})(?=\s*[.!]?$|[,.;])",
-    re.I,
-)
+_STAYS = r"(?:alone|as (?:it|they) (?:is|are)|as is|unchanged|the same)"
+_LITTLE = r"(?:(?:quite |just )?a (?:little |tiny )?(?:bit|little|tad|touch)|slightly|much|somewhat|a lot) "
 _COMPARED = (
-    r"(?:wid|narrow|short|long|thick|thinn|bigg|small|larg|full|dark|light|high|low|round|slimm|bright|redd|pal)er"
+    r"(?:(?:wid|narrow|short|long|thick|thinn|bigg|small|larg|full|dark|light|high|low|round|slimm|bright|redd|pal)er|"
+    r"open|closed)"
 )
-_LITTLE = r"(?:a bit|a little|slightly|much|somewhat) "
-_ELLIPSIS = re.compile(  # "my nose narrower and slightly shorter"
-    rf"\b(?P<part>{_PART})(?P<first> (?:(?:to be|should be|is to be|looks?) |{_LITTLE})*{_COMPARED}),?"
-    rf" (?:and|but)(?: also)? (?P<second>(?:{_LITTLE})?{_COMPARED})\b(?! {_PART})",
-    re.I,
+_REWRITTEN = tuple(
+    (re.compile(form, re.I), words)
+    for form, words in (
+        (  # what every edit keeps
+            r"[,.;:]?\s*(?:\b(?:but|and)\s+)?(?:please\s+)?\b"
+            r"(?:nothing else(?: (?:should|must|may|is to)(?: be)? changed?)?|"
+            rf"(?:leave|keep) (?:{_REST}(?: {_STAYS})?|(?:the|their|its|my|his|her) [a-z]+ {_STAYS})|"
+            rf"(?:without (?:touching|changing)|(?:don't|do not) (?:touch|change)) {_REST})(?=\s*[.!]?$|[,.;:])",
+            "",
+        ),
+        (
+            r"\b(?:everything|all)(?: else)? (?:stays|remains) (?:the same|as it is) (?:except|but)(?: for)? ",
+            "",
+        ),
+        (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
+        (r"^not [^,;.]+,? but (?=\w)", ""),
+        (r",? (?:instead|thanks|thank you|thx)(?=\W*$)", ""),
+        (
+            rf"\bmake ((?:all )?(?:{_OWNER} )?(?:[a-z]+ )?{_MARK}(?: [^,.;]*?)?) "
+            r"(?:disappear|vanish|go(?: away)?|gone)\b",
+            r"remove \1",
+        ),
+        (rf"\bfix (?=(?:{_OWNER} )?(?:[a-z]+ )?{_MARK}\b)", "remove "),
+        (  # "my nose narrower and slightly shorter"
+            rf"\b({_PART})( (?:(?:to be|should be|is to be|looks?) |{_LITTLE})*{_COMPARED}),?"
+            rf" (?:and|but)(?: also)? ((?:{_LITTLE})?{_COMPARED})\b(?! {_PART})",
+            r"\1\2, \3 \1",
+        ),
+        (rf"^(?:only|just) (?:{_OWNER} )?({_PART})(?:,? please)?[,:;] ({_LITTLE}?{_COMPARED})\W*$", r"\2 \1"),
+    )
 )
 
 
 def keep_wishes(text: str) -> str:
     """Return of a text what it asks for, without what it tells beside that: how the face is, and that all else stays.
 
-    "My nose is too wide, please make it narrower" is "please make the nose narrower", and "leave the rest as it is" is
-    nothing. A text without a request keeps what it tells, "she is smiling, her eyes are green", and so does one whose
-    request says nothing without it, "my left eye is smaller, make them equal". English only.
+    "My nose is too wide, please make it narrower" is "please make the nose narrower", "blue eyes instead of brown" is
+    "blue eyes", and "leave the rest as it is" is nothing. A text without a request keeps what it tells, "she is
+    smiling, her eyes are green", and so does one whose request says nothing without it, "my left eye is smaller, make
+    them equal". English only.
     """
-    text = _ELLIPSIS.sub(r"\g<part>\g<first>, \g<second> \g<part>", _NOTHING_ELSE.sub("", text).strip() or text)
+    told = " ".join(text.split())
+    plain = _rewrite(told)
+    rest = _INSTEAD.sub("", plain)
+    plain = _rewrite(_carry(_without_given(rest if _names(rest) else plain)))
+    return text if plain == told else plain
+
+
+def _without_given(text: str) -> str:
+    """Return a text without what it says that there is, where a request says enough alone."""
     parts = _CUT.split(text)
     clauses = parts[::2]
     first = next((k for k, clause in enumerate(clauses) if _WISH.match(clause)), None)
@@ -87,18 +140,41 @@ def keep_wishes(text: str) -> str:
         return text
     given = [k for k in range(first) if _GIVEN.match(clauses[k])]
     given += [k for k in range(first + 1, len(clauses)) if _REASON.match(clauses[k]) and not _WISH.match(clauses[k])]
+    wishes, topic = " ".join(clauses[first:]), None
+    if not _names(wishes) and _PRONOUN.search(wishes) and not given and first:
+        topic = _TOPIC.match(clauses[first - 1])
+        given += [first - 1] if topic else []
     told = "".join("".join(parts[2 * k : 2 * k + 2]) for k in range(len(clauses)) if k not in given)
-    told = told.strip(" ,;:–—-")
+    told = re.sub(r"^(?:and|but|so) ", "", told.strip(" ,;:–—-"), flags=re.I)
     if not _names(told):
-        meant = _name(" ".join(clauses[k] for k in given if k < first), marks=_ENDS.search(told) is not None)
-        told = _PRONOUN.sub(meant or r"\g<0>", told, count=1)
+        before = " ".join(clauses[k] for k in given if k < first)
+        meant = topic["topic"] if topic else _name(before, marks=bool(_ENDS.search(told)))
+        told = _PRONOUN.sub(lambda found: meant or found[0], told, count=1)
     clear = (_names(told) or _CLEAR.search(told)) and not _VAGUE.search(told)
     return told if given and clear else text
 
 
+def _rewrite(text: str) -> str:
+    for form, words in _REWRITTEN:
+        text = form.sub(words, text).strip() or text
+    return text
+
+
+def _carry(text: str) -> str:
+    """Return a text in which "thicker brows, and raise them a little" names the brows twice."""
+    pieces, last = _JOINED.split(text), ""
+    for k in range(0, len(pieces), 2):
+        if _names(pieces[k]):
+            last = pieces[k]
+        elif (found := _THEM.search(pieces[k])) and not _VAGUE.search(pieces[k]):
+            name = _name(last, marks=bool(_ENDS.search(pieces[k])))
+            pieces[k] = f"{pieces[k][: found.start()]}{found[1]} {name or found[2]}{pieces[k][found.end() :]}"
+    return "".join(pieces)
+
+
 def _names(text: str) -> bool:
     """Return whether a text names a part of a face, or what is on it."""
-    return _NAMED.search(text) is not None or _MARKED.search(text) is not None
+    return any(pattern.search(text) is not None for pattern in (_NAMED, _MARKED, _DONE))
 
 
 def _name(given: str, *, marks: bool) -> str:
