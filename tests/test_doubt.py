@@ -11,14 +11,14 @@ from stand_in import TinyEncoder, picture
 
 import flowedit
 from examples.faceclip.captions import MAKEABLE, spell
-from examples.faceclip.languages import LANGUAGES
+from examples.faceclip.languages import LANGUAGES, LEARNED
 from flowedit.guide.doubt import doubt, find_doubts
 from flowedit.guide.encoder import load_encoder
 from flowedit.guide.impossible import FILE, describe_impossible, find_impossible
 from flowedit.guide.language import unknown_language
 
 DATA = Path(__file__).parents[1] / "examples" / "faceclip" / "data"
-SIX = ("English", *dict.fromkeys(each["name"] for each in LANGUAGES.values()))
+SIX = ("English", *dict.fromkeys(LANGUAGES[code]["name"] for code in LEARNED))
 
 
 def prompts(name: str) -> list[str]:
@@ -114,7 +114,8 @@ def test_what_comes_nearest_can_be_made():
         ("a smiling woman", None),
         ("a portrait of Дарья, smiling with big green eyes", None),  # a name is no language
         ("x = y ** 2", None),
-        *((each["concepts"][0]["alone"][0], None) for each in LANGUAGES.values()),
+        ("meri aankhen badi kar do", "Hindi in Latin letters"),
+        *((LANGUAGES[code]["concepts"][0]["alone"][0], None) for code in LEARNED),
     ],
 )
 def test_a_language_that_is_not_known_is_named(text, language):
@@ -124,6 +125,12 @@ def test_a_language_that_is_not_known_is_named(text, language):
 def test_no_english_prompt_of_the_lists_is_taken_for_another_language():
     for name in ("unheard.csv", "far.csv", "prompts.csv", "can.csv", "cannot.csv"):
         assert [prompt for prompt in prompts(name) if unknown_language(prompt, SIX)] == []
+
+
+def test_a_text_that_is_looked_up_is_known_in_a_language_that_is_not():
+    faceclip = load_encoder()
+    assert "Hindi in Latin letters" in doubt(faceclip, "meri aankhen badi kar do")
+    assert faceclip.look_up("gaal gulabi karo") is not None and doubt(faceclip, "gaal gulabi karo") is None
 
 
 def test_the_surest_doubt_is_said_in_one_line():

@@ -19,6 +19,7 @@ from skimage.data import astronaut
 
 from flowedit.guide import encoder as encoders
 from flowedit.guide.encoder import WEIGHTS, load_encoder
+from flowedit.guide.shipped import read_phrases
 from flowedit.guide.tokenizer import Tokenizer
 from flowedit.guide.traces import Directions
 
@@ -259,6 +260,25 @@ def test_a_text_is_rid_of_traces_and_keeps_what_it_names():
 def test_the_card_describes_the_weights():
     card = json.loads((WEIGHTS / "faceclip" / "card.json").read_text())
     assert len(card["sha256"]) == 64 and np.linalg.norm(card["foreign"]["direction"]) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("祛皱", "no wrinkles"), ("请帮我祛皱吧", "no wrinkles"), ("满脸皱纹", "wrinkles"), ("सफेद बाल", "white hair")],
+)
+def test_what_the_tower_misreads_is_looked_up_but_for_courtesies(text, meant):
+    faceclip = load_encoder()
+    face, change, wanted = faceclip.text(["a face", text, meant])
+    assert F.cosine_similarity(change - face, wanted - face, dim=0) > 0.8
+    assert faceclip.look_up(meant) is None and faceclip.look_up(f"{text} x") is None
+
+
+def test_a_damaged_list_of_phrases_is_told(tmp_path):
+    path = tmp_path / "phrases.json"
+    assert read_phrases(path) == {}
+    path.write_text('["a face"]')
+    with pytest.raises(ValueError, match="damaged"):
+        read_phrases(path)
 
 
 def test_a_word_that_is_read_only_beside_others_is_read_in_its_phrase():

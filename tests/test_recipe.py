@@ -17,13 +17,15 @@ import torch
 from PIL import Image
 from test_align import drawn_landmarks
 
+from examples.faceclip import alone, train_image
 from examples.faceclip import attributes as attr
-from examples.faceclip import train_image
 from examples.faceclip.captions import CONCEPTS, PEOPLE, describe, foreign, phrase_bank, spell
 from examples.faceclip.evaluate import Held
-from examples.faceclip.languages import LANGUAGES, Tongue
+from examples.faceclip.languages import LANGUAGES, LEARNED, Tongue
 from examples.faceclip.shapes import draw_moves
 from examples.faceclip.sources import web_faces
+from flowedit.guide.encoder import load_encoder
+from flowedit.guide.shipped import read_phrases
 from tests.faceclip_faces import drawn_faces
 from tests.test_measure import face
 
@@ -108,7 +110,13 @@ def test_unheard_wordings_of_every_other_attribute_and_language_were_never_learn
     prompts = [row["prompt"].lower().strip(" .?!") for row in unheard]
     assert len(set(prompts)) == len(prompts) and learned().isdisjoint(prompts)
     assert {row["attribute"] for row in unheard} >= NAMES - OLD
-    assert {row["language"] for row in unheard} == {"en", *LANGUAGES}
+    assert {row["language"] for row in unheard} == {"en", *LEARNED}
+
+
+def test_no_prompt_of_a_list_is_looked_up():
+    looked_up = load_encoder().look_up
+    for name in ("unheard.csv", "far.csv", "unheard2.csv", "prompts.csv", "can.csv", "cannot.csv"):
+        assert [row["prompt"] for row in rows(name) if looked_up(row["prompt"])] == [], name
 
 
 def test_prompts_that_can_and_cannot_be_done_were_never_learned():
@@ -150,3 +158,24 @@ def test_a_training_goes_on_where_it_was_stopped_and_a_finished_one_is_left_alon
     again = torch.load(written, weights_only=False)
     assert again["step"] == 2
     assert any(not torch.equal(a, b) for a, b in zip(*(s["all"][0].values() for s in (finished, again)), strict=True))
+
+
+def test_what_a_tower_misreads_is_listed_with_the_shortest_that_it_reads(monkeypatch, tmp_path):
+    smile, old = {"happy": 1.0}, {"old": 1.0}
+    texts = [
+        ("en", "a smile", smile), ("en", "a broad smile", smile), ("es", "Sonrisita, por favor", smile),
+        ("en", "aged", old), ("en", "cheese", smile), ("en", "cheese", old), ("en", "grin, aged", smile),
+    ]  # fmt: skip
+    monkeypatch.setattr(alone, "wordings", lambda: iter(texts))
+    face, happy, aged, other = torch.eye(4)
+
+    def read(texts):
+        return torch.stack([face + (happy if "smile" in text else aged if "aged" in text else other) for text in texts])
+
+    def mean(meanings):
+        return torch.stack([face + (happy if "happy" in meaning else aged) for meaning in meanings])
+
+    found = alone.find_misread(read, mean, face)
+    assert found == {"sonrisita": "a smile"}
+    alone.write_phrases(found, tmp_path / "phrases.json")
+    assert read_phrases(tmp_path / "phrases.json") == found

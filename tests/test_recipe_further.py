@@ -68,6 +68,7 @@ def test_further_training_of_an_encoder_leaves_its_directions_and_moves_its_towe
         assert np.array_equal(heads["vectors"].numpy(), directions["vectors"])
     assert heads["bias"].abs().max() > 0.1  # fitted before the first step, which is of a tiny rate
     out = tmp_path / "encoder"
+    monkeypatch.setattr(train_text, "find_misread", lambda *_: {})  # of 70,000 texts, which takes a minute
     train_text.train_further(ENCODER, out, image, train_text.Fit(steps=0))
     before, after = (load_file(folder / train_image.WEIGHTS) for folder in (ENCODER, out))
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}

@@ -1,24 +1,29 @@
-"""Words that a text tower reads only beside others, or that no caption has, each with words that it does read.
+"""Words that a text tower reads only beside others, wrongly, or not at all, each with words that it does read.
 
 Captions have most adjectives beside a noun, so that some by themselves, such as "feliz", are taken for words about
-anything else; and a word that they lack, such as "lonely", may be taken for another. The card lists them, and the
-encoder reads the known words instead.
+anything else; a word that they lack, such as "lonely", may be taken for another; and a small tower keeps not all that
+it is taught: of Chinese and Hindi it misreads a quarter. They are listed, and the encoder reads known words instead.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.guide.clauses import split_parts
+from flowedit.guide.clip import without_courtesy
+
 from .attributes import NAMES
-from .captions import CONCEPTS, Meaning, restrict
+from .captions import CONCEPTS, Meaning, restrict, spell
 from .grammar import with_article
-from .languages import LANGUAGES, Tongue
+from .languages import KINDS, LANGUAGES, Tongue
 
 PHRASES = {
     "en": "{m} face", "es": "una cara {f}", "de": "sie sieht {m} aus", "fr": "un visage {m}", "zh": "{m}的脸",
@@ -26,6 +31,10 @@ PHRASES = {
 }  # fmt: skip
 SYNONYMS = Path(__file__).parent / "data" / "synonyms.csv"  # by hand, of everyday words that captions lack
 AGREED = 0.8  # cosine of a phrase with what its adjective means, from which on it is read
+MISREAD, MEANT = 0.6, 0.95  # cosines of what a text changes with what it means: below it is misread, above it is read
+SAME = 0.8  # cosine of two meanings from which on a text may have both
+_dumps = partial(json.dumps, ensure_ascii=False)
+LONGEST = 40  # letters of a text that is listed: nobody types a longer one alike
 
 
 def adjectives() -> Iterator[tuple[str, str, str, Meaning]]:
@@ -63,6 +72,71 @@ def find_alone(
     unknown = (alone @ foreign >= least) & (beside @ foreign < least)
     right = (beside * said).sum(-1) >= AGREED
     return {word: phrase for word, phrase, each in zip(words, phrases, unknown & right, strict=True) if each}
+
+
+def wordings() -> Iterator[tuple[str, str, Meaning]]:
+    """Yield the code of a language, a text of its captions that stands alone, and what it means."""
+    for concept in restrict(CONCEPTS, NAMES):
+        changes = [text for change in concept.changes for text in spell(change)]
+        for text in (*concept.adjectives, *concept.nouns, *changes, *concept.sayings):
+            yield "en", text, concept.meaning
+    for code in LANGUAGES:
+        for concept in Tongue(code, NAMES).concepts:
+            for kind in KINDS:
+                for item in concept.get(kind, []):
+                    for text in [item] if isinstance(item, str) else filter(None, item):
+                        yield code, text.removesuffix("的"), concept["meaning"]
+
+
+@torch.no_grad()
+def find_misread(
+    read: Callable[[Sequence[str]], Tensor], mean: Callable[[list[Meaning | None]], Tensor], face: Tensor
+) -> dict[str, str]:
+    """Return texts of captions that a tower misreads, in lower case, and for each one that it reads as this is meant.
+
+    That is the shortest of the same meaning, of the same language where one is read right. A text with several
+    meanings, or one that is cut into clauses before it is read, is left out.
+
+    Args:
+        read, mean: as for `find_alone`.
+        face: (D,) where texts about a face and nothing else belong, a unit vector.
+    """
+    synonyms = read_synonyms("anywhere")
+    listed = [
+        (code, text, meaning)
+        for code, text, meaning in ((code, without_courtesy(text), meaning) for code, text, meaning in wordings())
+        if len(text) <= LONGEST and any(map(str.isalnum, text)) and split_parts(text) == [text] and text not in synonyms
+    ]
+
+    def change(texts: Tensor) -> Tensor:
+        return F.normalize(texts - (texts @ face)[:, None] * face, dim=1)
+
+    texts = [text for _, text, _ in listed]
+    meant = change(mean([meaning for _, _, meaning in listed]))
+    agreed = (change(F.normalize(read(texts), dim=1)) * meant).sum(1).tolist()
+    first: dict[str, int] = {}
+    several = {text for k, text in enumerate(texts) if float(meant[first.setdefault(text, k)] @ meant[k]) < SAME}
+    best: dict[tuple[str, str], int] = {}
+    for k, (code, _, meaning) in enumerate(listed):
+        if agreed[k] >= MEANT:
+            for where in (code, ""):
+                key = where, str(meaning)
+                best[key] = min(best.get(key, k), k, key=lambda k: len(texts[k]))
+    found = {}
+    for k, (code, text, meaning) in enumerate(listed):
+        known = best.get((code, str(meaning)), best.get(("", str(meaning))))
+        if agreed[k] < MISREAD and text not in several and known is not None:
+            found[text] = texts[known]
+    return found
+
+
+def write_phrases(misread: Mapping[str, str], path: Path) -> None:
+    """Write what `find_misread` found as `flowedit.guide.shipped` reads it: what is known -> texts that are read so."""
+    texts: dict[str, list[str]] = {}
+    for text, known in misread.items():
+        texts.setdefault(known, []).append(text)
+    lines = [f"{_dumps(known)}: {_dumps(each)}" for known, each in sorted(texts.items())]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def read_synonyms(where: str) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""Captions in Spanish, German, French, Chinese and Hindi: everyday words for the common attributes."""
+"""Captions in Spanish, German, French, Chinese and Hindi: everyday words for the common attributes.
+
+Of Hindi in Latin letters, whose syllables any language may have, there are texts that the encoder looks up and no tower
+learns: one that did took a hundredth more of what is about anything else for a face.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ from typing import Any
 from .captions import Concept, Meaning, restrict
 
 LANGUAGES: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "languages.json").read_text("utf-8"))
-AND = {"es": " y ", "de": " und ", "fr": " et ", "zh": "，", "hi": " और "}
+LEARNED = tuple(code for code, frames in LANGUAGES.items() if frames.get("learned", True))
+AND = {"es": " y ", "de": " und ", "fr": " et ", "zh": "，", "hi": " और ", "hi_Latn": " aur "}
 KINDS = ("adjectives", "nouns", "alone", "changes")
 DENIALS = re.compile("不|没|無|无|别|勿|未|नहीं|बिना|मत|न ")  # of the languages with forms that deny, which deny once
 DENIED = 0.15  # share of the phrases that are

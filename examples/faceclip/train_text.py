@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from flowedit.guide.faceclip import faceclip_tower
+from flowedit.guide.shipped import PHRASES
 
 from . import attributes as attr
 from . import ranks
-from .alone import find_alone, read_synonyms
+from .alone import find_alone, find_misread, read_synonyms, write_phrases
 from .captions import CONCEPTS, Concept, Meaning, describe, foreign, phrase_bank, restrict
-from .languages import LANGUAGES, Tongue
+from .languages import LANGUAGES, LEARNED, Tongue
 from .teacher import SentenceModel, Teacher, plain_words, sentences
 from .train_image import DIRECTIONS, MEAN, STD, WEIGHTS, Directions, Faces, blend
 
@@ -57,6 +59,7 @@ CONFIG: dict[str, Any] = {
 KEPT = ("vectors", "face", "foreign")  # of `Meanings`
 PLAIN = ("a face", "a photo of a face", "a person", "a portrait", "face", "the face of a person")
 REACH = 1.0  # a plain attribute's length next to the face direction's
+PORTION = 1024  # texts that are read at once
 SHORT = 16  # tokens that most texts fit in
 
 
@@ -110,7 +113,7 @@ class Words:
         self.tokenizer = new_tokenizer()
         self.rng = random.Random(seed)
         self.concepts: tuple[Concept, ...] = restrict(CONCEPTS, attr.NAMES)
-        self.tongues = [Tongue(code, attr.NAMES) for code in LANGUAGES]
+        self.tongues = [Tongue(code, attr.NAMES) for code in LEARNED]
         phrases = zip(*phrase_bank(self.concepts), strict=True)
         self.phrases = [(text, meaning) for text, meaning in phrases if meaning is not None]
 
@@ -343,11 +346,17 @@ def write(model: Any, meanings: Meanings, image_auc: dict[str, float], out: Path
     np.savez(out / DIRECTIONS, **{name: getattr(meanings, name).numpy() for name in KEPT})
     threshold = 0.1
     tokenizer = new_tokenizer()
-    alone = find_alone(lambda texts: read_text(model, tokenizer(list(texts))), meanings, meanings.foreign, threshold)
+
+    def read(texts: Sequence[str]) -> Tensor:
+        parts = (texts[k : k + PORTION] for k in range(0, len(texts), PORTION))
+        return torch.cat([read_text(model, tokenizer(list(part))) for part in parts])
+
+    alone = find_alone(read, meanings, meanings.foreign, threshold)
+    write_phrases(find_misread(read, meanings, meanings.face), out / PHRASES)
     card = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "foreign": {"direction": [round(v, 6) for v in meanings.foreign.tolist()], "threshold": threshold},
-        "languages": ["English", *(LANGUAGES[code]["name"] for code in LANGUAGES)],
+        "languages": ["English", *(LANGUAGES[code]["name"] for code in LEARNED)],
         "alone": alone | read_synonyms("alone"),
         "synonyms": read_synonyms("anywhere"),
         "image_auc": {name: round(value, 3) for name, value in image_auc.items()},

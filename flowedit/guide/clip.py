@@ -18,6 +18,15 @@ from flowedit.isolation import isolated
 
 _LETTER = r"[\w\u0900-\u097f]"  # Devanagari's vowel signs are no letters to `re`
 _SIGN = re.compile(r"[\u4e00-\u9fff]")  # Chinese has no spaces
+_ENDS = " .!?,;~…。！？，；～।"  # of a text that is looked up
+_COURTESY = re.compile(  # before it and after it
+    r"^(?:(?:please|pls|plz|can you|could you|por favor|puedes|podrías|bitte|kannst du|könntest du|"
+    r"s'il (?:te|vous) pla[iî]t|tu peux|peux-tu|कृपया|प्लीज़?|ज़रा|भाई|bhai|yaar|zara|kripya)[ ,]+|"
+    r"(?:请|麻烦|帮我|帮忙|给我|能不能|可以|可不可以|想要|我想要|我想|我要)+)+|"
+    r"(?:[ ,]+(?:please|pls|plz|thanks|thx|por favor|gracias|bitte|danke|s'il (?:te|vous) pla[iî]t|stp|svp|merci|"
+    r"कृपया|प्लीज़?|यार|भाई|ना|जी|yaar|bhai|na|ji)|[，,]?(?:吧|一下|谢谢|可以吗|好吗|行吗|呗|哦))+$",
+    re.I,
+)
 MOST_TEXTS = 4096  # that an encoder remembers the embeddings of
 
 
@@ -31,8 +40,8 @@ class ClipEncoder:
         foreign: direction (D,) of prompts outside its world and the cosine from which on one is, or None.
         digest: SHA-256 of the weights' file, hexadecimal, or None.
         languages: English names of those it was taught, or None where nobody knows.
-        alone: words, in lower case, that it reads only beside others, each with the phrase that is read in its place
-            where it is all of a prompt.
+        alone: texts, in lower case, that it misreads, each with the phrase that is read in its place where it is all of
+            a prompt but for courtesies.
         synonyms: words, in lower case, that it does not know, each with those that are read in its place anywhere; with
             any, ages in digits are read in words.
         directions: where it was taught that attributes lie, by which texts are rid of traces, or None.
@@ -122,12 +131,16 @@ class ClipEncoder:
         """
         return torch.stack([self._text(prompt) for prompt in prompts])
 
+    def look_up(self, prompt: str) -> str | None:
+        """Return the phrase that is read in place of a prompt that the encoder misreads; None for any other."""
+        return self.alone.get(prompt.strip(_ENDS).lower()) or self.alone.get(without_courtesy(prompt))
+
     def _text(self, prompt: str) -> Tensor:
         check_prompt(prompt)
         row = self._texts.get(prompt)
         if row is None:
             read = prompt if self._synonym is None else spell_ages(prompt)
-            read = self.alone.get(read.strip(" .!?").lower(), read)
+            read = self.look_up(read) or read
             if self._synonym is not None:
                 read = self._synonym.sub(lambda found: self.synonyms[found[0].lower()], read)
             tokens = self.tokenizer(self._parts(read)).to(self.device)
@@ -174,6 +187,11 @@ class ClipEncoder:
         if hasattr(self.tokenizer, "encode"):
             return len(self.tokenizer.encode(text))
         return len(self.tokenizer.tokenizer.encode(text, add_special_tokens=False))
+
+
+def without_courtesy(text: str) -> str:
+    """Return a text in lower case without "please" and the like about it, in the languages of the shipped encoder."""
+    return _COURTESY.sub("", text.strip(_ENDS).lower()).strip(_ENDS)
 
 
 def check_prompt(prompt: object) -> None:

@@ -18,7 +18,7 @@ from flowedit.guide.tokenizer import Tokenizer
 from flowedit.guide.traces import Directions
 
 CARD, CONFIG, FILE = "card.json", "open_clip_config.json", "open_clip_model.safetensors"
-DIRECTIONS = "directions.npz"
+DIRECTIONS, PHRASES = "directions.npz", "phrases.json"
 
 
 def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
@@ -48,8 +48,8 @@ def load_shipped(folder: Path, device: torch.device, name: str) -> ClipEncoder:
     model.load_state_dict(load_file(weights))
     tokenizer = Tokenizer(len(model.positional_embedding))
     return ClipEncoder(
-        model.to(device), tokenizer, name, card.foreign, digest, card.languages, card.alone, card.synonyms,
-        read_directions(folder / DIRECTIONS),
+        model.to(device), tokenizer, name, card.foreign, digest, card.languages,
+        read_phrases(folder / PHRASES) | card.alone, card.synonyms, read_directions(folder / DIRECTIONS),
     )  # fmt: skip
 
 
@@ -70,6 +70,21 @@ def _read_card(path: Path) -> _Card:
         rereads = dict(card["alone"]), dict(card.get("synonyms", {}))  # an earlier recipe writes none
         return _Card(str(card["sha256"]), foreign, tuple(card["languages"]), *rereads)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def read_phrases(path: Path) -> dict[str, str]:
+    """Read texts that a tower misreads, each with the phrase that is read in its place; an earlier recipe writes none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        phrases: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        return {text: known for known, texts in phrases.items() for text in texts}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise _damaged(path) from error
 
 
