@@ -261,12 +261,13 @@ def test_fields_are_alike_in_whatever_strength(found):
 
 
 def test_an_accent_is_near_in_the_face_and_neither_the_same_nor_the_contrary():
-    jaw, mouth = changes([0.0] * 10 + [-2.0], [2.0])
+    jaw, nose, mouth = changes([0.0] * 10 + [-2.0], [0.0] * 7 + [2.0], [2.0])
     encoder = load_encoder()
-    slim, smiling = (
-        find_accents(encoder, {text: 1.0}, change) for text, change in (("a slim jaw", jaw), ("a smiling face", mouth))
+    slim, wide, smiling = (
+        find_accents(encoder, {text: 1.0}, change)
+        for text, change in (("a slim jaw", jaw), ("a wide nose", nose), ("a smiling face", mouth))
     )
-    assert "a pointed chin" in slim and "an open mouth" in smiling and not set(slim) & set(smiling)
+    assert "a pointed chin" in slim and "a long nose" in wide and not set(slim) & set(wide) and smiling == []
     assert "a pointed chin" not in find_accents(encoder, {"a pointed chin": 1.0}, jaw)
     assert "chubby cheeks" not in find_accents(encoder, {"gaunt cheeks": 1.0}, jaw)
 

@@ -54,11 +54,11 @@ def variants(
 
     The first is what `optimize` finds from nothing; each further one pays for being like those before it where the
     first works, less after each that does too little, and for what it does elsewhere (`terms.Likeness`), and starts
-    from another seed. Once one comes out like another all the same, it is left out, and the next ones lean to something
-    near in the face, a slim jaw to a pointed chin (`accents`; it stands in `Edit.prompts`). In the end each is held
-    back to what the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what the guide
-    sees, and, where no prompt is about color, of what the first does most to the face's shape, with little of what the
-    first leaves: by the landmarks as the edit moves them, and by those found in the edited picture.
+    from another seed. Once a jaw or a nose comes out like another all the same, it is left out, and the next ones lean
+    to something near in the face, a slim jaw to a pointed chin (`accents`; it stands in `Edit.prompts`). In the end
+    each is held back to what the guide sees in the weakest. Kept are those that do enough (`Config.variants`) of what
+    the guide sees, and, where no prompt is about color, of what the first does most to the face's shape, with little of
+    what the first leaves: by the landmarks as the edit moves them, and by those found in the edited picture.
 
     Args:
         image: as for `optimize`.
