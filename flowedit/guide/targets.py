@@ -16,6 +16,7 @@ from torch import Tensor
 from flowedit.checks import as_float, describe, require, warn
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.clip import check_prompt
+from flowedit.guide.complaints import answer_complaints
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder
 from flowedit.guide.spelling import respell, spell_denials
@@ -93,7 +94,7 @@ def read_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
         meant = respell(text)
         if meant != spell_denials(text):
             warn(f"{text!r:.80} is read as {meant!r:.80}")
-        wanted = keep_wishes(meant)
+        wanted = answer_complaints(keep_wishes(meant))
         prompts[wanted] = prompts.get(wanted, 0.0) + weight
     return prompts
 

@@ -1,0 +1,51 @@
+"""Complaints in other languages than English, and the requests after them."""
+
+from __future__ import annotations
+
+import pytest
+import torch.nn.functional as F
+
+from flowedit.guide.complaints import answer_complaints
+from flowedit.guide.encoder import load_encoder
+from flowedit.guide.targets import read_prompts, text_change
+
+
+@pytest.mark.parametrize(
+    ("complaint", "wish"),
+    [
+        ("Meine Nase ist zu breit, mach sie schmaler", "a narrower nose"),
+        ("Mes yeux sont trop petits, agrandis-les", "bigger eyes"),
+        ("Tengo los labios demasiado finos", "thicker lips"),
+        ("我的脸太圆了，帮我瘦一点", "a slimmer face"),
+        ("मेरी नाक बहुत चौड़ी है, उसे पतला कर दो", "a narrower nose"),
+    ],
+)
+def test_what_is_too_much_is_read_as_its_contrary(complaint, wish):
+    encoder = load_encoder()
+    change, wanted = (text_change(encoder, read_prompts(each)) for each in (complaint, wish))
+    assert float(F.cosine_similarity(change, wanted, dim=0)) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("Ich sehe so müde aus, entferne bitte die Augenringe", "entferne bitte die Augenringe"),
+        ("J'ai l'air fatiguée, enlève les cernes", "enlève les cernes"),
+        ("Parezco cansada, quita las ojeras", "quita las ojeras"),
+        ("我看起来很累，去掉黑眼圈", "去掉黑眼圈"),
+        ("meine Lippen sind zu dünn, entferne die Falten", "thicker lips, entferne die Falten"),
+    ],
+)
+def test_how_somebody_looks_is_no_part_of_the_request_after_it(text, wish):
+    assert answer_complaints(text) == wish
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ich sehe müde aus", "eine breite Nase", "ses yeux sont très grands", "mis labios son muy finos",
+        "她的眼睛很大", "मेरे होंठ बहुत पतले हैं", "die Nase ist schmal, die Augen sind groß", "a nose that is too wide",
+    ],
+)  # fmt: skip
+def test_a_description_may_be_what_is_wanted(text):
+    assert answer_complaints(text) == text
