@@ -84,6 +84,12 @@ def test_the_impossible_is_named_whatever_its_form(prompt, name):
         "another eye color",
         "no eyes closed",
         "almost no lips",
+        "keep the glasses but smile",  # what stays as it is need not be made
+        "bigger eyes, same hairstyle",
+        "with my hat on, make me smile",
+        "sie hat die Augen offen",
+        "que le brille la piel",
+        "肉嘟嘟的婴儿肥",
     ],
 )
 def test_like_words_about_something_else_are_possible(prompt):

@@ -160,7 +160,7 @@ def test_a_training_goes_on_where_it_was_stopped_and_a_finished_one_is_left_alon
     assert any(not torch.equal(a, b) for a, b in zip(*(s["all"][0].values() for s in (finished, again)), strict=True))
 
 
-def test_what_a_tower_misreads_is_listed_with_the_shortest_that_it_reads(monkeypatch, tmp_path):
+def test_what_a_tower_misreads_of_other_languages_is_listed_with_what_it_reads(monkeypatch, tmp_path):
     smile, old = {"happy": 1.0}, {"old": 1.0}
     texts = [
         ("en", "a smile", smile), ("en", "a broad smile", smile), ("es", "Sonrisita, por favor", smile),

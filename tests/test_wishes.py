@@ -25,6 +25,12 @@ from flowedit.guide.wishes import keep_wishes
         ("those lines beside my mouth, can you fade them?", "can you fade those lines beside my mouth?"),
         ("thicker brows, and raise them a little", "thicker brows, and raise the brows a little"),
         ("blue eyes instead of brown ones", "blue eyes"),
+        ("My nose is big and my lips are thin, make them fuller", "make the lips fuller"),
+        ("I have dark circles and small eyes, make them bigger", "make the eyes bigger"),
+        ("my left eye is smaller than my right, make it bigger", "make the left eye bigger"),
+        ("My teeth are yellow, please make them whiter", "please make the teeth whiter"),
+        ("make my nose smaller because it's huge and my lips fuller", "make my nose smaller and my lips fuller"),
+        ("green eyes instead of blue and fuller lips", "green eyes and fuller lips"),
         ("only the chin please, a tad shorter", "a tad shorter chin"),
         ("i look tired in this can you remove the eye bags thanks", "can you remove the eye bags"),
         ("I'm off to a wedding and want to see myself with red lipstick", "want to see myself with red lipstick"),
@@ -46,6 +52,12 @@ def test_what_there_is_and_what_stays_are_no_wishes(text, wish):
         "he's half asleep here, open him up",
         "lower lip pushed out, she is sulking",
         "the eyes should be larger, give them more area",
+        "make my freckles go darker",
+        "not only bigger eyes but also fuller lips",
+        "make my face slimmer, I also want bigger eyes",
+        "my hair has to be red, and make my lips fuller",
+        "make my eyes bigger. They are supposed to be blue.",
+        "fuller lips, and make it fast",
         "a policeman instead of a policewoman",
         "I think darker skin would look great, can you try that?",
     ],
@@ -73,3 +85,10 @@ def test_what_is_not_known_is_left_out_and_the_rest_keeps_its_degrees():
     assert not encoder.knows("a quarterly report for the board")
     asked = list_attributes(encoder, {"slightly sad, a quarterly report for the board, big eyes": 1.0})
     assert asked == pytest.approx({"sad": 0.5, "big eyes": 1.0})
+
+
+@pytest.mark.parametrize("text", ["a smile, :)", "a smile, 😀", "😀, a smile"])
+def test_a_clause_without_a_word_asks_for_nothing(text):
+    encoder = load_encoder()
+    change, smile = (text_change(encoder, read_prompts(each)) for each in (text, "a smile"))
+    assert float(F.cosine_similarity(change, smile, dim=0)) > 0.8

@@ -21,7 +21,7 @@ from flowedit.guide.clauses import split_parts
 from flowedit.guide.clip import without_courtesy
 
 from .attributes import NAMES
-from .captions import CONCEPTS, Meaning, restrict, spell
+from .captions import CONCEPTS, Meaning, restrict
 from .grammar import with_article
 from .languages import KINDS, LANGUAGES, Tongue
 
@@ -75,10 +75,12 @@ def find_alone(
 
 
 def wordings() -> Iterator[tuple[str, str, Meaning]]:
-    """Yield the code of a language, a text of its captions that stands alone, and what it means."""
+    """Yield the code of a language, a text of its captions that stands alone, and what it means.
+
+    Of English there are phrases that say plainly what they mean, for languages in which none is read.
+    """
     for concept in restrict(CONCEPTS, NAMES):
-        changes = [text for change in concept.changes for text in spell(change)]
-        for text in (*concept.adjectives, *concept.nouns, *changes, *concept.sayings):
+        for text in concept.nouns:
             yield "en", text, concept.meaning
     for code in LANGUAGES:
         for concept in Tongue(code, NAMES).concepts:
@@ -94,8 +96,9 @@ def find_misread(
 ) -> dict[str, str]:
     """Return texts of captions that a tower misreads, in lower case, and for each one that it reads as this is meant.
 
-    That is the shortest of the same meaning, of the same language where one is read right. A text with several
-    meanings, or one that is cut into clauses before it is read, is left out.
+    That is the one nearest to the meaning, of the same language where one is read right. Left out is a text with
+    several meanings, one that is cut into clauses before it is read, and English, which a tower reads best: what it
+    reads otherwise is slang as a rule, of which its reading is as good.
 
     Args:
         read, mean: as for `find_alone`.
@@ -121,11 +124,11 @@ def find_misread(
         if agreed[k] >= MEANT:
             for where in (code, ""):
                 key = where, str(meaning)
-                best[key] = min(best.get(key, k), k, key=lambda k: len(texts[k]))
+                best[key] = max(best.get(key, k), k, key=agreed.__getitem__)
     found = {}
     for k, (code, text, meaning) in enumerate(listed):
         known = best.get((code, str(meaning)), best.get(("", str(meaning))))
-        if agreed[k] < MISREAD and text not in several and known is not None:
+        if code != "en" and agreed[k] < MISREAD and text not in several and known is not None:
             found[text] = texts[known]
     return found
 

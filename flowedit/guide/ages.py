@@ -25,6 +25,7 @@ _FORMS = tuple(
         (r"\bN Jahre alt\b", ("jung", "mittelalt", "alt", "sehr alt")),
         (r"\b(?:de )?N ans\b(?! de)", ("jeune", "d'âge mûr", "âgé", "très âgé")),
         (r"\bN(?= years? (?:older|younger)\b)", ("ten",) * 4),
+        (r"\bN(?= Jahre (?:älter|jünger)\b)", ("zehn",) * 4),
         (r"\bN ans de moins\b", ("plus jeune",) * 4),
         (r"\bN ans de plus\b", ("plus âgé",) * 4),
         (r"(?<![轻\d])N岁的?", ("年轻的", "中年的", "年老的", "年老的")),

@@ -149,4 +149,4 @@ def _is_lone(part: str) -> bool:
 
 def _without_bare(parts: list[str]) -> list[str]:
     told = [each.strip(" ,.;") for each in parts]
-    return [each for each in told if not BARE.fullmatch(each)]
+    return [each for each in told if any(map(str.isalnum, each)) and not BARE.fullmatch(each)]  # ":)" is a clause too

@@ -49,10 +49,17 @@ class Impossible:
         return any(pattern is not None and pattern.search(words) is not None for pattern, words in pairs)
 
 
+_KEPT = re.compile(  # what is to stay as the photo has it
+    r"\b(?:(?:keep|keeping|leave|leaving) (?:the|my|his|her|their|your)|same) [\w-]+|"
+    r"\bwith (?:the|my|his|her|their|your) [\w-]+ (?:still )?on\b",
+    re.I,
+)
+
+
 def find_impossible(prompt: str) -> tuple[Impossible, ...]:
     """Return what a prompt asks for that cannot be made, in any encoder's eyes, in the order of the list."""
     own = unicodedata.normalize("NFC", prompt).replace("’", "'")
-    text = re.sub(r"[\s\-‐‑–—_]+", " ", own.lower())
+    text = _KEPT.sub(" . ", re.sub(r"[\s\-‐‑–—_]+", " ", own.lower()))
     return tuple(each for each in _read() if each.is_asked(text, own))
 
 

@@ -6,8 +6,9 @@ import re
 
 _OWNER = r"(?:my|your|his|her|their|our|the|these|this|those|that)"
 _PART = (
-    r"(?:eye ?brows?|brows?|eye ?lids?|lids|eye ?lashes|lashes|eyes?|lips?|mouth|nose|chin|jaw(?:line)?|cheekbones?|"
-    r"cheeks?|forehead|skin|hair|face|smile)"
+    r"(?:(?:(?:left|right|upper|lower|inner|outer) )?"
+    r"(?:eye ?brows?|brows?|eye ?lids?|lids|eye ?lashes|lashes|(?:eye|hair) colou?r|eyes?|lips?|mouth|noses?|chin|"
+    r"jaw(?:line)?|cheekbones?|cheeks?|forehead|skin|hair|face|smile|teeth|ears?))"
 )
 _MARK = (
     r"(?:crow'?s feet|(?:dark )?(?:circles|rings)|(?:eye )?bags|(?:(?:laugh|smile|frown|fine|deep|worry) )?"
@@ -19,7 +20,7 @@ _ASKED = r"(?:please|pls|plz|can|could|would|make|give|get|take|remove)"
 _CUT = re.compile(
     r"((?<=[.!?;])\s+|\s*[,;:–—]\s+|\s+-+\s+|\s+(?=(?:can|could|would) (?:you|u)\b)|"
     rf"\s+(?=(?:so|but|because|since|bc)\s+(?:{_ASKED}|i|my|it|they|there)\b)|"
-    rf"\s+(?=and\s+(?:{_ASKED}|i(?:'d| would| want| need| wish)|want to)\b))",
+    rf"\s+(?=and\s+(?:{_ASKED}|i(?:'d| would| want| need| wish)|want to|{_OWNER} (?:\w+ )?{_PART})\b))",
     re.I,
 )
 _OPENING = (
@@ -34,41 +35,50 @@ _WISH = re.compile(
     re.I,
 )
 _CLEAR = re.compile(  # says enough where it names no part of a face
-    r"\b(?:make|let|have|get) (?:me|him|her|them|us) (?:look |seem |appear |be )?(?:an? (?:bit|little) |much |far )?"
-    r"(?:less|more|[a-z]+er)\b|\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b",
+    r"\b(?:make|let|have|get) (?:(?:me|him|her|us) (?:look |seem |appear |be )?|them (?:look|seem|appear) )"
+    r"(?:an? (?:bit|little) |much |far )?(?:less|more|[a-z]+er)\b|\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b",
     re.I,
 )
 _VAGUE = re.compile(  # says nothing without what there is
-    r"\b(?:fix|change|help|improve|edit|its|stop|normal|natural|equal|balance|peace|twins|same)\b", re.I
+    r"\b(?:fix|change|help|improve|edit|its|stop|normal|natural|equal|balance|peace|twins|same|fast|quick(?:ly)?|"
+    r"look like)\b",
+    re.I,
 )
 _ENDS = re.compile(  # of marks, not of parts
     r"\b(?:remove|erase|delete|hide|rid|gone|disappear|vanish)\b|\b(?:take|get) \w+ (?:away|off|out)\b", re.I
 )
+_LESSENS = re.compile(rf"{_ENDS.pattern}|\b(?:fade|soften|smooth|reduce|lighten|tone|blur|cover|conceal)\b", re.I)
+_WANTS = re.compile(  # in a clause that tells what there is to be
+    r"\b(?:want|wanted|wish|hope|should|would|must|imagine|picture|supposed|thinking of|like to|(?:has|have) to|"
+    r"(?:is|are) to be)\b",
+    re.I,
+)
 _MINE = (  # of the one who asks, or of no part of a face
-    r"(?:i(?:'m|'ve| think (?:i|my)|"
-    r" (?!(?:want|need|wish|would|hope|prefer|like|love|should|must|think|guess|bet)\b)\w+)|"
-    r"there(?:'s| is| are| was| were)|(?:it|they)(?:'s|'re| is| are| looks?| makes?))\b"
+    r"(?:i(?:'m|'ve| \w+)|there(?:'s| is| are| was| were)|(?:it|they)(?:'s|'re| is| are| looks?| makes?))\b"
 )
 _GIVEN = re.compile(
     rf"{_OPENING}(?:{_MINE}|(?:he|she)(?:'s| is| was| looks?| looked| seems?| has| had)\b|"
     rf"{_OWNER} (?:[\w'-]+ ){{1,4}}?(?:is|are|was|were|looks?|looked|seems?|makes?|made|has|have|had|gets?|got|shows?|"
-    r"always|never|came|turned|caught|took|gave|keeps?|kept|hangs?)\b)",
+    r"always|never|came|turned|caught|took|gave|keeps?|kept|hangs?|sticks?|droops?|sags?|points?|drops?|falls?)\b|"
+    rf"{_OWNER} (?:[\w-]+ ){{0,3}}[\w-]+'s (?:too|so|very|way|really|a bit)\b)",
     re.I,
 )
 _TOPIC = re.compile(  # "those laugh lines next to my mouth", "only the lips", before what is asked of "them"
-    rf"(?!.*\b(?:should|must|could|would|will|be)\b){_OPENING}(?:only |just )?"
-    rf"(?P<topic>(?:{_OWNER}|weak|ugly|bad|awful|horrible) (?:[\w'-]+ ){{0,3}}?(?:{_MARK}|{_PART})\b[^,;.]*)",
+    rf"{_OPENING}(?:only |just )?(?P<topic>(?:{_OWNER}|weak|ugly|bad|awful|horrible) (?:[\w-]+ ){{0,3}}?"
+    rf"(?:{_MARK}|{_PART})(?: (?:next to|around|under|on|above|between|beside|near|from|at|in|of) [^,;.]*)?)$",
     re.I,
 )
 _REASON = re.compile(rf"(?:because |since |as )?{_MINE}", re.I)
-_PRONOUN = re.compile(r"\b(?:it|them|these|those|that|this)\b", re.I)
-_INSTEAD = re.compile(r",? (?:instead of|rather than) [^,.;]+", re.I)
+_PRONOUN = re.compile(r"\b(?:it(?! (?:so|look)\b)|them|these|those|that|this)\b", re.I)
+_INSTEAD = re.compile(r",? (?:instead of|rather than) [^,.;]+?(?= and |[,.;]|$)", re.I)
 _THEM = re.compile(
     r"\b(make|raise|lower|lift|fill|plump|darken|lighten|brighten|soften|fade|reduce|shorten|lengthen|widen|"
     r"thicken|"
     r"narrow|slim|smooth|tone|colou?r|dye|paint|open|close) (it|them)\b",
     re.I,
 )
+_HAS = re.compile(rf"\b({_PART}) (?:has|have|had|got|shows?|is full of)\b[^,.;]{{0,40}}$", re.I)
+LOOKED_BACK = 200  # letters in which what a pronoun stands for is looked for
 _JOINED = re.compile(r"(,\s+(?:and |but )?|\s+(?:and|but)\s+)", re.I)
 _MARKED = re.compile(
     rf"\b(?P<mark>{_MARK})\b(?: (?P<at>around|under|on|above|between|beside|near) (?:{_OWNER} )?(?P<part>{_PART})\b)?",
@@ -98,11 +108,12 @@ _REWRITTEN = tuple(
             "",
         ),
         (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
-        (r"^not [^,;.]+,? but (?=\w)", ""),
+        (r"^not (?!only|just|merely|simply)[^,;.]+,? but (?=\w)", ""),
+        (r"^not (?:the|my|her|his) [a-z]+, (?=(?:the|my|her|his) )", ""),
         (r",? (?:instead|thanks|thank you|thx)(?=\W*$)", ""),
         (
             rf"\bmake ((?:all )?(?:{_OWNER} )?(?:[a-z]+ )?{_MARK}(?: [^,.;]*?)?) "
-            r"(?:disappear|vanish|go(?: away)?|gone)\b",
+            r"(?:disappear|vanish|go(?: away)?|gone)(?=\s*(?:[,.;!?]|$))",
             r"remove \1",
         ),
         (rf"\bfix (?=(?:{_OWNER} )?(?:[a-z]+ )?{_MARK}\b)", "remove "),
@@ -138,36 +149,38 @@ def _without_given(text: str) -> str:
     first = next((k for k, clause in enumerate(clauses) if _WISH.match(clause)), None)
     if first is None:
         return text
-    given = [k for k in range(first) if _GIVEN.match(clauses[k])]
-    given += [k for k in range(first + 1, len(clauses)) if _REASON.match(clauses[k]) and not _WISH.match(clauses[k])]
+    tells = [k for k, clause in enumerate(clauses) if not _WISH.match(clause) and not _WANTS.search(clause)]
+    given = [k for k in tells if (_GIVEN if k < first else _REASON).match(clauses[k])]
+    before = [clauses[k] for k in given if k < first]
     wishes, topic = " ".join(clauses[first:]), None
-    if not _names(wishes) and _PRONOUN.search(wishes) and not given and first:
+    if not given and first and not _names(wishes) and _PRONOUN.search(wishes):
         topic = _TOPIC.match(clauses[first - 1])
         given += [first - 1] if topic else []
     told = "".join("".join(parts[2 * k : 2 * k + 2]) for k in range(len(clauses)) if k not in given)
-    told = re.sub(r"^(?:and|but|so) ", "", told.strip(" ,;:–—-"), flags=re.I)
-    if not _names(told):
-        before = " ".join(clauses[k] for k in given if k < first)
-        meant = topic["topic"] if topic else _name(before, marks=bool(_ENDS.search(told)))
-        told = _PRONOUN.sub(lambda found: meant or found[0], told, count=1)
+    told = re.sub(r"(^|[.;,] )(?:and|but|so) ", r"\1", told.strip(" ,;:–—-"), flags=re.I)
+    pronoun = _PRONOUN.search(told)
+    if pronoun and (topic or not _names(told[: pronoun.start()])):
+        meant = topic["topic"] if topic else _name(" ".join(before), pronoun[0], told)
+        told = f"{told[: pronoun.start()]}{meant or pronoun[0]}{told[pronoun.end() :]}"
     clear = (_names(told) or _CLEAR.search(told)) and not _VAGUE.search(told)
     return told if given and clear else text
 
 
 def _rewrite(text: str) -> str:
     for form, words in _REWRITTEN:
-        text = form.sub(words, text).strip() or text
+        if (told := form.sub(words, text)) != text:
+            text = told.lstrip(" .,;:").rstrip(" ,;:") or text
     return text
 
 
 def _carry(text: str) -> str:
     """Return a text in which "thicker brows, and raise them a little" names the brows twice."""
-    pieces, last = _JOINED.split(text), ""
+    pieces, told = _JOINED.split(text), ""
     for k in range(0, len(pieces), 2):
         if _names(pieces[k]):
-            last = pieces[k]
+            told = f"{told[-LOOKED_BACK:]} {pieces[k]}"
         elif (found := _THEM.search(pieces[k])) and not _VAGUE.search(pieces[k]):
-            name = _name(last, marks=bool(_ENDS.search(pieces[k])))
+            name = _name(told, found[2], pieces[k])
             pieces[k] = f"{pieces[k][: found.start()]}{found[1]} {name or found[2]}{pieces[k][found.end() :]}"
     return "".join(pieces)
 
@@ -177,11 +190,16 @@ def _names(text: str) -> bool:
     return any(pattern.search(text) is not None for pattern in (_NAMED, _MARKED, _DONE))
 
 
-def _name(given: str, *, marks: bool) -> str:
-    """Return what a text tells about: its marks and where they are, or, unless `marks` alone, its first part."""
-    part, found = _NAMED.search(given), _MARKED.search(given)
-    if found is None:
-        return f"the {part[0]}" if part and not marks else ""
-    if found["part"]:
-        return f"the {found['mark']} {found['at']} the {found['part']}"
-    return f"the {found['mark']}" + (f" on the {part[0]}" if part and part.start() < found.start() else "")
+def _name(given: str, pronoun: str, wish: str) -> str:
+    """Return what a pronoun stands for: of a wish that lessens, the last mark and where it is, or the last part."""
+    marks = list(_MARKED.finditer(given))
+    if marks and _LESSENS.search(wish):
+        found, part = marks[-1], _HAS.search(given[: marks[-1].start()])
+        if found["part"]:
+            return f"the {found['mark']} {found['at']} the {found['part']}"
+        return f"the {found['mark']}" + (f" on the {part[1]}" if part else "")
+    if _ENDS.search(wish):
+        return ""
+    several = pronoun.lower() in ("them", "these", "those")
+    parts = [found[0] for found in _NAMED.finditer(given) if (found[0].lower().endswith(("s", "teeth")) == several)]
+    return f"the {parts[-1]}" if parts else ""
