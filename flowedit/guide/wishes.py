@@ -29,8 +29,9 @@ _OPENING = (
 )
 _WISH = re.compile(
     rf"{_OPENING}(?:(?:please|pls|plz|kindly|can|could|would|will|want to|i want|i need|i wish|"
-    r"i(?:'d| would) (?:like|love)|add|bring|brighten|cover|darken|enlarge|erase|fade|fill|get|give|have|hide|let|"
-    r"lighten|lengthen|make|paint|plump|put|raise|reduce|remove|sharpen|shorten|shrink|soften|take|thicken|tone|turn|whiten|widen)\b|"
+    r"i(?:'d| would) (?:like|love|rather)|add|bring|brighten|cover|darken|enlarge|erase|fade|fill|get|give|have|hide|"
+    r"let|lighten|lengthen|make|paint|plump|put|raise|reduce|remove|sharpen|shorten|shrink|soften|take|thicken|tone|"
+    r"turn|whiten|widen)\b|"
     rf"(?:close|clean|even|fix|lift|lower|narrow|open|slim|smooth|thin) (?:{_OWNER}|it|them)\b)",
     re.I,
 )
@@ -49,12 +50,12 @@ _ENDS = re.compile(  # of marks, not of parts
 )
 _LESSENS = re.compile(rf"{_ENDS.pattern}|\b(?:fade|soften|smooth|reduce|lighten|tone|blur|cover|conceal)\b", re.I)
 _WANTS = re.compile(  # in a clause that tells what there is to be
-    r"\b(?:want|wanted|wish|hope|should|would|must|imagine|picture|supposed|thinking of|like to|(?:has|have) to|"
-    r"(?:is|are) to be)\b",
+    r"\b(?:want|wanted|wish|hope|should|would (?:like|love|be|look (?!like))|must|imagine|i picture|supposed|"
+    r"thinking of|like to|(?:has|have) to|(?:is|are) to be)\b",
     re.I,
 )
 _MINE = (  # of the one who asks, or of no part of a face
-    r"(?:i(?:'m|'ve| \w+)|there(?:'s| is| are| was| were)|(?:it|they)(?:'s|'re| is| are| looks?| makes?))\b"
+    r"(?:i(?:'m|'ve| \w+)|there(?:'s| is| are| was| were)|(?:it|they|this|that)(?:'s|'re| is| are| looks?| makes?))\b"
 )
 _GIVEN = re.compile(
     rf"{_OPENING}(?:{_MINE}|(?:he|she)(?:'s| is| was| looks?| looked| seems?| has| had)\b|"
