@@ -34,6 +34,9 @@ def test_what_is_too_much_is_read_as_its_contrary(complaint, wish):
         ("Parezco cansada, quita las ojeras", "quita las ojeras"),
         ("我看起来很累，去掉黑眼圈", "去掉黑眼圈"),
         ("meine Lippen sind zu dünn, entferne die Falten", "thicker lips, entferne die Falten"),
+        ("j'ai une sale tête avec ces cernes, enleve les", "no dark circles"),
+        ("आँखों के नीचे काले घेरे हैं, हटा दो", "no dark circles"),
+        ("Die Krähenfüße sind echt schlimm, bitte wegmachen", "no crow's feet"),
     ],
 )
 def test_how_somebody_looks_is_no_part_of_the_request_after_it(text, wish):

@@ -25,6 +25,8 @@ from flowedit.guide.wishes import keep_wishes
         ("those lines beside my mouth, can you fade them?", "can you fade those lines beside my mouth?"),
         ("thicker brows, and raise them a little", "thicker brows, and raise the brows a little"),
         ("blue eyes instead of brown ones", "blue eyes"),
+        ("I look angry here even though I wasn't, can you make me look calm", "can you make me look calm"),
+        ("idk my eyes look huge here, can u make them smaller", "can u make the eyes smaller"),
         ("My nose is big and my lips are thin, make them fuller", "make the lips fuller"),
         ("I have dark circles and small eyes, make them bigger", "make the eyes bigger"),
         ("my left eye is smaller than my right, make it bigger", "make the left eye bigger"),

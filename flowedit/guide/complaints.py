@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 _PARTS = {
-    "nose": r"nase|nez|nariz|鼻子?|नाक",
+    "nose": r"nase|nez|nariz|鼻[子翼]?|नाक",
     "eyes": r"augen|yeux|ojos|眼睛?|आ[ँं]खें?",
     "lips": r"lippen|lèvres|labios|嘴唇|होंठ|होठ",
     "mouth": r"mund|bouche|boca|嘴巴?|मु[ँं]ह",
@@ -41,9 +41,20 @@ _CONTRARY = {
 }
 _PART = "|".join(_PARTS.values())
 _ADJECTIVE = "|".join(_CONTRARY.values())
-_MARK = (
-    r"augenringe|tränensäcke|falten|pickel|flecken|sommersprossen|cernes|poches|rides|boutons|taches|ojeras|bolsas|arrugas|"
-    r"granos|manchas|pecas|黑眼圈|眼袋|皱纹|细纹|法令纹|鱼尾纹|痘|斑|काले घेरे|झुर्रियाँ|झुर्रियां|मुहा[ँं]से|दाग"
+_MARKS = {  # what is wanted where it is to go
+    "no dark circles": r"augenringe|tränensäcke|cernes|poches|ojeras|bolsas|黑眼圈|眼袋|काले घेरे",
+    "no crow's feet": r"krähenfüße|pattes d'oie|patas de gallo|鱼尾纹",
+    "no smile lines": r"法令纹",
+    "no wrinkles": r"falten|rides|arrugas|皱纹|细纹|झुर्रियाँ|झुर्रियां",
+    "no freckles": r"sommersprossen|taches de rousseur|pecas|雀斑",
+    "smooth skin": r"pickel|flecken|boutons|taches|granos|manchas|痘印?|斑|मुहा[ँं]से|दाग",
+    "no gray hair": r"graue haare|cheveux (?:blancs|gris)|canas|白头发|白发|सफ़?ेद बाल|सफेद बाल",
+}
+_MARK = "|".join(_MARKS.values())
+_ENDED = re.compile(  # a request that something is to go
+    r"\b(?:entfern\w*|weg(?:machen|retuschieren)?|lösch\w*|enl[eè]ve\w*|efface\w*|gomme\w*|supprime\w*|qu[ií]ta\w*|b[oó]rra\w*|"
+    r"elim[ií]na\w*)\b|去掉|去除|祛|消除|弄掉|P掉|हटा|मिटा|साफ़? कर",
+    re.I,
 )
 
 
@@ -72,11 +83,11 @@ def _compile(excess: str, too: str, very: str, state: str, wish: str) -> _Langua
 _LANGUAGES = (
     _compile(  # German
         r"(?:[msd]eine?|ihre?|die|der|das) PART (?:ist|sind|wirkt|wirken) (?:hier |mir |viel |etwas )*TOO ADJECTIVE",
-        r"zu",
+        r"zu|(?<=wirkt )so|(?<=wirken )so",
         r"so|sehr",
-        r"(?:ich|er|sie) (?:sehe?n?|sieht|schaue?|wirke?n?|bin|ist|habe?|hat) .+",
+        r"(?:(?:ich|er|sie) )?(?:sehe?n?|sieht|schaue?|gucke?|wirke?n?|bin|ist|habe?|hat) .+",
         r"^(?:bitte|kannst|könntest|mach\w*|entfern\w*|lass\w*|gib|verklein\w*|vergrößer\w*|hell\w*|glätt\w*|nimm|"
-        r"kaschier\w*|verschmäler\w*|reduzier\w*)\b",
+        r"kaschier\w*|verschmäler\w*|reduzier\w*)\b|\bweg\b",
     ),
     _compile(  # French
         r"(?:(?:mon|ma|mes|son|sa|ses|le|la|les) PART (?:est|sont|fait|font)|(?:j'ai|il a|elle a) (?:le|la|les) PART)"
@@ -85,7 +96,7 @@ _LANGUAGES = (
         r"très|si|tellement",
         r"(?:j'ai|je (?:suis|fais|parais)|(?:il|elle) (?:a|est|fait|paraît)) .+",
         r"^(?:tu peux|peux-tu|pouvez-vous|vous pouvez|tu pourrais|s'il|enl[eè]ve\w*|efface\w*|affine\w*|agrandi\w*|"
-        r"rends|rendez|fais|faites|mets|ajoute\w*|gomme\w*|atténue\w*|réduis\w*|donne\w*|éclairci\w*|assombri\w*|lisse\w*)\b",
+        r"rends|rendez|fais|faites|mets|ajoute\w*|gomme\w*|atténue\w*|réduis\w*|donne\w*|ferme\w*|matifie\w*|éclairci\w*|assombri\w*|lisse\w*)\b",
     ),
     _compile(  # Spanish
         r"(?:(?:mis?|sus?|la|el|los|las) PART (?:es|son|está|están|se ven?)|(?:tengo|tiene) (?:la|el|los|las) PART)"
@@ -93,7 +104,7 @@ _LANGUAGES = (
         r"demasiado",
         r"muy|tan",
         r"(?:parezco|parece|me veo|se ve|estoy|está|salgo|sale|tengo|tiene) .+",
-        r"^(?:puedes|podrías|por favor|quita\w*|borra\w*|ha[zg]\w*|pon\w*|agranda\w*|afina\w*|elimina\w*|reduce\w*|"
+        r"^(?:puedes|podrías|por favor|qu[ií]ta\w*|borra\w*|ha[zg]\w*|pon\w*|agranda\w*|afina\w*|elimina\w*|reduce\w*|"
         r"suaviza\w*|dame|dale|aclara\w*|oscurece\w*|achica\w*)\b",
     ),
     _compile(  # Chinese
@@ -105,7 +116,7 @@ _LANGUAGES = (
     ),
     _compile(  # Hindi
         r"(?:(?:मेर|उसक|इसक)[ाीे] )?PART TOO ADJECTIVE (?:हैं?|लग रह[ाीे] हैं?)",
-        r"(?:बहुत )?ज़्यादा",
+        r"(?:बहुत )?ज़्यादा|बहुत(?= \S+ लग)",
         r"बहुत|काफ़ी",
         r"(?:मैं .+ (?:हू[ँं])|(?:मेर|उसक)[ाीे] .+ हैं?)",
         r"(?:दो|करो|हटाओ|बनाओ|दीजिए|कीजिए|करें|दें|चाहिए)$",
@@ -117,27 +128,38 @@ _CUT = re.compile(r"\s*[,.;!?，。；！？।]\s*")
 def answer_complaints(text: str) -> str:
     """Return a text with what is too much said as its contrary, and without what else is told before a request.
 
-    "Mes yeux sont trop petits, agrandis-les" is "bigger eyes", and "Parezco cansada, quita las ojeras" is "quita las
-    ojeras". Any other text stays.
+    "Mes yeux sont trop petits, agrandis-les" is "bigger eyes", "Parezco cansada, quita las ojeras" is "quita las
+    ojeras", and "j'ai des cernes, enlève-les" is "no dark circles". Any other text stays.
     """
     clauses = [each for each in _CUT.split(text) if each]
     for language in _LANGUAGES:
-        wanted, answered, changed = list[str](), False, False
-        for k, clause in enumerate(clauses):
-            later = any(language.wish.search(each) for each in clauses[k + 1 :])
-            if found := language.excess.fullmatch(clause) or (language.much.fullmatch(clause) if later else None):
-                part = _NAMED.findall(clause)[0]
-                wanted.append(f"{_meant(_CONTRARY, found['adjective'])} {_meant(_PARTS, part)}")
-                answered = changed = True
-            elif later and language.state.fullmatch(clause):
-                changed = True
-            elif not (answered and language.wish.search(clause) and not _NAMED.search(clause)):
-                wanted.append(clause)
-        if changed and wanted:
+        wanted = _answer(clauses, language)
+        if wanted and wanted != clauses:
             return ", ".join(wanted)
     return text
 
 
+def _answer(clauses: list[str], language: _Language) -> list[str]:
+    wanted, answered = list[str](), False
+    for k, clause in enumerate(clauses):
+        rest = clauses[k + 1 :]
+        later = any(language.wish.search(each) or _ENDED.search(each) for each in rest)
+        mark = _MARKED.search(clause)
+        if found := language.excess.fullmatch(clause) or (language.much.fullmatch(clause) if later else None):
+            part = _NAMED.findall(clause)[0]
+            wanted.append(f"{_meant(_CONTRARY, found['adjective'])} {_meant(_PARTS, part)}")
+            answered = True
+        elif mark and not _ENDED.search(clause) and rest and _ENDED.search(rest[0]) and not _NAMED.search(rest[0]):
+            wanted.append(_meant(_MARKS, mark[0]))
+            answered = True
+        elif later and language.state.fullmatch(clause):
+            continue
+        elif not (answered and not _NAMED.search(clause) and (language.wish.search(clause) or _ENDED.search(clause))):
+            wanted.append(clause)
+    return wanted
+
+
+_MARKED = re.compile(rf"(?<![a-zà-ÿ])(?:{_MARK})(?![a-zà-ÿ])", re.I)
 _NAMED = re.compile(rf"(?<![a-zà-ÿ])(?:{_PART}|{_MARK})(?![a-zà-ÿ])", re.I)
 
 

@@ -24,8 +24,8 @@ _CUT = re.compile(
     re.I,
 )
 _OPENING = (
-    r"(?:(?:so|and|but|then|now|just|also|maybe|perhaps|ok|okay|hi|hey|hello|um|uh|well|basically|sorry to bother you|"
-    r"excuse me)\b,? ?)*"
+    r"(?:(?:so|and|but|then|now|just|also|maybe|perhaps|ok|okay|hi|hey|hello|um|uh|well|basically|honestly|idk|because|"
+    r"since|bc|sorry to bother you|excuse me)\b,? ?)*"
 )
 _WISH = re.compile(
     rf"{_OPENING}(?:(?:please|pls|plz|kindly|can|could|would|will|want to|i want|i need|i wish|"
@@ -37,7 +37,8 @@ _WISH = re.compile(
 )
 _CLEAR = re.compile(  # says enough where it names no part of a face
     r"\b(?:make|let|have|get) (?:(?:me|him|her|us) (?:look |seem |appear |be )?|them (?:look|seem|appear) )"
-    r"(?:an? (?:bit|little) |much |far )?(?:less|more|[a-z]+er)\b|\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b",
+    r"(?:(?:an? (?:bit|little) |much |far )?(?:less|more|[a-z]+er)\b|(?!it\b|so\b|that\b)[a-z]+\W*$)|"
+    r"\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b|\b(?:look|glance|gaze) (?:up|down|left|right|away|to|into)\b",
     re.I,
 )
 _VAGUE = re.compile(  # says nothing without what there is
