@@ -33,6 +33,7 @@ def test_what_is_too_much_is_read_as_its_contrary(complaint, wish):
         ("J'ai l'air fatiguée, enlève les cernes", "enlève les cernes"),
         ("Parezco cansada, quita las ojeras", "quita las ojeras"),
         ("我看起来很累，去掉黑眼圈", "去掉黑眼圈"),
+        ("脸颊太红了", "less red cheeks"),
         ("meine Lippen sind zu dünn, entferne die Falten", "thicker lips, entferne die Falten"),
         ("j'ai une sale tête avec ces cernes, enleve les", "no dark circles"),
         ("आँखों के नीचे काले घेरे हैं, हटा दो", "no dark circles"),

@@ -91,12 +91,20 @@ def read_degrees(encoder: Encoder, prompts: Mapping[str, float]) -> dict[str, fl
 def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
     """Yield the attributes that prompts name, with the prompt's weight and the degree."""
     for text, weight in prompts.items():
-        clauses = dict.fromkeys(split_clauses(text))
-        known = [each for each in clauses if encoder.knows(read_share(each)[0])]
-        for part in known if len(clauses) > 1 and known else (text,):
+        known, _ = split_known(encoder, text)
+        for part in known or (text,):
             attribute, degree = read_degree(part)
             kept = not is_counted(part) and (degree == 1 or not _means(encoder, part, attribute))
             yield (part, weight, 1.0) if kept else (attribute, weight, degree)
+
+
+def split_known(encoder: Encoder, text: str) -> tuple[list[str], list[str]]:
+    """Return the clauses that an encoder knows, and the others; none of a text of one clause, or if it knows none."""
+    clauses = list(dict.fromkeys(split_clauses(text)))
+    known = [each for each in clauses if encoder.knows(read_share(each)[0])]
+    if len(clauses) < 2 or not known:
+        return [], []
+    return known, [each for each in clauses if each not in known]
 
 
 def _means(encoder: Encoder, text: str, attribute: str) -> bool:

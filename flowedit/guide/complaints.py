@@ -16,7 +16,7 @@ _PARTS = {
     "mouth": r"mund|bouche|boca|嘴巴?|मु[ँं]ह",
     "chin": r"kinn|menton|mentón|barbilla|下巴|ठुड्डी|ठोड़ी",
     "jaw": r"kiefer|mâchoire|mandíbula|下颌|腮帮子?|जबड़ा",
-    "face": r"gesicht|visage|cara|rostro|脸|चेहरा",
+    "face": r"gesicht|visage|cara|rostro|脸(?!颊)|चेहरा",
     "forehead": r"stirn|front|frente|额头|माथा",
     "cheeks": r"wangen|backen|joues|mejillas|cachetes|脸颊|两颊|गाल",
     "eyebrows": r"(?:augen)?brauen|sourcils|cejas|眉毛?|भौंहें|भौहें",
@@ -122,6 +122,8 @@ _LANGUAGES = (
         r"(?:दो|करो|हटाओ|बनाओ|दीजिए|कीजिए|करें|दें|चाहिए)$",
     ),
 )
+_MARKED = re.compile(rf"(?<![a-zà-ÿ])(?:{_MARK})(?![a-zà-ÿ])", re.I)
+_NAMED = re.compile(rf"(?<![a-zà-ÿ])(?:{_PART}|{_MARK})(?![a-zà-ÿ])", re.I)
 _CUT = re.compile(r"\s*[,.;!?，。；！？।]\s*")
 
 
@@ -157,10 +159,6 @@ def _answer(clauses: list[str], language: _Language) -> list[str]:
         elif not (answered and not _NAMED.search(clause) and (language.wish.search(clause) or _ENDED.search(clause))):
             wanted.append(clause)
     return wanted
-
-
-_MARKED = re.compile(rf"(?<![a-zà-ÿ])(?:{_MARK})(?![a-zà-ÿ])", re.I)
-_NAMED = re.compile(rf"(?<![a-zà-ÿ])(?:{_PART}|{_MARK})(?![a-zà-ÿ])", re.I)
 
 
 def _meant(table: dict[str, str], word: str) -> str:

@@ -34,9 +34,9 @@ _LAST = (  # and after it
 _COUNTS = "many|much|little|few|enough|better|happier|viele?|poco|peu"  # of what comes after
 _NONE = "expression|emotion|talking"  # whose contrary is more than the want of it
 _PART = "eyebrows?|brows?|eyes?|lids|lashes|lips?|mouth|nose|chin|jaw|cheeks|forehead|skin|hair|smile"
-_OWNERS = "her|his|their|my|your|the"
+OWNERS = "her|his|their|my|your|the"
 # One word, of the whole face or of a part.
-_WHAT = rf"(?P<what>(?!(?:{_COUNTS}|{_NONE}|{_OWNERS})\b)[^\s,;:]+(?: (?:{_PART}))?)"
+_WHAT = rf"(?P<what>(?!(?:{_COUNTS}|{_NONE}|{OWNERS})\b)[^\s,;:]+(?: (?:{_PART}))?)"
 _BESIDE = r"(?: (?:face|person|woman|man|girl|boy|look|expression))?"
 _FORMS = tuple(
     re.compile(rf"(?P<before>(?:[^\s,;:]+ )*?){form}{_BESIDE}{_LAST}", re.I)
@@ -62,7 +62,7 @@ _FORMS = tuple(
     )
 )
 _QUALITY = re.compile(  # "hair less gray" asks for less of "gray hair"
-    rf"(?:(?:make|with) )?(?:(?:{_OWNERS}) )?(?P<noun>[a-z]+) "
+    rf"(?:(?:make|with) )?(?:(?:{OWNERS}) )?(?P<noun>[a-z]+) "
     r"(?:(?:should be|could be|be|is|are|a bit|a little|much) )*"
     rf"(?:less|no longer|not(?: so| too)?) (?P<what>[a-z]+){_LAST}",
     re.I,

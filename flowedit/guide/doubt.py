@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from flowedit.guide.clauses import find_contraries, split_clauses, split_parts
+from flowedit.guide.clauses import find_contraries, split_clauses, split_known, split_parts
 from flowedit.guide.clip import ClipEncoder
 from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.denials import denied
@@ -51,15 +51,13 @@ def doubt(encoder: Encoder, prompt: str) -> str | None:
     if impossible is not None:
         return impossible
     taught: Sequence[str] | None = getattr(encoder, "languages", None)
-    clauses = split_clauses(prompt)
-    language = None if taught is None else unknown_language(read_share(prompt)[0], taught)
-    if isinstance(encoder, ClipEncoder) and all(map(encoder.look_up, clauses)):
-        language = None  # texts of a language that it was not taught
+    looked_up = isinstance(encoder, ClipEncoder) and all(map(encoder.look_up, split_clauses(prompt)))
+    language = None if taught is None or looked_up else unknown_language(read_share(prompt)[0], taught)
     if taught is not None and language is not None:
         told = f"the language of {shorten(prompt)!r}, {language}"
         return f"{encoder.name} does not know {told}; it knows {', '.join(taught)}"
-    unknown = [each for each in clauses if not encoder.knows(read_share(each)[0])]
-    if len(clauses) > 1 and len(unknown) < len(clauses):
+    known, unknown = split_known(encoder, prompt)
+    if known:
         left = [each for each in unknown if not said_looks({each: 1.0})]
         return f"{encoder.name} does not know {shorten(left[0])!r} and leaves it out; {LARGER}" if left else None
     word = denied(prompt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flowedit.guide.denials import denies
+from flowedit.guide.denials import OWNERS, denies
 
 _ENGLISH = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -91,7 +91,7 @@ _HALF_AS = re.compile(
     re.I,
 )
 _HALF_AS_DEEP = re.compile(
-    r"\b(?:make )?(?P<what>(?:(?:her|his|my|the|their|your) )?(?:[a-z]+ )?(?:wrinkles|lines|creases|folds|freckles|"
+    rf"\b(?:make )?(?P<what>(?:(?:{OWNERS}) )?(?:[a-z]+ )?(?:wrinkles|lines|creases|folds|freckles|"
     r"spots|pimples|blemishes|circles|bags)) half as "
     r"(?:deep|visible|noticeable|pronounced|prominent|obvious|strong|dark|many)\b",
     re.I,

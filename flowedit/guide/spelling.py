@@ -41,7 +41,7 @@ def respell(text: str) -> str:
 
 
 def spell_denials(text: str) -> str:
-    """Return a text with the apostrophes of its denials: an encoder reads "dont" as something else than "don't"."""
+    """Return a text with its apostrophes: an encoder reads "dont" and "hes" as something else than with them."""
     return _BARE_WORDS.sub(lambda found: _APOSTROPHES[found[0].lower()], _BARE.sub(r"\1n't", text))
 
 

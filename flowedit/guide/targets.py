@@ -84,7 +84,9 @@ def check_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
 
 
 def read_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
-    """Return prompts as `check_prompts` does, as they are meant: where a word was mistyped, a warning says so.
+    """Return prompts as `check_prompts` does, as they are meant, and of what they tell only what they ask for.
+
+    Where a word was mistyped, a warning says so.
 
     Raises:
         TypeError, ValueError: as `check_prompts`.

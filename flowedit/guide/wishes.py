@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_OWNER = r"(?:my|your|his|her|their|our|the|these|this|those|that)"
+from flowedit.guide.denials import OWNERS
+
+_OWNER = rf"(?:{OWNERS}|our|these|this|those|that)"
 _PART = (
     r"(?:(?:(?:left|right|upper|lower|inner|outer) )?"
     r"(?:eye ?brows?|brows?|eye ?lids?|lids|eye ?lashes|lashes|(?:eye|hair) colou?r|eyes?|lips?|mouth|noses?|chin|"
@@ -25,7 +27,7 @@ _CUT = re.compile(
 )
 _OPENING = (
     r"(?:(?:so|and|but|then|now|just|also|maybe|perhaps|ok|okay|hi|hey|hello|um|uh|well|basically|honestly|idk|because|"
-    r"since|bc|sorry to bother you|excuse me)\b,? ?)*"
+    r"since|bc)\b,? ?)*"
 )
 _WISH = re.compile(
     rf"{_OPENING}(?:(?:please|pls|plz|kindly|can|could|would|will|want to|i want|i need|i wish|"
@@ -75,8 +77,7 @@ _PRONOUN = re.compile(r"\b(?:it(?! (?:so|look)\b)|them|these|those|that|this)\b"
 _INSTEAD = re.compile(r",? (?:instead of|rather than) [^,.;]+?(?= and |[,.;]|$)", re.I)
 _THEM = re.compile(
     r"\b(make|raise|lower|lift|fill|plump|darken|lighten|brighten|soften|fade|reduce|shorten|lengthen|widen|"
-    r"thicken|"
-    r"narrow|slim|smooth|tone|colou?r|dye|paint|open|close) (it|them)\b",
+    r"thicken|narrow|slim|smooth|tone|colou?r|dye|paint|open|close) (it|them)\b",
     re.I,
 )
 _HAS = re.compile(rf"\b({_PART}) (?:has|have|had|got|shows?|is full of)\b[^,.;]{{0,40}}$", re.I)
@@ -86,8 +87,8 @@ _MARKED = re.compile(
     rf"\b(?P<mark>{_MARK})\b(?: (?P<at>around|under|on|above|between|beside|near) (?:{_OWNER} )?(?P<part>{_PART})\b)?",
     re.I,
 )
-_DONE = re.compile(rf"\b{_THING}\b", re.I)
 _NAMED = re.compile(rf"\b{_PART}\b", re.I)
+_SUBJECT = re.compile(rf"\b(?:{_PART}|{_MARK}|{_THING})\b", re.I)
 _REST = r"(?:the rest|everything else|anything else|all else)(?: of (?:it|(?:my|the|her|his) face))?"
 _STAYS = r"(?:alone|as (?:it|they) (?:is|are)|as is|unchanged|the same)"
 _LITTLE = r"(?:(?:quite |just )?a (?:little |tiny )?(?:bit|little|tad|touch)|slightly|much|somewhat|a lot) "
@@ -105,10 +106,7 @@ _REWRITTEN = tuple(
             rf"(?:without (?:touching|changing)|(?:don't|do not) (?:touch|change)) {_REST})(?=\s*[.!]?$|[,.;:])",
             "",
         ),
-        (
-            r"\b(?:everything|all)(?: else)? (?:stays|remains) (?:the same|as it is) (?:except|but)(?: for)? ",
-            "",
-        ),
+        (r"\b(?:everything|all)(?: else)? (?:stays|remains) (?:the same|as it is) (?:except|but)(?: for)? ", ""),
         (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
         (r"^not (?!only|just|merely|simply)[^,;.]+,? but (?=\w)", ""),
         (r"^not (?:the|my|her|his) [a-z]+, (?=(?:the|my|her|his) )", ""),
@@ -189,7 +187,7 @@ def _carry(text: str) -> str:
 
 def _names(text: str) -> bool:
     """Return whether a text names a part of a face, or what is on it."""
-    return any(pattern.search(text) is not None for pattern in (_NAMED, _MARKED, _DONE))
+    return _SUBJECT.search(text) is not None
 
 
 def _name(given: str, pronoun: str, wish: str) -> str:
