@@ -18,12 +18,14 @@ from flowedit.face.eyelids import LIT, make_lids
 from flowedit.face.landmarks import EYES
 from flowedit.face.retouch_masks import draw_places
 from flowedit.field.lids import LidField
+from flowedit.field.make import make_field
 from flowedit.field.offsets import pixel_centers
 from flowedit.field.warp import count_folds
 from flowedit.guide.encoder import load_encoder
 from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
-from flowedit.photo.photo import load
+from flowedit.photo.photo import load, quantize
+from flowedit.report.strips import frames
 from flowedit.task.eyes import LIDS, said_lids
 from flowedit.transform.render import EditedPhoto
 from flowedit.transform.transforms import Composition, FieldTransform, leaves
@@ -83,7 +85,8 @@ def test_a_lid_that_comes_out_of_a_deep_socket_is_lit():
     points, side = drawn_landmarks(), 400
     shade = F.interpolate(draw_places(("lids",), points)["lids"][None, None], (side, side), mode="bilinear")[0]
     plain, deep = ((0.6 - depth * shade).expand(3, -1, -1).clone() for depth in (0.0, 0.4))
-    assert make_lids(points, BOTH, plain[None]).tint is None
+    even = make_lids(points, BOTH, plain[None])
+    assert not even.tint.any() and even.patch.abs().max() < 1e-5
     field = make_lids(points, LEFT_ALONE, deep[None])
 
     def lid(field, eye):
@@ -98,17 +101,31 @@ def test_a_lid_that_comes_out_of_a_deep_socket_is_lit():
     assert lid(field, RIGHT) == lid(unlit, RIGHT)
 
 
-def test_a_closed_lid_has_the_color_of_the_skin_under_the_eye_too():
+def test_a_closed_lid_has_the_grain_and_the_hue_of_the_skin_under_the_eye_and_the_light_of_its_place():
     points, side = drawn_landmarks(), 400
     skin = torch.full((3, side, side), 0.5)
     below = round((float(LEFT[4:, 1].mean()) + 1) * side / 2) + 6
-    skin[0, below : below + 60] = 0.9
-    photo = load(skin)
+    skin[:, below : below + 60] = torch.tensor([0.9, 0.6, 0.3])[:, None, None]
+    skin[:, below : below + 60] += 0.05 * torch.randn(60, side, generator=torch.Generator().manual_seed(0))
+    photo = load(skin.clamp(0, 1))
     crop = Crop(whole_crop(photo).matrix, points)
-    drawn = EditedPhoto(photo, [FieldTransform(make_lids(points, BOTH), crop)]).tensor()[0, 0]
-    places = crop.to_photo(torch.stack([LEFT.mean(0), LEFT[1:3].mean(0)]).double()).round().int().tolist()
-    middle, above = (float(drawn[row, column]) for column, row in places)
-    assert 0.5 < above < middle and middle > 0.75
+    field = make_lids(points, BOTH, skin[None])
+    drawn = EditedPhoto(photo, [FieldTransform(field, crop)]).tensor()[0]
+    column, row = crop.to_photo(LEFT.mean(0)[None].double())[0].round().int().tolist()
+    lid = drawn[:, row - 3 : row + 3, column - 10 : column + 10]
+    hue = lid.mean((1, 2)) / lid.mean()
+    torch.testing.assert_close(hue, torch.tensor([1.5, 1.0, 0.5]), atol=0.15, rtol=0)
+    assert 0.03 < lid.mean(0).std() < 0.07 and 0.5 < lid.mean() < 0.6
+    again = make_field(field.settings())
+    again.load_state_dict(field.state_dict())
+    places = pixel_centers(64).reshape(-1, 2)
+    torch.testing.assert_close(again.read_aside(0.0).at_points(places), field.read_aside(0.0).at_points(places))
+
+
+def test_a_strip_shows_closed_lids_as_they_are_saved(closed):
+    crop = closed.edited.crops()[0]
+    saved = quantize(closed.edited.at(1.0).saved_crop(crop, 256), np.uint8)
+    assert np.array_equal(frames(closed.edited, (1.0,), 256)[0], saved)
 
 
 def test_one_eye_is_closed_alone_and_lids_rise_from_below():

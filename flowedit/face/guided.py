@@ -41,7 +41,22 @@ def fit_guided(guide: Tensor, target: Tensor, sigma: float, eps: float) -> Tenso
     rr, rg, rb, gg, gb, bb = products - torch.stack([mean[i] * mean[j] for i, j in pairs])
     rr, gg, bb = rr + eps**2, gg + eps**2, bb + eps**2
     cross = blur(guide * target, sigma) - mean * mean_target
-    # The inverse of a symmetric matrix by its cofactors: a batch of small systems takes a hundred times as long.
+    slope = solve_symmetric(torch.stack([rr, rg, rb, gg, gb, bb]), cross, eps)
+    return blur(torch.cat([slope, (mean_target - (slope * mean).sum(0))[None]]), sigma)
+
+
+def solve_symmetric(matrices: Tensor, right: Tensor, least: float) -> Tensor:
+    """Solve symmetric, positive systems of three equations: by cofactors, in a hundredth of the time of a batch.
+
+    Args:
+        matrices: (6, ...) the elements 11, 12, 13, 22, 23, 33.
+        right: (3, ...).
+        least: square root of what each eigenvalue has at least, but for rounding.
+
+    Returns:
+        (3, ...).
+    """
+    rr, rg, rb, gg, gb, bb = matrices
     c = [
         gg * bb - gb * gb,
         rb * gb - rg * bb,
@@ -50,13 +65,11 @@ def fit_guided(guide: Tensor, target: Tensor, sigma: float, eps: float) -> Tenso
         rb * rg - rr * gb,
         rr * gg - rg * rg,
     ]
-    determinant = (rr * c[0] + rg * c[1] + rb * c[2]).clamp_min(0.5 * eps**6)
-    x, y, z = cross
-    slope = torch.stack(
+    x, y, z = right
+    solution = torch.stack(
         [c[0] * x + c[1] * y + c[2] * z, c[1] * x + c[3] * y + c[4] * z, c[2] * x + c[4] * y + c[5] * z]
     )
-    slope = slope / determinant
-    return blur(torch.cat([slope, (mean_target - (slope * mean).sum(0))[None]]), sigma)
+    return solution / (rr * c[0] + rg * c[1] + rb * c[2]).clamp_min(0.5 * least**6)
 
 
 def fit_smooth(image: Tensor, sigma: float, eps: float) -> Tensor:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from flowedit.checks import describe, require
 from flowedit.face.brows import skin_at_brows
 from flowedit.face.crop import Crop
-from flowedit.face.guided import fit_guided, fit_smooth
+from flowedit.face.guided import fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask, typical_color
-from flowedit.face.hair_places import HAIR_PX, HairShapes, hairline_zone
+from flowedit.face.hair_places import HAIR_PX, hairline_zone
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import alike_in_hue, measure_light
+from flowedit.face.matte import fit_matte, share_of
 from flowedit.face.parts import PARTS, part_masks
 from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
@@ -36,11 +37,12 @@ STUBBLE = 0.016  # interocular distances: between the hairs of HAIRY parts
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
-MOSTLY_SKIN = (0.6, 0.95)  # of the way from the hair's color to the skin's, between which hair is no longer given light
+SHINING = (1.0, 1.4)  # of the way from the hair's color to the skin's, between which no more light is given
+FAINT = 0.1  # share of hair that counts as none, and of skin likewise; twice as much at the hairline
 EVENED, EVENED_TO = 0.85, 1.8  # power of a pale lip's brightness, in the lips', that is evened, and up to what
 OPAQUE = 0.8  # share of what a pale lip has beyond the others that a gain of -1 hides, up to all of it
 WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
-WIDER = 0.15  # what the outer border of white hair is moved by, in shares of a pixel
+WIDER = 0.15  # what a pixel at the outer border of white hair counts more, in shares of hair
 SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
@@ -212,13 +214,12 @@ class BoundRetouch:
             mask = F.interpolate(self.planes[part][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
             self.typical[part] = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
         if "hair" in retouch.parts:
-            mask = self.planes["hair"]
-            guide = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu()
-            sigma = HairShapes().soft * pixel / RETOUCH_PX * mask.shape[-1] / HAIR_REACH
-            zone = 1 - hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)[None]
-            fitted = fit_guided(guide, mask[0], sigma, HairShapes().edge * light)
-            self.planes["hair"] = torch.cat([fitted, mask, zone])
-            self.skin = Skinlike(typical_color(guide[None], mask[0]), self.cheeks, light)
+            mask = self.planes["hair"][0]
+            image = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu() / light
+            zone = hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)
+            matte = fit_matte(image, mask, zone, self.interocular * mask.shape[-1] / (2 * HAIR_REACH))
+            self.planes["hair"] = torch.cat([matte, mask[None], zone[None]])
+            self.skin = Skinlike(typical_color(light * image[None], mask), self.cheeks, light)
             self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
@@ -295,25 +296,25 @@ class BoundRetouch:
     def _hair(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return what gains above 0 and below 0 multiply on hair, (3, N) each, of `given` and of `pixels`.
 
-        A pixel at the hairline is part hair, part skin, and only its share of hair is given light: as much as hair of
-        the typical color. It would come out lighter than both, a rim, by its own brightness.
+        A pixel at the border is part hair, and only its share of hair is given light: no more than hair of the typical
+        color. It would come out lighter than what is on either side, a rim, by its own brightness.
         """
         at = _read(self.planes["hair"], x / HAIR_REACH, y / HAIR_REACH)
+        slopes, hairline = at[:8].unflatten(0, (2, 4)), at[11]
         inside = (x.abs() < HAIR_REACH) & (y.abs() < HAIR_REACH)
-        # The border as the photo's own colors have it; far from any hair the fit is of nothing.
-        hairline = 1 - at[5]
-        outer = self.white * (1 - hairline)  # a rim that stays white is seen beside what is dyed, thin as it may be
-        fitted = (at[:3] * pixels).sum(0) + at[3] + WIDER * outer
-        weight = (1 - smoothstep(fitted, 0.2, 0.8)) * (at[4] * 8).clamp(0, 1) * inside
-        edge = hairline * smoothstep(at[4], *SURELY)  # a blonde lock within the hair is like skin, too
+        # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
+        lines = [torch.cat([line[:3] / self.light, line[3:] + WIDER * self.white * (1 - hairline)]) for line in slopes]
+        clear = FAINT * (1 + hairline)  # a share that noise may be
+        share = ((share_of(lines, at[8], at[9], pixels) - clear) / (1 - 2 * clear)).clamp(0, 1) * inside
+        edge = hairline * smoothstep(at[10], *SURELY)  # a blonde lock within the hair is like skin, too
         # White hair has hardly any shadows, since light goes through it many times; dyed dark it would be flat.
         ratio = (pixels.mean(0) / self.skin.hair.mean()).clamp(0.5, 1.5)
-        down = weight * (1 - self.skin(pixels) * edge) * pixels * ratio.pow(-SHADED * self.white)
-        if not self.skin.clear:
-            return weight * given, down
-        hair, share = self.skin.hair[:, None], 1 - self.skin.way_to(pixels).clamp(0, 1)
-        typical = (hair.mean() + lift) * (1 - hair) * share * smoothstep(1 - share, *MOSTLY_SKIN)
-        return weight * given.lerp(torch.minimum(given, typical), hairline), down
+        down = share * (1 - self.skin(pixels) * edge) * pixels * ratio.pow(-SHADED * self.white)
+        if self.skin.clear:  # what shines on a forehead is lighter than skin
+            share = share * (1 - hairline * (1 - smoothstep(self.skin.way_to(pixels), *SHINING)))
+        hair = self.skin.hair[:, None]
+        typical = (hair.mean() + lift) * (1 - hair)
+        return share * torch.minimum(given, typical).lerp(given, share), down
 
     def _detail(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return lines, texture and the color of both, (3, 3, N)."""

@@ -48,7 +48,13 @@ class RetouchShapes(Group):
     liner: tuple[float, float] = (0.006, 0.034)
     """Edge of the liner about the lid's edge."""
     under_eye: tuple[float, float] = (-0.03, 0.08)
-    """Edge of the rings under the eyes."""
+    """Edge of the skin under the eyes whose lines are scaled."""
+    ring_depth: tuple[float, float] = (0.30, 0.19)
+    """Depth of a ring under the lower lid, at the inner corner of the eye and at the outer."""
+    ring: tuple[float, float] = (0.3, 1.15)
+    """Fall of a ring, in shares of its depth."""
+    ring_ends: tuple[float, float] = (-0.15, 0.12)
+    """Fall of a ring beyond the corners, in shares of the eye's width."""
     freckles_on_nose: tuple[float, float] = (0.12, 0.35)
     """Edge of where most freckles are, about the bridge of the nose, beside the cheeks."""
     chin_fold: float = 0.27
@@ -178,6 +184,22 @@ def _under_eye(c: _Canvas, s: RetouchShapes) -> Tensor:
     return _most(masks)
 
 
+def _rings(c: _Canvas, s: RetouchShapes) -> Tensor:
+    """Draw crescents below the lower lids: deepest at the nose, where the lid's groove is, and fading on all sides."""
+    masks = []
+    for side, eye in enumerate(marks.EYES):
+        lower = c.p[_lid(eye, upper=False)]
+        line = _curve(lower if side else lower.flip(0))  # from the inner corner to the outer
+        way = line[-1] - line[0]
+        along = (c.grid - line[0]) @ way / way.square().sum()
+        deep = s.ring_depth[0] + (s.ring_depth[1] - s.ring_depth[0]) * along.clamp(0, 1)
+        below = c.away(line, 2 * max(s.ring_depth), closed=False) / deep
+        fall = smoothstep(below, *s.ring) * smoothstep(-along, *s.ring_ends) * smoothstep(along - 1, *s.ring_ends)
+        under = smoothstep((c.grid - line[0]) @ c.up / c.unit, -0.02, 0.06)
+        masks.append(fall * under * (1 - c.soft(c.p[eye], s.eye)))
+    return _most(masks)
+
+
 def _under_chin(c: _Canvas, s: RetouchShapes, bands: tuple[tuple[float, float, float], ...]) -> Tensor:
     """Draw bands along the jaw: where across a double chin, in shares of its depth, how wide, and how much of each."""
     line = _curve(c.p[marks.CHIN - 4 : marks.CHIN + 5], 12)
@@ -261,7 +283,7 @@ PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "lips": _lips,
     "lids": _lids,
     "liner": _liner,
-    "rings": _under_eye,
+    "rings": _rings,
     "chin fold": _chin_fold,
     "chin bulge": _chin_bulge,
     "freckles": _freckles,

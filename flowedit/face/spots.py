@@ -33,7 +33,7 @@ class Spots(NamedTuple):
     seed: int
 
 
-SPOTTED = {"freckles": Spots(1500, 0.006, 0.018, 0.15, 1), "pimples": Spots(80, 0.012, 0.034, 0.4, 2)}
+SPOTTED = {"freckles": Spots(3000, 0.006, 0.015, 0.15, 1), "pimples": Spots(80, 0.012, 0.034, 0.4, 2)}
 
 
 def spot_weight(part: str, x: Tensor, y: Tensor, interocular: float, side_px: float) -> Tensor:
@@ -68,7 +68,7 @@ def _draw(part: str) -> Tensor:
         along = dx * math.cos(math.pi * turn) + dy * math.sin(math.pi * turn)
         longer = 1 + LONGER * squeeze
         far = (dx**2 + dy**2 - along**2 + (along / longer) ** 2) / radius**2
-        spot = (spots.faintest + (1 - spots.faintest) * strength**1.4) * torch.exp(-(far**2))  # flatter than a Gaussian
+        spot = (spots.faintest + (1 - spots.faintest) * strength**1.7) * torch.exp(-(far**1.5))  # flat-topped
         rows, columns = (row + dy) % period, (column + dx) % period
         tile[rows, columns] = torch.maximum(tile[rows, columns], spot)
     tile[-1], tile[:, -1] = tile[0], tile[:, 0]

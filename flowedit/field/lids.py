@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.field.eyes import EyeField, eye_axes, half_width, lid_edges
@@ -19,9 +20,11 @@ LID = 0.5  # of the way from the upper lid to the brow over which the skin is st
 LEAST_LID = 0.3  # of the height, of which there is skin at least where a brow hangs low
 LASHES = 0.9, 0.75  # how high lashes stand above a lid: in heights of the eye, at most so much of the skin
 ASIDE = 0.3  # halves of an eye's width, by which what is drawn of a closed lid is read to either side and averaged
-# The skin under an eye, mirrored at the lids: how far below them it begins, in heights of the eye, so that lashes are
-# left out, and how far one goes on in it; and the height from which on it is drawn wholly.
-BENEATH, PACE, COVERED = 0.3, 0.35, 0.6
+# The skin under an eye, which a closed lid is patched with: how far below the lids it begins, in heights of the eye, so
+# that lashes are left out; the height of a lid from which on it is drawn wholly; and the share of the way to the brow
+# from which on it passes over into the skin above.
+BENEATH, COVERED, PATCHED = 0.45, 1.0, 0.4
+PATCH = 8, 12  # rows from a closed lid's edge to the brow, and columns along it, of the lattice of a patch's tint
 OFF_LASHES = 0.6, 1.4  # heights of a closed lid's lashes, between which it sets in
 SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
 
@@ -32,40 +35,50 @@ class LidField(EyeField):
 
     The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
     narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is
-    stretched evenly. That alone is a smooth shell in the shade of the brow: a picture averages it with the skin under
-    the eye, mirrored (`read_aside`), the more the nearer to the lashes. A lid's edge is a cubic through its landmarks.
-    A raster field can lower the brow but not the lid.
+    stretched evenly. That alone is a smooth shell in the shade of the brow: a picture passes over from it, towards the
+    lashes, into a patch of the skin under the eye, as fine as a lid's and tinted to what lies about it (`read_aside`).
+    A lid's edge is a cubic through its landmarks. A raster field can lower the brow but not the lid.
 
     Attributes:
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
         eyes: (2, 6, 2) landmarks of the open eyes, crop coordinates, in dlib's order.
         brows: (2,) how far the brows lie above the middle of the eyes' upper lids, crop coordinates.
         tint: (2, 3) what is added to the skin that is drawn over the left and the right eye, image units; or None.
+        patch: (2, 3, *PATCH) what is added to the patch, image units, upwards from a lid's edge and along it; or None,
+            where there is none.
     """
 
     KIND = "lids"
     LEAST = 0.0
     brows: Tensor
     tint: Tensor | None
+    patch: Tensor | None
     aside, turn = 0.0, 1.0  # see `read_aside`
 
     def __init__(
-        self, max_shift: float = 1.0, max_tint: float = 0.0, diffeomorphic: bool = False, tinted: bool = False
+        self,
+        max_shift: float = 1.0,
+        max_tint: float = 0.0,
+        diffeomorphic: bool = False,
+        tinted: bool = False,
+        patched: bool = False,
     ) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
         self.register_buffer("brows", torch.zeros(2))
         self.register_buffer("tint", torch.zeros(2, 3) if tinted else None)
+        self.register_buffer("patch", torch.zeros(2, 3, *PATCH) if patched else None)
 
     @torch.no_grad()
-    def with_tint(self, tint: Tensor) -> LidField:
-        """Return the same motion with a tint (2, 3)."""
-        other = LidField(self.max_shift, 1.0, tinted=True)
-        other.load_state_dict({**self.state_dict(), "tint": tint})
+    def with_colors(self, tint: Tensor, patch: Tensor | None = None) -> LidField:
+        """Return the same motion with a tint (2, 3), and a patch (2, 3, *PATCH)."""
+        other = LidField(self.max_shift, 1.0, tinted=True, patched=patch is not None)
+        other.load_state_dict({**self.state_dict(), "tint": tint, **({} if patch is None else {"patch": patch})})
         return other
 
     def settings(self) -> dict[str, Any]:
         """See `EyeField`."""
-        return {**super().settings(), **({} if self.tint is None else {"tinted": True})}
+        has = {"tinted": self.tint is not None, "patched": self.patch is not None}
+        return {**super().settings(), **{name: True for name, there in has.items() if there}}
 
     @staticmethod
     def share(strength: float) -> float:
@@ -76,7 +89,7 @@ class LidField(EyeField):
         """Return this field, as one of several readings whose mean is a closed lid.
 
         Drawn out, a lash is a stripe: the mean of readings along the lid has none. And the smaller the share, the more
-        of a lid is read from the skin under the eye, so that their mean passes over from the one into the other.
+        of a lid is read from the patch, so that their mean passes over from the one into the other.
 
         Args:
             share: of ASIDE, by which the skin that is drawn out is read to the right, in [-1, 1].
@@ -90,10 +103,14 @@ class LidField(EyeField):
         amounts = self.amounts.clamp(0, 1).to(points)
         for k in (0, 1):
             outline, brow = self.eyes[k].to(points), self.brows[k].to(points)
-            shift, lit = _shift(points, outline, brow, amounts[k], amounts[2], self.aside, self.turn)
-            coord = coord + shift
+            turn = self.turn if self.patch is not None else 1.0
+            lid = _move_lids(points, outline, brow, amounts[k], amounts[2], self.aside, turn)
+            coord = coord + lid.shift
             if self.tint is not None:
-                color = color + (amounts[k] * lit)[:, None] * self.tint[k].to(points)
+                color = color + (amounts[k] * lid.lit)[:, None] * self.tint[k].to(points)
+            if self.patch is not None:
+                tints = F.grid_sample(self.patch[k][None].to(points), lid.place[None, None], align_corners=True)
+                color = color + torch.where(lid.patched[:, None], tints[0, :, 0].T, 0)
         near = self.near(*points.T)[:, None]
         return coord * near, color * near
 
@@ -110,16 +127,56 @@ class LidField(EyeField):
     @classmethod
     def count_values(cls, settings: Mapping[str, Any]) -> int:
         """See `Field`."""
-        return 3 + 2 * 6 * 2 + 2 + (2 * 3 if settings.get("tinted") is True else 0)
+        patch = 2 * 3 * PATCH[0] * PATCH[1] if settings.get("patched") is True else 0
+        return 3 + 2 * 6 * 2 + 2 + (2 * 3 if settings.get("tinted") is True else 0) + patch
 
 
-def _shift(
-    points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float, turn: float
-) -> tuple[Tensor, Tensor]:
-    """Return where one eye's lids have points (N, 2) read from, less the points: (N, 2), and where they are lit: (N,).
+def patch_places(outline: Tensor, brow: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the places of an eye's patch lie once it is closed, and where they are read: (*PATCH, 2) each.
 
-    A lid is lit between its lashes and the brow, the less the nearer to it and to the corners.
+    Args:
+        outline: (6, 2) landmarks of the open eye, crop coordinates, in dlib's order.
+        brow: () how far above the upper lid the brow lies.
     """
+    along, down = eye_axes(outline)
+    middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
+    u = torch.linspace(-1, 1, PATCH[1]).to(outline)
+    upper_edge, lower_edge = lid_edges(outline)
+    at_middle, skin = _skin_above(outline, brow)
+    tall = (1 + BELOW) * at_middle + skin
+    edge = upper_edge(u) + (1 + BELOW) * (lower_edge(u) - upper_edge(u)).clamp(min=0)
+    v = edge - tall * torch.linspace(0, 1, PATCH[0]).to(outline)[:, None]
+    place = middle + width * u[:, None] * along + v[..., None] * down
+    return place, place + (BENEATH * at_middle + tall) * down
+
+
+def _skin_above(outline: Tensor, brow: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the height of an open eye (6, 2) at its middle, and of the skin above it that is stretched."""
+    upper_edge, lower_edge = lid_edges(outline)
+    middle = outline.new_zeros(())
+    height = (lower_edge(middle) - upper_edge(middle)).clamp(min=1e-6)
+    return height, torch.maximum(LID * brow, LEAST_LID * height)
+
+
+class _Lid(NamedTuple):
+    """What one eye's lids do at N points.
+
+    Attributes:
+        shift: (N, 2) where they are read from, less the points.
+        lit: (N,) how much they are lit: between lashes and brow, the less the nearer to it and to the corners.
+        patched: (N,) whether they are read from the patch.
+        place: (N, 2) where on it, along the lid and up from its edge, in [-1, 1].
+    """
+
+    shift: Tensor
+    lit: Tensor
+    patched: Tensor
+    place: Tensor
+
+
+def _move_lids(
+    points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float, turn: float
+) -> _Lid:
     along, down = eye_axes(outline)
     middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
     u, v = (points - middle) @ along / width, (points - middle) @ down
@@ -128,8 +185,7 @@ def _shift(
     lower = upper + (1 + BELOW) * height
     fall = closed * (lower - upper)
     rise = NARROWED * narrowed * (1 - closed) * height
-    at_middle = (lower_edge(u.new_zeros(())) - upper_edge(u.new_zeros(()))).clamp(min=1e-6)
-    skin = torch.maximum(LID * brow, LEAST_LID * at_middle)
+    at_middle, skin = _skin_above(outline, brow)
     lashes = torch.minimum(LASHES[0] * at_middle, LASHES[1] * skin)
     shortened = lashes * (1 - SHORTENED * (fall / at_middle).clamp(max=1))
     above = (upper + fall - v).clamp(min=0)  # the moved edge; `source` is how far above the edge it is read
@@ -138,17 +194,20 @@ def _shift(
     drawn = (fall > 0) & (above < fall + skin)
     right = aside * (1 - share) * (1 - u.square()).clamp(min=0)  # less towards the brow and the corners
     off_lashes = (above / shortened.clamp(min=1e-6) - OFF_LASHES[0]) / (OFF_LASHES[1] - OFF_LASHES[0])
-    from_under = (1 - _ease(share.clamp(min=0))) * _ease(off_lashes.clamp(0, 1))
-    mirrored = turn < from_under * _ease((fall / (COVERED * at_middle)).clamp(max=1))
-    under = lower + BENEATH * at_middle + PACE * (above - shortened).clamp(min=0)
-    by_upper = torch.where(drawn, torch.where(mirrored, under, upper_edge(u + right) - source) - v, 0)
+    inner = 1 - _ease(((share - PATCHED) / (1 - PATCHED)).clamp(0, 1))
+    patched = turn < inner * _ease(off_lashes.clamp(0, 1)) * _ease((fall / (COVERED * at_middle)).clamp(max=1))
+    patched = patched & drawn & (v < upper + fall)
+    tall = (1 + BELOW) * at_middle + skin  # a patch as it is under a closed eye, moved up onto it
+    under = lower + BENEATH * at_middle + tall - above
+    by_upper = torch.where(drawn, torch.where(patched, under, upper_edge(u + right) - source) - v, 0)
     below = 1 - ((v - (lower - rise)) / (rise + CHEEK * height).clamp(min=1e-6)).clamp(0, 1)
     by_lower = torch.where(v > lower - rise, rise * _ease(below), 0)  # between the lids the eye stays as it is
     covered = v < upper + fall
-    by_aside = torch.where(drawn & covered & ~mirrored, right * width, 0)
+    by_aside = torch.where(drawn & covered & ~patched, right * width, 0)
     lit = _ease(1 - share.clamp(min=0)) * _ease((above / shortened.clamp(min=1e-6)).clamp(max=1))
-    lit = torch.where(drawn & covered & ~mirrored, lit * (1 - u.square()).clamp(min=0).sqrt(), 0)
-    return torch.where(covered, by_upper, by_lower)[:, None] * down + by_aside[:, None] * along, lit
+    lit = torch.where(drawn & covered & ~patched, lit * (1 - u.square()).clamp(min=0).sqrt(), 0)
+    shift = torch.where(covered, by_upper, by_lower)[:, None] * down + by_aside[:, None] * along
+    return _Lid(shift, lit, patched, torch.stack([u, 2 * above / tall - 1], 1))
 
 
 def _ease(t: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from flowedit.checks import require
 from flowedit.photo.metadata import Metadata
 from flowedit.photo.photo import quantize, save
 from flowedit.photo.raster import ROWS, Rows, regroup, row_counts
+from flowedit.transform.eyes import moves_eyes
 from flowedit.transform.render import EditedPhoto
 
 SIDE_PX = 384  # of one picture; even, as video asks for
@@ -35,7 +36,9 @@ def frames(edited: EditedPhoto, strengths: Sequence[float], side: int = SIDE_PX)
     require(len(strengths) > 0, "strengths must be at least one number; got none")
     require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
     crop, edited = edited.crops()[0], edited.over_white()
-    return [quantize(edited.at(strength).crop_image(crop, side), np.uint8) for strength in strengths]
+    # What is drawn of closed lids is the mean of several readings, which `crop_image` does not take.
+    draw = EditedPhoto.saved_crop if moves_eyes(edited.transforms) else EditedPhoto.crop_image
+    return [quantize(draw(edited.at(strength), crop, side), np.uint8) for strength in strengths]
 
 
 def save_strip(
