@@ -30,13 +30,14 @@ from benchmarks.sheet import CELL_PX, save_sheets, sheet_file
 from benchmarks.table import align, middle
 from flowedit.checks import require
 from flowedit.face import measures
-from flowedit.face.crop import Crop, extract, face_crop
+from flowedit.face.crop import Crop, extract, face_crop, widened
 from flowedit.face.guided import blur
 from flowedit.face.hair import hair_mask
+from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import EYES, interocular_distance
 from flowedit.face.light import measure_light
-from flowedit.face.retouch import HAIR_REACH, inside_photo, widened
+from flowedit.face.retouch import inside_photo
 from flowedit.face.retouch_masks import draw_places
 from flowedit.field.eyes import eye_axes, half_width, lid_edges
 from flowedit.guide.encoder import Encoder

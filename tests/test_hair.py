@@ -13,14 +13,15 @@ from examples.hair.by_color import ColorShapes, draw_places, find_by_color
 from examples.hair.heads import covers, is_dark
 from examples.hair.train import Heads, train
 from flowedit.face import hair_net
-from flowedit.face.crop import extract
+from flowedit.face.crop import extract, widened
 from flowedit.face.detect import choose
 from flowedit.face.hair import hair_mask, is_scalp, textured
+from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_net import HairNet, likely_hair
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
-from flowedit.face.retouch import HAIR_REACH, RETOUCH_PX, inside_photo, widened
+from flowedit.face.retouch import RETOUCH_PX, inside_photo
 from flowedit.field.offsets import pixel_centers
 from flowedit.fit.averages import average_names, load_average
 from flowedit.photo.photo import Photo, load

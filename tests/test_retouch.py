@@ -15,11 +15,12 @@ from test_transfer import HERE
 
 import flowedit
 from flowedit.checks import collect
+from flowedit.face.brows import settle_brows
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
 from flowedit.face.hair import Skinlike, hair_mask, typical_color
 from flowedit.face.hair_places import HAIR_PX
-from flowedit.face.landmarks import CHIN, interocular_distance
+from flowedit.face.landmarks import BOTH_BROWS, BROWS, CHIN, interocular_distance
 from flowedit.face.retouch import NEAR, RETOUCHED, Retouch, combine, make_retouch
 from flowedit.face.retouch_masks import ON_SKIN, PLACES, RETOUCH_PX, draw_places
 from flowedit.face.spots import SPOTTED, spot_weight
@@ -129,6 +130,51 @@ def test_a_fringe_over_the_brows_is_no_brow():
     photo[: int(SIDE * 0.42)] = 60  # all above the eyes
     edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("brows",), -9.0))
     assert (pixels(Photo(photo), edit) - Photo(photo).tensor()).max() < 0.1
+
+
+def shown(skin, places, amount):
+    """A face of one color in which places have others, matte or shiny: (3, n), and what it had been there."""
+    photo = np.tile(np.array(skin, np.uint8), (SIDE, SIDE, 1))
+    row, column = int((float(HERE[30, 1]) + 1) * SIDE / 2), int((float(HERE[30, 0]) + 1) * SIDE / 2)
+    photo[row, column : column + len(places)] = places
+    edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("shine",), amount))
+    now, before = pixels(Photo(photo), edit)[0], Photo(photo).tensor()[0]
+    others = torch.ones(SIDE, SIDE, dtype=torch.bool)
+    others[row, column : column + len(places)] = False
+    assert torch.allclose(now[:, others], before[:, others], atol=1e-5) or amount > 0
+    return now[:, row, column : column + len(places)], before[:, row, column : column + len(places)]
+
+
+def test_matte_skin_loses_what_it_mirrors_and_gets_its_hue():
+    skin = (180, 130, 105)
+    after, before = shown(skin, [(255, 250, 245), (120, 85, 70)], -1.0)
+    far, near = (each[:, 0] / each[:, 0].mean() - torch.tensor(skin) * 3 / sum(skin) for each in (before, after))
+    assert before[:, 0].mean() - after[:, 0].mean() > 0.2 and after[:, 0].mean() > 0.55
+    assert near.norm() < 0.5 * far.norm() and torch.equal(after[:, 1], before[:, 1])
+
+
+def test_shiny_skin_shines_where_it_is_lighter():
+    after, before = shown((180, 130, 105), [(230, 180, 155), (120, 85, 70)], 0.5)
+    assert (after - before)[:, 0].min() > 0.02 and torch.equal(after[:, 1], before[:, 1])
+
+
+def test_gray_skin_stays_gray_when_it_is_matte():
+    after, before = shown((130, 130, 130), [(240, 240, 240)], -1.0)
+    assert after[0, 0] < before[0, 0] - 0.1 and torch.allclose(after, after[:1].expand(3, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("above", [-0.10, 0.0, 0.06])  # interocular distances
+def test_brows_are_where_their_hairs_are(above):
+    unit, grid = float(interocular_distance(HERE)), pixel_centers(RETOUCH_PX)
+    image = torch.full((3, RETOUCH_PX, RETOUCH_PX), 0.7)
+    for brow in BROWS:
+        line = HERE[brow] - torch.tensor([0.0, above * unit])
+        image[:, torch.cdist(grid.reshape(-1, 2), line).amin(1).reshape(grid.shape[:2]) < 0.04 * unit] = 0.2
+    moved = (HERE - settle_brows(image, HERE))[:, 1] / unit
+    brows = torch.zeros(68, dtype=torch.bool)
+    brows[BOTH_BROWS] = True
+    assert (moved[brows] - above).abs().max() < 0.03 and not moved[~brows].any()
+    assert torch.equal(settle_brows(torch.full_like(image, 0.7), HERE), HERE)
 
 
 def test_a_share_of_a_look_is_read_as_a_number():

@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from examples.faceclip.sources import LEARNED_FROM, Row, expression_pairs, held_out, portraits, synthetic_faces
-from flowedit.face.crop import Crop, extract, face_crop
+from flowedit.face.crop import Crop, extract, face_crop, widened
 from flowedit.face.detect import find_faces
 from flowedit.face.hair import hair_mask, opponent_colors
+from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_net import likely_hair
 from flowedit.face.hair_places import HAIR_PX, upper_ring
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
-from flowedit.face.retouch import HAIR_REACH, RETOUCH_PX, inside_photo, widened
+from flowedit.face.retouch import RETOUCH_PX, inside_photo
 from flowedit.guide.faceclip import INPUT_PX
 from flowedit.photo import photo as images
 from flowedit.photo.photo import Photo

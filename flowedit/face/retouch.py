@@ -11,23 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowedit.checks import describe, require
-from flowedit.face.brows import skin_at_brows
-from flowedit.face.crop import Crop
+from flowedit.face.brows import settle_brows, skin_at_brows
+from flowedit.face.crop import Crop, widened
 from flowedit.face.guided import fit_smooth
-from flowedit.face.hair import Skinlike, hair_mask, typical_color
-from flowedit.face.hair_places import HAIR_PX, hairline_zone
+from flowedit.face.hair import hair_mask, typical_color
+from flowedit.face.hair_dye import HAIR_REACH, BoundHair, read_planes
+from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import alike_in_hue, measure_light
-from flowedit.face.matte import fit_matte, share_of
 from flowedit.face.parts import PARTS, part_masks
-from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
+from flowedit.face.shine import Shine
 from flowedit.face.spots import SPOTTED, spot_weight
 from flowedit.field.offsets import pixel_centers
 from flowedit.kernels import Interpolation, sample
 
-SURELY = (0.8, 1.0)  # of the mask of hair, from where to where on a color like skin's counts as hair
-HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coordinates: it is longer than a face
 FINE, COARSE = 0.016, 0.075  # interocular distances: deviations of what is texture and what are lines
 EVEN = 0.10  # standard deviation, image units in full light, up to which a structure is a line and no edge
 HAIRY = ("beard", "brows")
@@ -37,13 +35,8 @@ STUBBLE = 0.016  # interocular distances: between the hairs of HAIRY parts
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
-SHINING = (1.0, 1.4)  # of the way from the hair's color to the skin's, between which no more light is given
-FAINT = 0.1  # share of hair that counts as none, and of skin likewise; twice as much at the hairline
 EVENED, EVENED_TO = 0.85, 1.8  # power of a pale lip's brightness, in the lips', that is evened, and up to what
 OPAQUE = 0.8  # share of what a pale lip has beyond the others that a gain of -1 hides, up to all of it
-WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
-WIDER = 0.15  # what a pixel at the outer border of white hair counts more, in shares of hair
-SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
 
 
@@ -84,6 +77,7 @@ RETOUCHED: dict[str, Kind] = {
     "chin bulge": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.3, 0.6, "second chin"),
     "freckles": Kind(((-0.6, -0.9, -0.98), (0.5, -0.2, -0.5), (-0.2, 0.2, -0.2)), -0.7, 0.1, "freckles"),
     "pimples": Kind(((-0.2, -0.9, -0.8), (0.5, -0.3, -0.3), (-0.2, -0.2, 0.2)), -0.6, 0.3, "pimples"),
+    "shine": Kind(((1.0, 1.0, 1.0), (0.3, 0.0, -0.3), (0.1, -0.2, 0.1)), -0.95, 0.9, "shine of the skin"),
     "forehead": _detail_of("lines on the forehead"),
     "eye corners": _detail_of("lines at the eyes' corners"),
     "mouth lines": _detail_of("lines beside the mouth"),
@@ -181,11 +175,6 @@ class Retouch(nn.Module):
         return BoundRetouch(self, crop, read)
 
 
-def widened(crop: Crop, reach: float) -> Crop:
-    """Return the crop `reach` times as wide, about the same middle, without landmarks."""
-    return Crop(torch.cat([crop.matrix[:, :2] * reach, crop.matrix[:, 2:]], 1))
-
-
 class BoundRetouch:
     """A `Retouch` over one photo: what its gains scale, at any place.
 
@@ -207,20 +196,15 @@ class BoundRetouch:
         }
         if "brows" in retouch.parts:
             self.skin_at_brows = skin_at_brows(narrow[0].cpu(), crop.landmarks)
-        if {"hair", *UNDER_CHIN} & set(retouch.parts):
+        if {"hair", "shine", *UNDER_CHIN} & set(retouch.parts):
             self.cheeks = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
+            self.shine = Shine(self.cheeks)
         self.typical = {}  # brightness of lips and irises
         for part in {"lips", "irises"} & set(retouch.parts):
             mask = F.interpolate(self.planes[part][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
             self.typical[part] = float(typical_color(narrow.cpu(), mask).mean().clamp_min(0.01))
         if "hair" in retouch.parts:
-            mask = self.planes["hair"][0]
-            image = read(widened(crop, HAIR_REACH), mask.shape[-1])[0].cpu() / light
-            zone = hairline_zone(crop.landmarks, mask.shape[-1], HAIR_REACH)
-            matte = fit_matte(image, mask, zone, self.interocular * mask.shape[-1] / (2 * HAIR_REACH))
-            self.planes["hair"] = torch.cat([matte, mask[None], zone[None]])
-            self.skin = Skinlike(typical_color(light * image[None], mask), self.cheeks, light)
-            self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
+            self.hair = BoundHair(self.planes["hair"][0], crop, read, light, self.cheeks)
         # No pattern where the photo's own pixels are too coarse for it: it would only be noise.
         self.cell = STUBBLE * pixel * 2 / RETOUCH_PX  # crop coordinates
         self.grain = min(1.0, max(0.0, self.cell * crop.side_px / 2 - 1))
@@ -248,7 +232,7 @@ class BoundRetouch:
                 continue
             given = (brightness + lift) * (1 - pixels)
             if part == "hair":
-                up, down = self._hair(pixels, given, lift, x, y)
+                up, down = self.hair.carriers(pixels, given, lift, x, y)
             else:
                 weight = self._weight(part, x, y)
                 if part in UNDER_CHIN:
@@ -261,8 +245,10 @@ class BoundRetouch:
                     found.append(self._lips(pixels, brightness, given, weight))
                     continue
                 up, down = weight * given, weight * pixels
+                if part == "shine":
+                    up, down = (weight * each for each in self.shine(pixels))
                 if part == "brows":  # what is given is what its hairs take of the skin's light, and no more
-                    near, skin = _read(self.skin_at_brows, x, y).split((1, 3))
+                    near, skin = read_planes(self.skin_at_brows, x, y).split((1, 3))
                     up = near * (skin - pixels).clamp_min(0) * ((x.abs() < 1) & (y.abs() < 1))
             found.append((_by_channel(up), _by_channel(down)))
         return found
@@ -284,7 +270,7 @@ class BoundRetouch:
         return up, down / paler + hidden * weight * (1 - 1 / paler) * pixels
 
     def _weight(self, part: str, x: Tensor, y: Tensor) -> Tensor:
-        at = _read(self.planes[part], x, y)[0]
+        at = read_planes(self.planes[part], x, y)[0]
         if part in HAIRY and self.grain:
             n = (x / self.cell).remainder(GRAIN_PX - 1), (y / (1.6 * self.cell)).remainder(GRAIN_PX - 1)
             dots = sample(_hairs(), *n, Interpolation.LINEAR)[0]
@@ -293,32 +279,9 @@ class BoundRetouch:
             at = at * spot_weight(part, x, y, self.interocular, self.side_px)
         return at * ((x.abs() < 1) & (y.abs() < 1))
 
-    def _hair(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what gains above 0 and below 0 multiply on hair, (3, N) each, of `given` and of `pixels`.
-
-        A pixel at the border is part hair, and only its share of hair is given light: no more than hair of the typical
-        color. It would come out lighter than what is on either side, a rim, by its own brightness.
-        """
-        at = _read(self.planes["hair"], x / HAIR_REACH, y / HAIR_REACH)
-        slopes, hairline = at[:8].unflatten(0, (2, 4)), at[11]
-        inside = (x.abs() < HAIR_REACH) & (y.abs() < HAIR_REACH)
-        # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
-        lines = [torch.cat([line[:3] / self.light, line[3:] + WIDER * self.white * (1 - hairline)]) for line in slopes]
-        clear = FAINT * (1 + hairline)  # a share that noise may be
-        share = ((share_of(lines, at[8], at[9], pixels) - clear) / (1 - 2 * clear)).clamp(0, 1) * inside
-        edge = hairline * smoothstep(at[10], *SURELY)  # a blonde lock within the hair is like skin, too
-        # White hair has hardly any shadows, since light goes through it many times; dyed dark it would be flat.
-        ratio = (pixels.mean(0) / self.skin.hair.mean()).clamp(0.5, 1.5)
-        down = share * (1 - self.skin(pixels) * edge) * pixels * ratio.pow(-SHADED * self.white)
-        if self.skin.clear:  # what shines on a forehead is lighter than skin
-            share = share * (1 - hairline * (1 - smoothstep(self.skin.way_to(pixels), *SHINING)))
-        hair = self.skin.hair[:, None]
-        typical = (hair.mean() + lift) * (1 - hair)
-        return share * torch.minimum(given, typical).lerp(given, share), down
-
     def _detail(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return lines, texture and the color of both, (3, 3, N)."""
-        fine_slope, fine_offset, slope, offset = _read(self.smooth, x, y).unflatten(0, (4, 3))
+        fine_slope, fine_offset, slope, offset = read_planes(self.smooth, x, y).unflatten(0, (4, 3))
         fine = fine_slope * pixels + fine_offset
         coarse = slope * pixels + offset
         lines, texture = (fine - coarse).mean(0), (pixels - fine).mean(0)
@@ -329,12 +292,6 @@ class BoundRetouch:
 def _by_channel(planes: Tensor) -> Tensor:
     """Return what red, green and blue add to themselves alone: (3, N) as (3, 3, N)."""
     return torch.diag_embed(planes.T).permute(1, 2, 0)
-
-
-def _read(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    half = planes.shape[-1] / 2
-    x, y = x.clamp(-1, 1), y.clamp(-1, 1)
-    return sample(planes, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)
 
 
 @functools.cache
@@ -370,7 +327,8 @@ def make_retouch(
     assert crop.landmarks is not None  # a retouch is of a face
     narrow = read(crop, RETOUCH_PX)
     light = measure_light(narrow)
-    drawn = draw_places([part for part in parts if part not in SEEN], crop.landmarks)
+    landmarks = settle_brows(narrow[0].cpu(), crop.landmarks) if "brows" in parts else crop.landmarks
+    drawn = draw_places([part for part in parts if part not in SEEN], landmarks)
     lifts = torch.full((len(parts),), 0.05 * light)
     size = (RETOUCH_PX, RETOUCH_PX)
     if "irises" in parts:  # in them is a pupil, which stays black

@@ -67,6 +67,8 @@ class RetouchShapes(Group):
     """Edge of the skin at the outline of the face."""
     forehead: float = 0.9
     """Height of the forehead above the ears, in distances from mouth to eyes."""
+    shine: tuple[float, float] = (-0.45, 0.10)
+    """Edge of the skin that may shine, wide, since a high forehead goes on beyond it."""
 
 
 class _Canvas:
@@ -276,6 +278,11 @@ def _freckles(c: _Canvas, s: RetouchShapes) -> Tensor:
     return _skin(c, s) * (0.3 + 0.7 * _most([_cheeks(c, s), nose]))
 
 
+def _shine(c: _Canvas, s: RetouchShapes) -> Tensor:
+    open_places = [c.soft(c.p[part], s.features) for part in (*marks.EYES, marks.OUTER_LIPS)]
+    return c.soft(face_outline(c.p, 1.15 * s.forehead * c.mouth_to_eyes), s.shine) * (1 - _most(open_places))
+
+
 PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "beard": _beard,
     "brows": _brows,
@@ -288,6 +295,7 @@ PLACES: dict[str, Callable[[_Canvas, RetouchShapes], Tensor]] = {
     "chin bulge": _chin_bulge,
     "freckles": _freckles,
     "pimples": _skin,
+    "shine": _shine,
     "forehead": _forehead,
     "eye corners": _eye_corners,
     "mouth lines": _mouth_lines,

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import warn
-from flowedit.face.crop import Crop, extract
+from flowedit.face.crop import Crop, extract, widened
 from flowedit.face.hair import typical_color
+from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
-from flowedit.face.retouch import HAIR_REACH, NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch, widened
+from flowedit.face.retouch import NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch
 from flowedit.field.raster import RasterField
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.corpus import embed_changes

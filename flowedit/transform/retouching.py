@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from flowedit.face.crop import Crop, crop_key, extract
-from flowedit.face.retouch import BoundRetouch, Retouch, widened
+from flowedit.face.crop import Crop, crop_key, extract, widened
+from flowedit.face.retouch import BoundRetouch, Retouch
 from flowedit.field.warp import window
 from flowedit.photo.kept import KeptWithPhoto
 from flowedit.photo.photo import Photo

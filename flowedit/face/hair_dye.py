@@ -1,0 +1,78 @@
+"""What dyes a photo's hair: its light, scaled where it is hair, and at its border by as much of it as is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from flowedit.face.crop import Crop, widened
+from flowedit.face.hair import Skinlike, typical_color
+from flowedit.face.hair_places import hairline_zone
+from flowedit.face.landmarks import interocular_distance
+from flowedit.face.matte import fit_matte, share_of
+from flowedit.face.regions import smoothstep
+from flowedit.kernels import Interpolation, sample
+
+HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coordinates: it is longer than a face
+SURELY = (0.8, 1.0)  # of the mask of hair, from where to where on a color like skin's counts as hair
+SHINING = (1.0, 1.4)  # of the way from the hair's color to the skin's, between which no more light is given
+FAINT = 0.1  # share of hair that counts as none, and of skin likewise; twice as much at the hairline
+WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
+WIDER = 0.15  # what a pixel at the outer border of white hair counts more, in shares of hair
+SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
+
+
+class BoundHair:
+    """The hair of a face in a photo, found on a square HAIR_REACH times its crop.
+
+    Args:
+        mask: (n, n) in [0, 1], where hair was found.
+        crop: of the face, with landmarks.
+        read: returns a crop of the photo, (1, 3, n, n).
+        light: of the face.
+        cheeks: (3,) the color of its skin.
+    """
+
+    def __init__(
+        self, mask: Tensor, crop: Crop, read: Callable[[Crop, int], Tensor], light: float, cheeks: Tensor
+    ) -> None:
+        assert crop.landmarks is not None  # a retouch is of a face
+        size, self.light = mask.shape[-1], light
+        image = read(widened(crop, HAIR_REACH), size)[0].cpu()
+        zone = hairline_zone(crop.landmarks, size, HAIR_REACH)
+        unit = float(interocular_distance(crop.landmarks.double())) * size / (2 * HAIR_REACH)
+        self.planes = torch.cat([fit_matte(image / light, mask, zone, unit), mask[None], zone[None]])
+        self.skin = Skinlike(typical_color(image[None], mask), cheeks, light)
+        self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
+
+    def carriers(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what gains above 0 and below 0 multiply on hair, (3, N) each, of `given` and of `pixels`.
+
+        A pixel at the border is part hair, and only its share of hair is given light: no more than hair of the typical
+        color. It would come out lighter than what is on either side, a rim, by its own brightness.
+        """
+        at = read_planes(self.planes, x / HAIR_REACH, y / HAIR_REACH)
+        slopes, hairline = at[:8].unflatten(0, (2, 4)), at[11]
+        inside = (x.abs() < HAIR_REACH) & (y.abs() < HAIR_REACH)
+        # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
+        lines = [torch.cat([line[:3] / self.light, line[3:] + WIDER * self.white * (1 - hairline)]) for line in slopes]
+        clear = FAINT * (1 + hairline)  # a share that noise may be
+        share = ((share_of(lines, at[8], at[9], pixels) - clear) / (1 - 2 * clear)).clamp(0, 1) * inside
+        edge = hairline * smoothstep(at[10], *SURELY)  # a blonde lock within the hair is like skin, too
+        # White hair has hardly any shadows, since light goes through it many times; dyed dark it would be flat.
+        ratio = (pixels.mean(0) / self.skin.hair.mean()).clamp(0.5, 1.5)
+        down = share * (1 - self.skin(pixels) * edge) * pixels * ratio.pow(-SHADED * self.white)
+        if self.skin.clear:  # what shines on a forehead is lighter than skin
+            share = share * (1 - hairline * (1 - smoothstep(self.skin.way_to(pixels), *SHINING)))
+        hair = self.skin.hair[:, None]
+        typical = (hair.mean() + lift) * (1 - hair)
+        return share * torch.minimum(given, typical).lerp(given, share), down
+
+
+def read_planes(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Read planes over a square, (C, n, n), at places in [-1, 1]: (C, N)."""
+    half = planes.shape[-1] / 2
+    x, y = x.clamp(-1, 1), y.clamp(-1, 1)
+    return sample(planes, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)
