@@ -71,6 +71,8 @@ DARK: dict[str, tuple[str, int]] = {
     "bushy eyebrows": ("brows", 1),
     "thin eyebrows": ("brows", -1),
     "no eyebrows": ("brows", -1),
+    "matte skin": ("shine", 1),
+    "shiny skin": ("shine", -1),
 }
 # What a prompt does to the energy of the lines: sign.
 LINED_BY: dict[str, int] = {
@@ -98,6 +100,7 @@ GAZES: dict[str, tuple[int, int]] = {
 PROMPTS = (*HAIR, *DARK, *LINED_BY, *SHAPES, *GAZES)
 LEAST_GAZE = 3.0  # percent of an eye's width, an eighth of an iris
 DARKEST = 0.3  # share of what lies between the lids that is taken for the iris
+SHINING = 0.97  # quantile of the skin's lightness that shines
 LEAST_LINES = 0.1  # share by which lines change that is to be seen
 MOST_LEAK = 0.1  # of the hair's change, on skin and around
 
@@ -187,6 +190,8 @@ def line_energy(image: Tensor, landmarks: Tensor) -> dict[str, float]:
 def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
     """Measure how much darker than the cheeks beard area, upper lids, skin under the eyes and brows are: CIELAB L.
 
+    So "shine", which is the lightest places of the skin, and mostly below 0.
+
     Args:
         image: (1, 3, S, S) a crop.
         landmarks: (68, 2) crop coordinates.
@@ -204,6 +209,8 @@ def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
     masks = {name: F.interpolate(mask[None, None], (size, size), mode="bilinear")[0, 0] for name, mask in drawn.items()}
     cheek = cheeks * (1 - torch.stack(list(masks.values())).amax(0))
     found = {name: mean(cheek) - mean(mask) for name, mask in masks.items()}
+    if "skin" in around:
+        found["shine"] = mean(cheek) - float(lightness[around["skin"] > SURE].quantile(SHINING))
     if not {"brows", "eyes"} <= around.keys():
         return found
     # A brow is moved too: all that is dark about it, over the area of one.

@@ -428,6 +428,34 @@ def test_details_are_told_with_sign_and_amount():
     assert told == ["fine structure of the cheeks 60 % smoother", "lines on the forehead 40 % deeper"]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "part", "sign"),
+    [
+        ("dark circles", "rings", -1),
+        ("get rid of my dark circles", "rings", 1),
+        ("take my eye bags away", "rings", 1),
+        ("lose the stubble and smile", "beard", 1),
+        ("make the wrinkles on the forehead vanish", "forehead", -1),
+        ("take away the wrinkles for smooth skin", "forehead", -1),
+        ("no shine", "shine", -1),
+        ("a shiny face", "shine", 1),
+    ],
+)
+def test_what_people_want_to_be_rid_of_goes(prompt, part, sign):
+    assert all(gain * sign > 0 for gain in said_looks({prompt: 1.0})[part].gains)
+
+
+def test_rings_get_the_color_of_the_cheek_below_and_no_lighter():
+    skin = np.full((SIDE, SIDE, 3), 180, np.uint8)
+    dark = skin.copy()
+    dark[: int((float(HERE[41, 1]) + 1) * SIDE / 2) + 6] = 120
+    edit = FieldTransform(RasterField(4, 4), crop(), retouch=retouch(("rings",), -9.0))
+    assert torch.allclose(pixels(Photo(skin), edit), Photo(skin).tensor(), atol=1e-5)
+    after = pixels(Photo(dark), edit)
+    assert (after - Photo(dark).tensor()).max() > 0.1
+    assert after.max() <= 180 / 255 + 1e-5
+
+
 @pytest.mark.parametrize("colored", [True, False])
 def test_gains_that_are_set_are_had(colored):
     made = retouch(("lids", "forehead"), 0.0, colored)

@@ -12,6 +12,7 @@ from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import ON_SKIN, draw_places
 
 AROUND = 0.14  # interocular distances: deviation of the weights that the skin's color is averaged by
+BELOW = 0.30  # the same, of the cheeks below the eyes
 BARE = 0.9  # of the mean brightness there, above which skin has no hair on it
 LOOKED_AT = (-0.20, 0.12), 33  # interocular distances above a landmark between which hairs are looked for; places there
 HAIR = 0.12  # darkness, in shares of the skin's brightness, of the least of hairs that a landmark moves to
@@ -40,6 +41,19 @@ def skin_at_brows(image: Tensor, landmarks: Tensor) -> Tensor:
     color, bare = average(skin * (image.mean(0) > BARE * mean.mean(0)))
     seen = smoothstep(1 - bare / around.clamp_min(1e-4), *COVERED)
     return torch.cat([(near * seen)[None], color])
+
+
+def skin_below_eyes(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Return the color of the cheeks near each place, which rings under the eyes would have without them: (3, n, n).
+
+    Args:
+        image: (3, n, n) the crop, n = RETOUCH_PX.
+        landmarks: (68, 2) crop coordinates.
+    """
+    sigma = BELOW * float(interocular_distance(landmarks.double())) * image.shape[-1] / 2
+    cheeks = draw_places(["cheek skin"], landmarks)["cheek skin"]
+    *total, full = blur(torch.cat([image * cheeks, cheeks[None]]), sigma)
+    return torch.stack(total) / full.clamp_min(1e-4)
 
 
 def settle_brows(image: Tensor, landmarks: Tensor) -> Tensor:

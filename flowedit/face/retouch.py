@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowedit.checks import describe, require
-from flowedit.face.brows import settle_brows, skin_at_brows
+from flowedit.face.brows import settle_brows, skin_at_brows, skin_below_eyes
 from flowedit.face.crop import Crop, widened
 from flowedit.face.guided import fit_smooth
 from flowedit.face.hair import hair_mask, typical_color
@@ -35,6 +35,7 @@ STUBBLE = 0.016  # interocular distances: between the hairs of HAIRY parts
 GRAIN_BASE, GRAIN_CONTRAST = 0.75, 0.75  # of stubble: between the hairs, and what the square of the pattern adds
 GRAIN_PX = 256  # side of the tile of their pattern, which repeats
 NEAR = 0.97  # of a gain's bound, which no amount reaches
+RELIEF = 4.0  # shares of the way from rings to the color of the cheek below, for a gain of 1
 EVENED, EVENED_TO = 0.85, 1.8  # power of a pale lip's brightness, in the lips', that is evened, and up to what
 OPAQUE = 0.8  # share of what a pale lip has beyond the others that a gain of -1 hides, up to all of it
 LIFTED = 0.32  # brightness, image units in full light, that darker hair is lifted as if it were near to
@@ -72,12 +73,12 @@ RETOUCHED: dict[str, Kind] = {
     "irises": Kind(((-0.95, -0.95, -0.95), (0.6, -0.1, -0.5), (-0.4, 0.3, -0.3)), -0.85, 2.5, "irises"),
     "lids": Kind(((-0.85, -0.95, -0.80), (-0.8, -0.3, 0.5), (0.5, -0.5, -0.4)), -0.85, 0.6, "upper lids"),
     "liner": Kind(((-1.0, -1.0, -1.0), (-0.5, -0.2, 0.5), (0.4, -0.4, -0.2)), -0.9, 0.3, "edges of the lids"),
-    "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.5, "skin under the eyes"),
+    "rings": Kind(((-0.75, -0.95, -0.80), (-0.4, -0.2, 0.4), (0.3, -0.4, 0.1)), -0.6, 0.24, "skin under the eyes"),
     "chin fold": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.6, 0.3, "fold under the chin"),
     "chin bulge": Kind(((-0.95, -0.95, -0.95), (0.3, -0.2, -0.3), (-0.2, 0.3, -0.2)), -0.3, 0.6, "second chin"),
     "freckles": Kind(((-0.6, -0.9, -0.98), (0.5, -0.2, -0.5), (-0.2, 0.2, -0.2)), -0.7, 0.1, "freckles"),
     "pimples": Kind(((-0.2, -0.9, -0.8), (0.5, -0.3, -0.3), (-0.2, -0.2, 0.2)), -0.6, 0.3, "pimples"),
-    "shine": Kind(((1.0, 1.0, 1.0), (0.3, 0.0, -0.3), (0.1, -0.2, 0.1)), -0.95, 0.9, "shine of the skin"),
+    "shine": Kind(((1.0, 1.0, 1.0), (0.3, 0.0, -0.3), (0.1, -0.2, 0.1)), -0.95, 1.8, "shine of the skin"),
     "forehead": _detail_of("lines on the forehead"),
     "eye corners": _detail_of("lines at the eyes' corners"),
     "mouth lines": _detail_of("lines beside the mouth"),
@@ -199,6 +200,8 @@ class BoundRetouch:
         if {"hair", "shine", *UNDER_CHIN} & set(retouch.parts):
             self.cheeks = typical_color(narrow.cpu(), draw_places(["cheek skin"], crop.landmarks)["cheek skin"])
             self.shine = Shine(self.cheeks)
+        if "rings" in retouch.parts:
+            self.below_eyes = skin_below_eyes(narrow[0].cpu(), crop.landmarks)
         self.typical = {}  # brightness of lips and irises
         for part in {"lips", "irises"} & set(retouch.parts):
             mask = F.interpolate(self.planes[part][None], (RETOUCH_PX, RETOUCH_PX), mode="area")[0, 0]
@@ -245,6 +248,8 @@ class BoundRetouch:
                     found.append(self._lips(pixels, brightness, given, weight))
                     continue
                 up, down = weight * given, weight * pixels
+                if part == "rings":  # no lighter than the cheek below
+                    up = RELIEF * weight * (read_planes(self.below_eyes, x, y) - pixels).clamp_min(0)
                 if part == "shine":
                     up, down = (weight * each for each in self.shine(pixels))
                 if part == "brows":  # what is given is what its hairs take of the skin's light, and no more

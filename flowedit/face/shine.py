@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from flowedit.face.regions import smoothstep
 
 HUE = 0.10, 0.25  # how colored skin is, up to which hues tell nothing (a gray photo), and from which on all
-BEGIN, WHOLLY = 1.0, 1.35  # of the skin's typical brightness, where it begins to shine, and from which on it does wholly
+BEGIN, WHOLLY = (
+    1.0,
+    1.35,
+)  # of the skin's typical brightness, where it begins to shine, and from which on it does wholly
 KEPT = 0.3  # share of what it is brighter than that, which matte skin keeps: a forehead is round
 TONED = 0.8  # share of the way to the skin's own hue that what shines wholly goes
 GLOSS, GLOSSY = 2.0, 0.9  # light towards white for each unit that skin is brighter than so much of it

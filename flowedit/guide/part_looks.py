@@ -22,6 +22,13 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
 GAZE = "gaze"  # its name in the table
 ADDED = frozenset(["freckles", "pimples"])  # parts that are drawn, of which less than none is nothing
+MARKS = {  # parts that can have what people want to be rid of, and the sign of its gains
+    **dict.fromkeys((*SKIN, "shine"), 1), **dict.fromkeys(("rings", "beard", "liner", "lids", "chin fold"), -1)
+}  # fmt: skip
+GONE = re.compile(  # beside a mark, in its clause: it is to go
+    r"\b(?:rid(?: \w+)? of|los(?:e|es|ing|t)|tak(?:e|es|ing)(?: [\w'|]+){0,6} (?:away|off)|gone|"
+    r"disappear\w*|vanish\w*|eliminat\w*|banish\w*|delet\w*|wip(?:e|es|ing) (?:away|off)|do something about)\b"
+)
 REMOVED = re.compile(  # beside what is drawn, in its clause: it is to go
     r"\b(?:los(?:e|es|ing)|eras\w*|delet\w*|wip\w* (?:off|away)|remov\w*|tak\w* (?:away|off)|rid of|gone|away|free|"
     r"disappear\w*|vanish\w*|clear(?:s|ed|ing)?|clean(?:s|ed|ing)?|cur(?:e|es|ed|ing)|heal\w*|eliminat\w*|conceal\w*|"
@@ -49,6 +56,7 @@ FILLERS = frozenset([  # words that ask for nothing of their own
     "faces", "having", "person", "man", "woman", "boy", "girl", "child", "lady", "guy", "people", "portrait",
     "someone", "somebody", "she", "he", "they", "it", "hair", "haired", "eyes", "eye", "skin", "lids", "lid",
     "make", "makes", "give", "gives", "add", "please", "could", "you", "would", "can", "some", "more", "wearing",
+    "get", "rid", "lose", "gone", "away",
     "wear", "dyed", "turned", "colored", "color", "dye", "turn", "long", "short", "curly", "straight", "wavy",
 ])  # fmt: skip
 
@@ -179,7 +187,8 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         if lessened or LESSENED & set(clause) or "too" in around:
             degree = -abs(degree)
         parts = {part for part, _, _ in entry.looks}
-        if degree > 0 and parts & ADDED and REMOVED.search(_clause(rest, match)):
+        goes = REMOVED if parts & ADDED else GONE if _is_mark(entry) else None
+        if degree > 0 and goes and goes.search(_clause(rest, match)):
             degree = -degree
         if degree < 0 and parts <= ADDED:
             continue
@@ -194,6 +203,10 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         rest = f"{before} | {rest[end:]}"
         found.append((entry, degree))
     return found, rest
+
+
+def _is_mark(entry: _Entry) -> bool:
+    return all(sum(look.gains) * MARKS.get(part, 0) > 0 for part, look, _ in entry.looks)
 
 
 def _clause_start(text: str) -> int:

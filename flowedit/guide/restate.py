@@ -29,7 +29,14 @@ KNOWN = (  # what the tables know by these words
     *("looking at the camera", "looking to the side", "looking up", "looking down", "looking up and to the side"),
     *("looking down and to the side", "shiny skin", "matte skin"),
 )
-DENIALS = ("no ", "clean-shaven", "well rested", "smooth skin", "matte skin", "a young person")  # what a negation may come to
+DENIALS = (
+    "no ",
+    "clean-shaven",
+    "well rested",
+    "smooth skin",
+    "matte skin",
+    "a young person",
+)  # what a negation may come to
 OTHER = (  # what lies near them and is something else
     *("a child", "dark eyes", "light eyes", "arched eyebrows", "a mustache", "a beard", "a bald head"),
     *("a woman", "a man", "squinting eyes", "half a smile", "curly hair", "long hair"),
