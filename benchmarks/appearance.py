@@ -188,9 +188,7 @@ def line_energy(image: Tensor, landmarks: Tensor) -> dict[str, float]:
 
 
 def darkness(image: Tensor, landmarks: Tensor) -> dict[str, float]:
-    """Measure how much darker than the cheeks beard area, upper lids, skin under the eyes and brows are: CIELAB L.
-
-    So "shine", which is the lightest places of the skin, and mostly below 0.
+    """Measure how much darker than the cheeks places are, "shine" the skin's lightest: CIELAB L.
 
     Args:
         image: (1, 3, S, S) a crop.
