@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from flowedit.guide.encoder import load_encoder
 from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
 
@@ -65,3 +66,21 @@ def test_a_share_stands_before_what_it_is_a_share_of():
 @pytest.mark.parametrize("prompt", ["an old man, white hair", "white hair, an old man"])
 def test_a_color_told_outright_is_not_the_gray_of_an_age(prompt):
     assert said_looks({prompt: 1.0})["hair"] == said_looks({"white hair": 1.0})["hair"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("get rid of my gray hair", "cover the gray hair"),
+        ("sin canas", "cover the gray hair"),
+        ("take the red out of her hair", "no red hair"),
+        ("turn the blonde hair dark", "dark hair"),
+        ("make my brown eyes blue", "blue eyes"),
+        ("iron out the wrinkles", "no wrinkles"),
+        ("silver blonde hair", "silver blonde hair"),
+        ("make his hair white", "make his hair white"),
+        ("cover my grays", "cover my grays"),
+    ],
+)
+def test_what_words_name_is_not_said_where_the_contrary_is_meant(prompt, told):
+    assert list(restate(load_encoder(), {prompt: 1.0})) == [told]

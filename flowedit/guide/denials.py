@@ -45,6 +45,8 @@ _FORMS = tuple(
         r"(?: (?:look|be|seem|appear))?|no longer)"
         rf"(?: (?:so|too|that|quite))? {_WHAT}",
         rf"(?:less|too|never|keep from|refuse to|refuses to) {_WHAT}",
+        rf"(?:get(?:ting|s)? rid of|los(?:e|ing)|wip(?:e|ing) (?:off|away)|tak(?:e|ing) (?:off|away)|drop) "
+        rf"(?:the|that|this|those|these|your|my|her|his|their) {_WHAT}",
         r"(?:please )?(?:do not|don[’']t) (?P<what>[^,;:.]+)",
         rf"(?:hör\w* auf,? zu|arrêtez?s? de|cesse de|deja de|dejar de) {_WHAT}",
         rf"{_WHAT}(?: (?:a (?:bit|little|lot|tiny bit)|much|far|somewhat|slightly|even))? less",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -14,10 +16,19 @@ from flowedit.guide.corpus import embed_changes
 from flowedit.guide.degrees import LEAST, read_degree
 from flowedit.guide.denials import denies
 from flowedit.guide.encoder import Encoder
-from flowedit.guide.part_looks import said_looks
+from flowedit.guide.part_looks import Look, said_looks
 from flowedit.guide.shares import halve, read_share
 
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
+UNLIKE = 0.3  # between two colors, image units, from which on the one is not what the other says
+CHANGED = re.compile(  # from one color, which is named too, into another
+    r"\b(?:turn\w*|make|made|chang\w*|switch\w*|swap\w*|replac\w*|go|goes|went|from|into|cover\w*|over|instead|used to|"
+    r"no longer|(?:were|was|is)n't)\b"
+)
+COLORS = re.compile(
+    r"\b(blon\w+|brown|brunette|black|dark\w*|ginger|red\w*|auburn|copper|gr[ae]y|silver|white|light\w*|fair|blue|green|"
+    r"hazel|amber)\b"
+)
 KNOWN = (  # what the tables know by these words
     *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
     *("dark hair", "light hair", "stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
@@ -27,8 +38,10 @@ KNOWN = (  # what the tables know by these words
     *("no crow's feet", "smile lines", "no smile lines", "blue eyes", "green eyes", "brown eyes", "hazel eyes"),
     *("amber eyes", "closed eyes", "a wink", "sleepy eyes"),
     *("looking at the camera", "looking to the side", "looking up", "looking down", "looking up and to the side"),
-    *("looking down and to the side", "shiny skin", "matte skin"),
+    *("looking down and to the side", "shiny skin", "matte skin", "no gray hair", "no red hair", "no blonde hair"),
+    *("no black hair", "no brown hair", "open eyes"),
 )
+TOLD = {"no gray hair": "cover the gray hair"}  # where the tables know it by other words than the encoder
 DENIALS = (
     "no ",
     "clean-shaven",
@@ -77,15 +90,51 @@ def _same(encoder: Encoder, part: str) -> str | None:
         told = f"{100 * max(LEAST, share):g} % " if share != 1 else ""
     else:
         told = "" if degree == 1 else "slightly " if degree < 1 else "very "
-    if said_looks({attribute: 1.0}):
+    said = bool(said_looks({attribute: 1.0}))
+    if not said and said_looks({part: 1.0}):
+        return None
+    meant = _meant(encoder, attribute)
+    if said and not (meant and _contrary(attribute, meant)):
         return told + attribute if told or share else None
-    if said_looks({part: 1.0}) or not encoder.knows(attribute):
+    return (
+        None
+        if meant is None or (denies(attribute) and not meant.startswith(DENIALS))
+        else told + TOLD.get(meant, meant)
+    )
+
+
+def _meant(encoder: Encoder, attribute: str) -> str | None:
+    """Return what of KNOWN an encoder takes for the same as an attribute; None where nothing is."""
+    if not encoder.knows(attribute):
         return None
     alike = _known(encoder) @ F.normalize(embed_changes(encoder, [attribute])[0], dim=0)
     best = int(alike.argmax())
-    if best >= len(KNOWN) or float(alike[best]) < ALIKE:
-        return None
-    return None if denies(attribute) and not KNOWN[best].startswith(DENIALS) else told + KNOWN[best]
+    return KNOWN[best] if best < len(KNOWN) and float(alike[best]) >= ALIKE else None
+
+
+def _contrary(attribute: str, meant: str) -> bool:
+    """Return whether an attribute's words say of a part what is not meant: "cover the gray hair" names it."""
+    named = meant.removeprefix("no ")
+    said, other, denied = (said_looks({text: 1.0}) for text in (attribute, meant, named))
+    for part, look in said.items():
+        if look.color is None:
+            if part in other and sum(look.gains) * sum(other[part].gains) < 0:
+                return True
+        elif meant.startswith("no "):
+            if _alike(look, denied.get(part)):
+                return True
+        elif _changes_color(attribute.lower()) and part in other and not _alike(look, other[part]):
+            return True
+    return False
+
+
+def _changes_color(text: str) -> bool:
+    return CHANGED.search(text) is not None and len(set(COLORS.findall(text))) > 1
+
+
+def _alike(look: Look, other: Look | None) -> bool:
+    """Return whether two looks are of about one color."""
+    return bool(other and look.color and other.color and math.dist(look.color, other.color) < UNLIKE)
 
 
 def _known(encoder: Encoder) -> Tensor:
