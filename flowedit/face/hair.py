@@ -200,21 +200,13 @@ def opponent_colors(image: Tensor) -> Tensor:
     return torch.stack([100 * image.mean(0), 150 * (red - green), 75 * (red + green - 2 * blue)])
 
 
-def typical_color(image: Tensor, mask: Tensor, *, ashen: bool = False) -> Tensor:
+def typical_color(image: Tensor, mask: Tensor) -> Tensor:
     """Return the median color of a part, (3,) image units: of `image` (1, 3, n, n) where `mask` (n, n) is sure of it.
 
-    Gray where it is sure of nothing. If `ashen` it has the hue of the part's less warm half.
+    Gray where it is sure of nothing.
     """
     sure = mask > 0.7
-    if not bool(sure.any()):
-        return torch.full((3,), 0.5)
-    colors = image[0][:, sure]
-    typical = colors.median(1).values
-    if ashen:
-        warmth = (colors[0] - colors[2]) / (colors.mean(0) + 0.02)
-        hue = colors[:, warmth <= warmth.median()].median(1).values
-        typical = (hue * (typical.mean() / hue.mean().clamp_min(0.01))).clamp(max=1)
-    return typical
+    return image[0][:, sure].median(1).values if bool(sure.any()) else torch.full((3,), 0.5)
 
 
 class Skinlike:

@@ -22,6 +22,7 @@ FAINT = 0.1  # share of hair that counts as none, and of skin likewise; twice as
 WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
 WIDER = 0.15  # what a pixel at the outer border of white hair counts more, in shares of hair
 SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
+LEAST_HUE, MOST_HUE = 0.03, 2.0  # image units in full light: of hair that has a hue; and how much more a lock has of it
 
 
 class BoundHair:
@@ -69,6 +70,32 @@ class BoundHair:
         hair = self.skin.hair[:, None]
         typical = (hair.mean() + lift) * (1 - hair)
         return share * torch.minimum(given, typical).lerp(given, share), down
+
+    def even_hue(self, pixels: Tensor, change: Tensor, gains: Tensor, lift: float) -> Tensor:
+        """Return what is to be added to a change of hair, such that each pixel loses its own share of a hue: (3, N).
+
+        What takes the yellow of typical blonde hair leaves some to the yellower locks, and turns paler ones blue.
+
+        Args:
+            pixels: (3, N) image units.
+            change: (3, N) what the gains (3,) make of it.
+            gains: of red, green and blue.
+            lift: see `Retouch`.
+        """
+        hair, none = self.skin.hair, torch.zeros_like(pixels)
+        typical = torch.where(gains > 0, gains * (hair.mean() + lift) * (1 - hair), gains * hair)
+        before, after = (each - each.mean() for each in (hair, hair + typical))
+        length = float(before.norm())
+        if length < LEAST_HUE * self.light:
+            return none
+        axis = before / length
+        removed = length - float(after @ axis)
+        if removed <= 0:
+            return none
+        own, taken = (axis @ (each - each.mean(0)) for each in (pixels, -change))
+        # Of a mixed pixel as much as of its light.
+        share = (change.abs().sum(0) / typical.abs().sum().clamp_min(1e-6)).clamp(max=1)
+        return axis[:, None] * (taken - share * removed * (own / length).clamp(0, MOST_HUE))
 
 
 def read_planes(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ COARSE = 4  # places of the mask along one side of a place of the lattice that c
 WINDOW = 0.25  # interocular distances: deviation of the windows in which they are
 UNSURE = 0.16  # on either side of a mask's border at the skin, interocular distances: what is not surely hair or skin
 UNSURE_OUTSIDE = 2  # the same at the background, places of the mask: it differs more from hair, and is better found
+LEAST_MASK = 0.125  # of the mask, below which a place has less hair than that whatever its color
 EVEN = 0.03  # deviation of a color, image units in full light, that counts as even
 APART = (
     0.5,
@@ -43,7 +44,7 @@ def fit_matte(image: Tensor, mask: Tensor, face: Tensor, interocular_px: float) 
     unsure = max(UNSURE_OUTSIDE, round(UNSURE * interocular_px))
     sure = torch.minimum(_shrink(mask, UNSURE_OUTSIDE), 1 - _grow((1 - mask) * face, unsure))
     least = torch.minimum(blur(sure[None], unsure / 3)[0], mask)
-    most = _grow(mask, UNSURE_OUTSIDE)
+    most = (mask / LEAST_MASK).clamp(max=1)
     sigma = WINDOW * interocular_px / COARSE
     red, green, blue = image
     squares = torch.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue])

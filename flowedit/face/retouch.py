@@ -260,7 +260,17 @@ class BoundRetouch:
 
     def offsets(self, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return what is added to the photo at places, (3, N); see `carriers`."""
-        return combine(self.retouch.gains().cpu(), self.carriers(pixels, x, y))
+        carriers = self.carriers(pixels, x, y)
+        return combine(self.retouch.gains().cpu(), carriers) + self.even_hue(pixels, carriers)
+
+    @torch.no_grad()
+    def even_hue(self, pixels: Tensor, carriers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Return what is added beside what gains scale, at the gains as they are: (3, N); see `BoundHair.even_hue`."""
+        if "hair" not in self.retouch.parts:
+            return torch.zeros_like(pixels)
+        row = self.retouch.parts.index("hair")
+        gains, lift = self.retouch.gains()[row].cpu(), float(self.retouch.lifts[row])
+        return self.hair.even_hue(pixels, combine(gains[None], carriers[row : row + 1]), gains, lift)
 
     def _lips(self, pixels: Tensor, brightness: Tensor, given: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return what gains above 0 and below 0 multiply on lips, (3, 3, N) each.

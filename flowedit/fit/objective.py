@@ -194,8 +194,9 @@ class _RetouchLayer:
         x, y = pixel_centers(side).reshape(-1, 2).T
         pixels = face.pixels[0].flatten(1).cpu()
         weight = face.weight[0].flatten(1).cpu()
-        carriers = [(weight * up, weight * down) for up, down in bound.carriers(pixels, x, y)]
-        self._carriers = [(up.to(device), down.to(device)) for up, down in carriers]
+        carriers = bound.carriers(pixels, x, y)
+        self._carriers = [((weight * up).to(device), (weight * down).to(device)) for up, down in carriers]
+        self._hue = (weight * bound.even_hue(pixels, carriers)).to(device)
         self._side = side
 
     def price(self, _: FitState) -> Tensor:
@@ -217,7 +218,7 @@ class _RetouchLayer:
 
     def show(self, coord: Tensor, theta: Tensor, gain: Tensor, size: int) -> Tensor:
         """Return what views show of the layer, moved with the photo: (k, 3, size, size)."""
-        layer = combine(self.retouch.gains(), self._carriers).reshape(1, 3, self._side, self._side)
+        layer = (combine(self.retouch.gains(), self._carriers) + self._hue).reshape(1, 3, self._side, self._side)
         still = coord.new_zeros(1, 3, *coord.shape[-2:])
         return render_views(layer + 0.5, coord, still, theta, gain, size) - 0.5
 

@@ -25,7 +25,6 @@ from flowedit.guide.part_looks import Look
 from flowedit.photo.photo import Photo
 from flowedit.transform.transforms import FieldTransform
 
-ASHEN = 0.05  # image units between a color's strongest and weakest channel, below which it is a gray
 RED = "red lipstick"
 ALIKE = 0.8  # cosine with its change from which on a prompt asks for it
 LITTLE_HAIR = 0.75  # squared interocular distances; by eye, on 260 tightly cut faces: less is often no hair
@@ -55,9 +54,7 @@ def find_retouch(
         if look.color is not None:
             crop, side = (widened(start.crop, HAIR_REACH), HAIR_PX) if part == "hair" else (start.crop, RETOUCH_PX)
             mask = F.interpolate(_mask(made, part), (side, side), mode="area")[0, 0]
-            # Gray strands among brown ones would come out blue by what makes the brown ones gray.
-            ashen = max(look.color) - min(look.color) < ASHEN
-            has = typical_color(read(crop, side), mask, ashen=ashen)
+            has = typical_color(read(crop, side), mask)
             light = measure_light(read(start.crop, RETOUCH_PX))
             gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]), part)
         made.set_gains(part, gains)
