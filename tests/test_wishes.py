@@ -20,6 +20,7 @@ from flowedit.guide.wishes import keep_wishes
         ("I have crow's feet around my eyes. Take them away.", "Take the crow's feet around the eyes away."),
         ("please hide the bags under my eyes, I hardly slept", "please hide the bags under my eyes"),
         ("I feel like I look scared, please make me look less afraid", "please make me look less afraid"),
+        ("my forehead is so shiny, fix it please", "my forehead is too shiny"),
         ("make the nose smaller but leave the rest as it is", "make the nose smaller"),
         ("my nose a bit narrower and slightly shorter", "my nose a bit narrower, slightly shorter nose"),
         ("those lines beside my mouth, can you fade them?", "can you fade those lines beside my mouth?"),

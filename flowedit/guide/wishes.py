@@ -116,6 +116,14 @@ _REWRITTEN = tuple(
             r"(?:disappear|vanish|go(?: away)?|gone)(?=\s*(?:[,.;!?]|$))",
             r"remove \1",
         ),
+        (  # "my forehead is so shiny, fix it please"
+            rf"\b({_OWNER} {_PART} (?:is|are|looks?|seems?|gets?)) "
+            r"(?:(?:way )?too|so|very|really|quite|pretty|a bit|all) ([\w-]+)[,.;]?\s+(?:and |so )?"
+            r"(?:(?:can|could|would) (?:you|u) )?(?:please |pls |plz )?"
+            r"(?:fix|correct|sort out|help with|do something about|tone down) (?:it|that|this|them)"
+            r"(?:,? (?:please|pls|plz))?\W*$",
+            r"\1 too \2",
+        ),
         (rf"\bfix (?=(?:{_OWNER} )?(?:[a-z]+ )?{_MARK}\b)", "remove "),
         (  # "my nose narrower and slightly shorter"
             rf"\b({_PART})( (?:(?:to be|should be|is to be|looks?) |{_LITTLE})*{_COMPARED}),?"
