@@ -16,9 +16,11 @@ from torch import Tensor
 from flowedit.checks import as_float, describe, require, warn
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.clip import check_prompt
+from flowedit.guide.color_changes import say_color_changes
 from flowedit.guide.complaints import answer_complaints
 from flowedit.guide.corpus import Basis, Corpus, embed_changes, find_corpus, read_corpus, span_corpus
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.removals import say_removals
 from flowedit.guide.spelling import respell, spell_denials
 from flowedit.guide.wishes import keep_wishes
 
@@ -96,7 +98,9 @@ def read_prompts(prompt: str | Mapping[str, float]) -> dict[str, float]:
         meant = respell(text)
         if meant != spell_denials(text):
             warn(f"{text!r:.80} is read as {meant!r:.80}")
-        wanted = answer_complaints(keep_wishes(meant))
+        plain = say_removals(meant)
+        require(bool(plain), f"a prompt must ask for a change; got {text!r:.80}, which only says what stays")
+        wanted = answer_complaints(keep_wishes(say_color_changes(plain)))
         prompts[wanted] = prompts.get(wanted, 0.0) + weight
     return prompts
 

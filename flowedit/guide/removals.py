@@ -1,0 +1,178 @@
+"""What is to go and what is to stay, of several things: "remove my wrinkles and dark circles, keep the freckles".
+
+A guide reads one thing at a time, and of the second it does not know that the verb is meant for it too. What stays is
+not for it to read at all.
+"""
+
+from __future__ import annotations
+
+import re
+
+from flowedit.guide.denials import OWNERS
+
+_MARKS = {  # in English, and what each is called in it and in Spanish, German, French, Chinese and Hindi
+    "dark circles": r"(?:dark |black )?circles|dark rings|(?:(?:eye ?|under ?eye )?bags|panda eyes)|ojeras|bolsas|"
+    r"augenringe|tränensäcke|cernes|poches|黑眼圈|眼袋|काले घेरे",
+    "crow's feet": r"crow'?s feet|patas de gallo|krähenfüße|pattes d'oie|鱼尾纹",
+    "smile lines": r"(?:smile|laugh|nasolabial|marionette) (?:lines|folds)|lachfalten|法令纹",
+    "forehead wrinkles": r"(?:forehead|frown|worry) (?:wrinkles|lines)|stirnfalten|rides du front|"
+    r"arrugas de la frente|抬头纹|माथे की झुर्रिया[ँं]",
+    "wrinkles": r"wrinkles|(?:fine )?lines|creases|arrugas|falten|rides|皱纹|细纹|झुर्रिया[ँं]",
+    "freckles": r"freckles|pecas|sommersprossen|taches de rousseur|雀斑|झाइया[ँं]",
+    "stubble": r"stubble|five o'?clock shadow|beard shadow|(?:bart)?stoppeln|barbe naissante|胡茬",
+    "beard": r"beard|barba|bart|barbe(?! naissante)|胡子|दाढ़ी",
+    "mustache": r"mo?ustache|bigote|schnurrbart",
+    "shine": r"(?:oily )?shine|brillos?|glanz|brillance|油光",
+    "pimples": r"pimples|zits|acne|blemishes|granos|acné|pickel|boutons|痘痘?|痘印|मुहा[ँं]से",
+    "spots": r"(?:age |sun |dark )?spots|manchas|flecken|斑点|दाग",
+    "blush": r"blush|rouge(?! à)|colorete|腮红|ब्लश",
+    "mascara": r"mascara|wimperntusche",
+    "eyeliner": r"(?:eye ?)?liner|eye-liner|delineador|眼线",
+    "eye shadow": r"eye ?shadow|sombra de ojos|lidschatten|fard à paupières|眼影",
+    "lipstick": r"lipstick|pintalabios|lippenstift|rouge à lèvres|口红|लिपस्टिक",
+    "makeup": r"make-?up|maquillaje|schminke|maquillage|妆",
+    "gray hair": r"gr[ae]y hairs?|gr[ae]ys|white hairs?|canas|graue haare|cheveux (?:gris|blancs)|白头发|白发|सफ़?ेद बाल",
+    "double chin": r"double chin|papada|doppelkinn|double menton|双下巴",
+    "smile": r"smile|grin|sonrisa|lächeln|sourire|笑容|मुस्कान",
+}
+_MARK = "|".join(_MARKS.values())
+_OWNED = (
+    rf"(?:(?:all|any|some|of|these|those|this|that|{OWNERS}|mis?|sus?|el|la|los|las|estas|meine?n?|die|das|der|diese|"
+    r"mes|ma|mon|ses|les|le|l'|ces|deine?) ?)*"
+)
+_ADJECTIVE = r"(?:(?:dark|deep|fine|ugly|red|brown|horrible|awful|nasty|bad|big|heavy|puffy|annoying|tiny|little) )?"
+_WHERE = (
+    r"(?: (?:under|around|on|at|near|between|beside|of|de|del|des|du|en|bajo|sous|sur|autour de|unter|um|auf|an) "
+    rf"{_OWNED}"
+    r"(?:eyes?|mouth|forehead|face|nose|cheeks?|skin|chin|ojos|cara|piel|yeux|visage|peau|augen|gesicht|haut))?"
+)
+_ITEM = rf"{_OWNED}{_ADJECTIVE}(?:{_MARK}){_WHERE}"
+_AND = (
+    r"(?:\s*[,、]\s*(?:(?:and|or|nor|y|o|und|oder|et|ou) )?|"
+    r"\s+(?:and|or|nor|&|plus|y|e|o|ni|und|oder|et|ou|और|या)\s+|和|与|及)"
+)
+_LIST = rf"(?P<items>{_ITEM}(?:{_AND}{_ITEM})*)"
+_ENGLISH = (
+    r"(?:remove|erase|delete|hide|eliminate|clear|clean|get rid of|take (?:away|off|out)|lose|wipe (?:off|away)|"
+    r"photoshop out|edit out|conceal|cover(?: up)?|without|no)"
+)
+_LESSENING = r"(?:reduce|fade|soften|lessen|minimi[sz]e|tone down|lighten|less|fewer)"
+_FOREIGN = (
+    r"(?:quitar(?:me)?|quita(?:me)?|quite|elimina[r]?|borra[r]?|sin|entferne?|ohne|keine|lösche|"
+    r"enl[eè]ve[rz]?(?:-moi)?|efface[rz]?|supprime[rz]?|gomme[rz]?|sans|cache[rz]?|couvr(?:e|ir))"
+)
+_SIGNS = r"(?:(?:请)?(?:帮我)?(?:把)?(?:去掉|去除|祛除?|消除|不要|没有|P掉))"
+_LAST_ENGLISH = r"gone|disappear|vanish|away|off"
+_LAST = rf"(?:{_LAST_ENGLISH}|weg(?:machen)?|entfernen|verschwinden|हटाओ|हटा दो|हटाइए|मिटाओ|मिटा दो|के बिना|去掉|去除)"
+_GO = tuple(
+    re.compile(form, re.I)
+    for form in (
+        rf"(?<!\w)(?P<verb>{_ENGLISH}|{_FOREIGN}) {_LIST}(?!\w)",
+        rf"(?<!\w)(?P<less>{_LESSENING}) {_LIST}(?!\w)",
+        rf"(?P<verb>{_SIGNS})(?:我的|脸上的)?{_LIST}",
+        rf"(?<!\w)(?:(?:make|have|let|take) )?{_LIST} ?(?P<verb>{_LAST})(?!\w)",
+    )
+)
+_HATED = tuple(
+    re.compile(form, re.I)
+    for form in (
+        rf"^(?:i (?:really |just )?|i'?m (?:so )?)?(?:hate|can'?t stand|dislike|tired of|sick of|fed up with|odio|"
+        rf"ich hasse|je déteste) {_LIST}$",
+        rf"^{_LIST} (?:is|are|looks?) (?:so |really |very )?(?:ugly|annoying|awful|terrible|horrible|too \w+)$",
+        rf"^i(?: have|'ve got| got) {_LIST}[,.;]? (?:please |pls |can you |could you )*"
+        r"(?:fix|help|do something|sort it out)(?: it| them| this| that)?(?: please| pls)?$",
+    )
+)
+_GREASY = re.compile(
+    r"^(?:i hate )?(?:my )(?:oily |greasy |shiny )?(?:face|skin|forehead|nose|t-?zone)"
+    r"(?: (?:is|looks|gets) (?:so |very |really |all |too )*(?:oily|greasy|shiny))?[,.]?"
+    r"(?: (?:please |pls )?fix(?: it| this)?(?: please| pls)?)?$|"
+    r"^(?:face|skin|forehead) (?:is|looks) (?:\w+ )?(?:oily|greasy|shiny),? (?:please |pls )?fix(?: it)?"
+    r"(?: please| pls)?$",
+    re.I,
+)
+_PART = (
+    r"(?:(?:eye ?)?brows?|eyes?|lips|mouth|nose|chin|jaw|cheeks|skin|hair|beard|glasses|teeth|ears|make-?up|dimples|"
+    r"moles?|cejas|ojos|pelo|barba|augen|brauen|haare|bart|brille|yeux|sourcils|cheveux|barbe|lunettes)"
+)
+_STAYS = (
+    r"(?:,? (?:open|closed|intact|in|on|visible|natural|alone|there|as is|as (?:it|they) (?:is|are)|so|please|though|"
+    r"tho))*"
+)
+_KEPT = tuple(
+    re.compile(form, re.I)
+    for form in (
+        r"(?:[,.;]? ?\b(?:and|but|while|though|y|pero|und|aber|et|mais) |[,.;] ?|^)(?:please |just )?"
+        r"(?:keep(?:ing)?|leave|leaving|preserve|(?:don'?t|do not|never|without) "
+        r"(?:(?:remov|eras|delet|hid|los)(?:e|ing)|touch(?:ing)?|chang(?:e|ing)|get(?:ting)? rid of|tak(?:e|ing) away)|"
+        r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car))|behalte?|lass|garde[rz]?|"
+        r"laisse[rz]?|conserve[rz]?|sans enlever|n'enlève pas|ne touche pas(?: à)?) "
+        rf"(?:{_ITEM}|{_OWNED}{_PART}){_STAYS}"
+        r"(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
+        rf"(?: but|,) not (?:{_ITEM})(?=\W*$|[,.;])",
+        rf"(?:[,，。;；]|但是?|不过)?(?:保留|别去掉|不要去掉|别动)(?:我的)?(?:{_MARK})",
+        rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}) (?:रहने दो|मत हटाओ|मत हटाना|रखो|वैसे ही)",
+    )
+)
+_OPENING = re.compile(r"^\W*(?:and|but|just|y|pero|und|aber|et|mais)\b ?", re.I)
+_SHINES = re.compile(r"(?<!^)\b(?:oily|greasy|shiny)\b", re.I)
+_IN_ENGLISH = re.compile(rf"^(?:{_ENGLISH}|{_LESSENING})\b|\b(?:{_LAST_ENGLISH})$", re.I)
+_PRONOUN = re.compile(r"\b(?:it|them|these|those)\b", re.I)
+_COURTESY = re.compile(
+    r"^(?:(?:please|pls|bitte|por favor|can you|could you|s'il (?:te|vous) plaît)[, ]+)+|"
+    r"(?:,? (?:please|pls|plz|bitte|por favor|porfa|s'il (?:te|vous) plaît))+$",
+    re.I,
+)
+_EYES = re.compile(r"\b(?:eyes?|ojos|yeux|augen)\b", re.I)
+_LINES = "wrinkles"
+
+
+def say_removals(text: str) -> str:
+    """Return a text in which each thing that is to go is told so on its own, and nothing of what is to stay.
+
+    "Remove wrinkles and dark circles, but keep the freckles" is "no wrinkles, no dark circles", "enlève les rides" is
+    "no wrinkles", and so is "I hate my wrinkles". Any other text stays; of one that only says what stays nothing is left.
+    """
+    told = plain = " ".join(text.split())
+    for form in _KEPT:
+        left = form.sub("", plain)
+        if not re.search(r"\w", left) and re.search(_MARK, plain, re.I):
+            return ""
+        if left != plain and re.search(r"\w", left) and not _PRONOUN.search(left):
+            plain = _OPENING.sub("", left).strip(" ,.;")
+    stripped = plain.strip(" .!?,")
+    if _GREASY.match(stripped) and _SHINES.search(stripped):
+        return "matte skin"
+    for form in _HATED:
+        if found := form.match(stripped):
+            return ", ".join(_named(found["items"], "no"))
+    courteous = _COURTESY.sub("", stripped)
+    for form in _GO:
+        if found := form.fullmatch(courteous):
+            return _told_apart(found, alone=True).strip(" ,")
+        plain = form.sub(_told_apart, plain)
+    return text if plain == told else re.sub(r"\s*,(?:\s*,)*(?!\d)\s*", ", ", plain).strip(" ,")
+
+
+def _told_apart(found: re.Match[str], alone: bool = False) -> str:
+    names = _named(found["items"], "less" if found.groupdict().get("less") else "no")
+    # Of one thing the rest is read with it, and so is all that is said in English.
+    as_it_is = len(names) == 1 and (not alone or (_IN_ENGLISH.search(found[0]) and names[0] != "no smile"))
+    return found[0] if as_it_is else f", {', '.join(names)}, "
+
+
+def _named(items: str, denied: str) -> list[str]:
+    """Return what of a list is denied, one by one, in English."""
+    return [f"{denied} {_name(item)}" for item in re.split(_AND, items) if item and re.search(_MARK, item, re.I)]
+
+
+def _name(item: str) -> str:
+    mark = re.search(_MARK, item, re.I)
+    assert mark is not None  # it was found as one
+    name = next(name for name, forms in _MARKS.items() if re.fullmatch(forms, mark[0], re.I))
+    if name != _LINES or mark.end() == len(item):
+        return name
+    if _EYES.search(item[mark.end() :]):
+        return "crow's feet"
+    english = re.search(r"(?:around|on|at|near|between|beside) .*?(mouth|forehead|nose|cheeks?|chin)$", item, re.I)
+    return f"{name} {english[0]}" if english else name
