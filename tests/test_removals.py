@@ -59,6 +59,7 @@ def test_a_prompt_that_only_says_what_stays_is_refused():
     [
         ("change my hair from black to blonde", "blonde hair"),
         ("blonde to brunette", "brown hair"),
+        ("turn the blonde hair dark", "dark hair"),
         ("make my brown eyes green and a smile", "green eyes and a smile"),
         ("i have brown eyes i want them green", "green eyes"),
         ("cambia mi pelo de negro a rubio", "blonde hair"),

@@ -131,7 +131,7 @@ def say_removals(text: str) -> str:
     """Return a text in which each thing that is to go is told so on its own, and nothing of what is to stay.
 
     "Remove wrinkles and dark circles, but keep the freckles" is "no wrinkles, no dark circles", "enlève les rides" is
-    "no wrinkles", and so is "I hate my wrinkles". Any other text stays; of one that only says what stays nothing is left.
+    "no wrinkles", and so is "I hate my wrinkles". Any other text stays; one that only says what stays is empty.
     """
     told = plain = " ".join(text.split())
     for form in _KEPT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -20,15 +19,7 @@ from flowedit.guide.part_looks import Look, said_looks
 from flowedit.guide.shares import halve, read_share
 
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
-UNLIKE = 0.3  # between two colors, image units, from which on the one is not what the other says
-CHANGED = re.compile(  # from one color, which is named too, into another
-    r"\b(?:turn\w*|make|made|chang\w*|switch\w*|swap\w*|replac\w*|go|goes|went|from|into|cover\w*|over|instead|used to|"
-    r"no longer|(?:were|was|is)n't)\b"
-)
-COLORS = re.compile(
-    r"\b(blon\w+|brown|brunette|black|dark\w*|ginger|red\w*|auburn|copper|gr[ae]y|silver|white|light\w*|fair|blue|green|"
-    r"hazel|amber)\b"
-)
+UNLIKE = 0.3  # between two colors, image units, from which on they are not alike
 KNOWN = (  # what the tables know by these words
     *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
     *("dark hair", "light hair", "stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
@@ -42,14 +33,7 @@ KNOWN = (  # what the tables know by these words
     *("no black hair", "no brown hair", "open eyes"),
 )
 TOLD = {"no gray hair": "cover the gray hair"}  # where the tables know it by other words than the encoder
-DENIALS = (
-    "no ",
-    "clean-shaven",
-    "well rested",
-    "smooth skin",
-    "matte skin",
-    "a young person",
-)  # what a negation may come to
+DENIALS = ("no ", "clean-shaven", "well rested", "smooth skin", "matte skin", "a young person")  # of a negation
 OTHER = (  # what lies near them and is something else
     *("a child", "dark eyes", "light eyes", "arched eyebrows", "a mustache", "a beard", "a bald head"),
     *("a woman", "a man", "squinting eyes", "half a smile", "curly hair", "long hair"),
@@ -96,11 +80,9 @@ def _same(encoder: Encoder, part: str) -> str | None:
     meant = _meant(encoder, attribute)
     if said and not (meant and _contrary(attribute, meant)):
         return told + attribute if told or share else None
-    return (
-        None
-        if meant is None or (denies(attribute) and not meant.startswith(DENIALS))
-        else told + TOLD.get(meant, meant)
-    )
+    if meant is None or (denies(attribute) and not meant.startswith(DENIALS)):
+        return None
+    return told + TOLD.get(meant, meant)
 
 
 def _meant(encoder: Encoder, attribute: str) -> str | None:
@@ -120,16 +102,9 @@ def _contrary(attribute: str, meant: str) -> bool:
         if look.color is None:
             if part in other and sum(look.gains) * sum(other[part].gains) < 0:
                 return True
-        elif meant.startswith("no "):
-            if _alike(look, denied.get(part)):
-                return True
-        elif _changes_color(attribute.lower()) and part in other and not _alike(look, other[part]):
+        elif meant.startswith("no ") and _alike(look, denied.get(part)):
             return True
     return False
-
-
-def _changes_color(text: str) -> bool:
-    return CHANGED.search(text) is not None and len(set(COLORS.findall(text))) > 1
 
 
 def _alike(look: Look, other: Look | None) -> bool:
