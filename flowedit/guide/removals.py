@@ -125,6 +125,7 @@ _COURTESY = re.compile(
 )
 _EYES = re.compile(r"\b(?:eyes?|ojos|yeux|augen)\b", re.I)
 _LINES = "wrinkles"
+LONGEST = 600  # letters of a text that is looked at
 
 
 def say_removals(text: str) -> str:
@@ -134,6 +135,8 @@ def say_removals(text: str) -> str:
     "no wrinkles", and so is "I hate my wrinkles". Any other text stays; one that only says what stays is empty.
     """
     told = plain = " ".join(text.split())
+    if len(told) > LONGEST:
+        return text
     for form in _KEPT:
         left = form.sub("", plain)
         if not re.search(r"\w", left) and re.search(_MARK, plain, re.I):
