@@ -28,6 +28,8 @@ from flowedit.guide.targets import read_prompts
         ("smooth skin but keep my freckles", "smooth skin"),
         ("sonríe pero deja mis pecas", "sonríe"),
         ("keep the wrinkles just smile", "smile"),
+        ("keep my nose and lips, make my eyes bigger", "make my eyes bigger"),
+        ("don't remove the freckles, just the wrinkles", "no wrinkles"),
     ],
 )
 def test_each_thing_that_is_to_go_is_told_and_what_stays_is_not(text, told):
@@ -42,6 +44,12 @@ def test_each_thing_that_is_to_go_is_told_and_what_stays_is_not(text, told):
         "smooth skin, no wrinkles",
         "la piel sin pecas",  # the shipped encoder knows it whole
         "keep the lips but shorten them",
+        "keep eyes closed and smile",
+        "remove wrinkles & smile",  # which is to have
+        "no makeup and freckles",
+        "remove wrinkles, red lipstick",
+        "red hair, freckles, makeup off",
+        "my smile is too small",
         "light travels at 300,000 km per second",
     ],
 )
@@ -59,6 +67,7 @@ def test_a_prompt_that_only_says_what_stays_is_refused():
     [
         ("change my hair from black to blonde", "blonde hair"),
         ("blonde to brunette", "brown hair"),
+        ("make me a blonde from a brunette", "blonde hair"),
         ("turn the blonde hair dark", "dark hair"),
         ("make my brown eyes green and a smile", "green eyes and a smile"),
         ("i have brown eyes i want them green", "green eyes"),
@@ -81,6 +90,9 @@ def test_of_two_colors_the_one_that_is_to_come_is_told(text, told):
         "silver blonde hair",
         "black hair and red lips",
         "make the eyebrows blonde and the hair black",
+        "brown hair to the shoulders under a black hat",
+        "make my hair brown on a white background",
+        "make the eyes blue or at least light",
     ],
 )
 def test_colors_that_stand_side_by_side_stay(text):

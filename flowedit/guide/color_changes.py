@@ -27,14 +27,19 @@ _WORD = r"(?<![a-zà-ÿ])(?:{})(?![a-zà-ÿ])"
 _FOUND = re.compile(_WORD.format(_COLOR), re.I)
 _NOUN = re.compile(_WORD.format(_ANY_NOUN), re.I)
 _CHANGED = re.compile(  # that one color takes another's place
-    r"\b(?:from|to|into|turn|make|made|change|dye|colou?r|paint|swap|switch|replace|go|went|want|should be|instead|"
-    r"rather|cambia\w*|pon\w*|haz\w*|en vez|en lugar|mach\w*|färb\w*|änder\w*|statt|von|zu|change[rz]?|rends|teins|"
-    r"au lieu|mets)\b|变|换|改|染|करो|कर दो|बना|में बदल",
+    r"\b(?:from|to|into|turn(?:s|ed|ing)?|make|made|change|dye|colou?r|paint|swap|switch|replace|go|going|went|want|"
+    r"should be|instead|rather|cambia\w*|pon\w*|haz\w*|en vez|en lugar|mach\w*|färb\w*|änder\w*|statt|von|zu|"
+    r"change[rz]?|rends|teins|au lieu|mets)\b|变|换|改|染|करो|कर दो|बना|में बदल",
     re.I,
 )
 _GONE = re.compile(  # just before a color that is to go
-    r"(?:instead of|rather than|anything but|not|en vez de|en lugar de|statt|anstatt|au lieu de?|d'|而不是)"
-    r"(?: (?:my|the|die|der|das|los?|las?|el|des|les))*\W*$",
+    r"(?:instead of|rather than|than|from|anything but|en vez de|en lugar de|statt|anstatt|au lieu de?|d'|而不是)"
+    r"(?: (?:my|the|an?|die|der|das|los?|las?|el|des|les))*\W*$",
+    re.I,
+)
+_ENDS = re.compile(  # what may follow the last color
+    rf"(?:\W|{_ANY_NOUN}|colou?rs?|please|pls|now|instead|färben|machen|ändern|色|的|了|吧|"
+    r"करो|कर दो|करें|बना\S*|में|बदल\S*|को|दे|दो|से)*",
     re.I,
 )
 _GONE_ANY = re.compile(_GONE.pattern.removesuffix(r"\W*$"), re.I)
@@ -44,7 +49,8 @@ _OTHER = re.compile(
 MOST = 80  # letters of a clause
 _MIXED = re.compile(  # colors that stand side by side
     r"\b(?:with|highlights?|streaks?|roots|tips|flecks?|strands?|mechas|strähnen|mèches|con|mit|avec|less|more|mix|kill|"
-    r"cancel|almost|close to|strawberry|tirant|un peu)\b|带",
+    r"cancel|almost|close to|strawberry|tirant|un peu|like|under|against|background|shine|or|oder|ou|o|at least|not|"
+    r"nicht|currently|as opposed|in the|in light|add|sobre|fondo|turn up|bit of|circles)\b|带|或",
     re.I,
 )
 _CUT = re.compile(r"(\s*[,.;!?，。；]\s*|\s+(?:and|but|y|pero|und|aber|et|mais|और)\s+)", re.I)
@@ -73,11 +79,18 @@ def _target(clause: str) -> str | None:
         kinds = {"hair"}
     if len(kinds) != 1 or len({name for _, name in phrases}) < 2:
         return None
+    if not _ENDS.fullmatch(clause, _last(clause)):
+        return None
     left = [name for start, name in phrases if not _GONE.search(clause[:start])]
     kind = kinds.pop()
     if kind == "eyes" and left:  # reddish brown ones are brown
         left[-1] = " ".join(word for word in left[-1].split() if word not in ("red", "blonde")) or left[-1]
     return f"{left[-1]} {kind}" if left else None
+
+
+def _last(clause: str) -> int:
+    """Return where the last color of a clause ends."""
+    return [found.end() for found in _FOUND.finditer(clause)][-1]
 
 
 def _colors(clause: str) -> list[tuple[int, str]]:

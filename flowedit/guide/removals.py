@@ -36,33 +36,36 @@ _MARKS = {  # in English, and what each is called in it and in Spanish, German, 
     "smile": r"smile|grin|sonrisa|lächeln|sourire|笑容|मुस्कान",
 }
 _MARK = "|".join(_MARKS.values())
+UNWANTED = (  # what hardly anybody asks for
+    *("dark circles", "crow's feet", "smile lines", "forehead wrinkles", "wrinkles", "pimples", "spots", "shine"),
+    "double chin",
+)
 _OWNED = (
     rf"(?:(?:all|any|some|of|these|those|this|that|{OWNERS}|mis?|sus?|el|la|los|las|estas|meine?n?|die|das|der|diese|"
     r"mes|ma|mon|ses|les|le|l'|ces|deine?) ?)*"
 )
-_ADJECTIVE = r"(?:(?:dark|deep|fine|ugly|red|brown|horrible|awful|nasty|bad|big|heavy|puffy|annoying|tiny|little) )?"
+_ADJECTIVE = r"(?:(?:dark|deep|fine|ugly|horrible|awful|nasty|bad|big|heavy|puffy|annoying|tiny|little) )?"
 _WHERE = (
     r"(?: (?:under|around|on|at|near|between|beside|of|de|del|des|du|en|bajo|sous|sur|autour de|unter|um|auf|an) "
     rf"{_OWNED}"
     r"(?:eyes?|mouth|forehead|face|nose|cheeks?|skin|chin|ojos|cara|piel|yeux|visage|peau|augen|gesicht|haut))?"
 )
 _ITEM = rf"{_OWNED}{_ADJECTIVE}(?:{_MARK}){_WHERE}"
-_AND = (
-    r"(?:\s*[,、]\s*(?:(?:and|or|nor|y|o|und|oder|et|ou) )?|"
-    r"\s+(?:and|or|nor|&|plus|y|e|o|ni|und|oder|et|ou|और|या)\s+|和|与|及)"
-)
-_LIST = rf"(?P<items>{_ITEM}(?:{_AND}{_ITEM})*)"
+_OR = r"(?:,?\s+(?:or|nor|o|ni(?: de)?|oder|ou|या)\s+|\s*,?\s+no\s+)"
+_AND = rf"(?:{_OR}|,?\s+(?:and|&|plus|y|e|und|et|और)\s+|和|与|及|、)"
+_LIST = rf"(?P<items>{_ITEM}(?:(?:,\s*{_ITEM})*{_AND}{_ITEM})*)"
 _ENGLISH = (
-    r"(?:remove|erase|delete|hide|eliminate|clear|clean|get rid of|take (?:away|off|out)|lose|wipe (?:off|away)|"
-    r"photoshop out|edit out|conceal|cover(?: up)?|without|no)"
+    r"(?:remove|erase|delete|hide|eliminate|fix|get rid of|take (?:away|off|out)|lose|wipe (?:off|away)|"
+    r"photoshop out|edit out|conceal|cover(?: up)?|without|neither|no)"
 )
 _LESSENING = r"(?:reduce|fade|soften|lessen|minimi[sz]e|tone down|lighten|less|fewer)"
 _FOREIGN = (
-    r"(?:quitar(?:me)?|quita(?:me)?|quite|elimina[r]?|borra[r]?|sin|entferne?|ohne|keine|lösche|"
-    r"enl[eè]ve[rz]?(?:-moi)?|efface[rz]?|supprime[rz]?|gomme[rz]?|sans|cache[rz]?|couvr(?:e|ir))"
+    r"(?:quitar(?:me)?|qu[ií]ta(?:me|le)?|elimina[r]?|borra[r]?|sin|no quiero|entferne?|ohne|keine|lösche|"
+    r"je ne veux (?:plus|pas) (?:de|d')|enl[eè]ve[rz]?(?:-moi)?|efface[rz]?|supprime[rz]?|gomme[rz]?|sans|"
+    r"cache[rz]?|couvr(?:e|ir))"
 )
 _SIGNS = r"(?:(?:请)?(?:帮我)?(?:把)?(?:去掉|去除|祛除?|消除|不要|没有|P掉))"
-_LAST_ENGLISH = r"gone|disappear|vanish|away|off"
+_LAST_ENGLISH = r"gone|disappear|vanish|go away|away|off|(?:have|has|need|needs) to go|must go"
 _LAST = rf"(?:{_LAST_ENGLISH}|weg(?:machen)?|entfernen|verschwinden|हटाओ|हटा दो|हटाइए|मिटाओ|मिटा दो|के बिना|去掉|去除)"
 _GO = tuple(
     re.compile(form, re.I)
@@ -77,8 +80,9 @@ _HATED = tuple(
     re.compile(form, re.I)
     for form in (
         rf"^(?:i (?:really |just )?|i'?m (?:so )?)?(?:hate|can'?t stand|dislike|tired of|sick of|fed up with|odio|"
-        rf"ich hasse|je déteste) {_LIST}$",
-        rf"^{_LIST} (?:is|are|looks?) (?:so |really |very )?(?:ugly|annoying|awful|terrible|horrible|too \w+)$",
+        rf"(?:i )?don'?t like|ich hasse|je déteste) {_LIST}$",
+        rf"^{_LIST} (?:is|are|looks?) (?:so |really |very )?(?:ugly|annoying|awful|terrible|horrible)$",
+        rf"^{_LIST} (?:is|are|looks?) too (?P<less>dark|long|deep|visible|obvious|strong|heavy|many|much)$",
         rf"^i(?: have|'ve got| got) {_LIST}[,.;]? (?:please |pls |can you |could you )*"
         r"(?:fix|help|do something|sort it out)(?: it| them| this| that)?(?: please| pls)?$",
     )
@@ -95,24 +99,33 @@ _PART = (
     r"(?:(?:eye ?)?brows?|eyes?|lips|mouth|nose|chin|jaw|cheeks|skin|hair|beard|glasses|teeth|ears|make-?up|dimples|"
     r"moles?|cejas|ojos|pelo|barba|augen|brauen|haare|bart|brille|yeux|sourcils|cheveux|barbe|lunettes)"
 )
+_THING = rf"(?:{_ITEM}|{_OWNED}{_PART})"
 _STAYS = (
-    r"(?:,? (?:open|closed|intact|in|on|visible|natural|alone|there|as is|as (?:it|they) (?:is|are)|so|please|though|"
-    r"tho))*"
+    r"(?:,? (?:intact|visible|natural|alone|there|as is|as (?:it|they) (?:is|are)|so|please|though|tho|"
+    r"(?<=eyes )open))*"
+)
+_REMOVING = (
+    r"(?:(?:remov|eras|delet|hid|los)(?:e|ing)|touch(?:ing)?|chang(?:e|ing)|get(?:ting)? rid of|tak(?:e|ing) away)"
 )
 _KEPT = tuple(
     re.compile(form, re.I)
     for form in (
         r"(?:[,.;]? ?\b(?:and|but|while|though|y|pero|und|aber|et|mais) |[,.;] ?|^)(?:please |just )?"
-        r"(?:keep(?:ing)?|leave|leaving|preserve|(?:don'?t|do not|never|without) "
-        r"(?:(?:remov|eras|delet|hid|los)(?:e|ing)|touch(?:ing)?|chang(?:e|ing)|get(?:ting)? rid of|tak(?:e|ing) away)|"
-        r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car))|behalte?|lass|garde[rz]?|"
-        r"laisse[rz]?|conserve[rz]?|sans enlever|n'enlève pas|ne touche pas(?: à)?) "
-        rf"(?:{_ITEM}|{_OWNED}{_PART}){_STAYS}"
-        r"(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
+        rf"(?:keep(?:ing)?|leave|leaving|preserve|(?:don'?t|do not|never|without) {_REMOVING}|"
+        r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car))|behalte?|lass|entferne nicht|"
+        r"garde[rz]?|laisse[rz]?|conserve[rz]?|sans enlever|n'enlève pas|ne touche pas(?: à)?) "
+        rf"{_THING}(?:(?:,|{_AND})\s*{_THING})*{_STAYS}"
+        r"(?: (?:because|since|as) [^,.;]*)?(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
+        rf" without {_REMOVING} {_THING}(?=\W*$|[,.;])",
         rf"(?: but|,) not (?:{_ITEM})(?=\W*$|[,.;])",
         rf"(?:[,，。;；]|但是?|不过)?(?:保留|别去掉|不要去掉|别动)(?:我的)?(?:{_MARK})",
         rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}) (?:रहने दो|मत हटाओ|मत हटाना|रखो|वैसे ही)",
     )
+)
+_ONLY = re.compile(  # "don't remove the freckles, just the wrinkles"
+    rf"(?:(?:don'?t|do not|never) {_REMOVING}|n'enlève pas|no quites|entferne nicht) {_ITEM},? "
+    rf"(?:just|only|but|juste|seulement|mais|solo|sino|nur|sondern) (?P<items>{_ITEM})",
+    re.I,
 )
 _OPENING = re.compile(r"^\W*(?:and|but|just|y|pero|und|aber|et|mais)\b ?", re.I)
 _SHINES = re.compile(r"(?<!^)\b(?:oily|greasy|shiny)\b", re.I)
@@ -123,6 +136,8 @@ _COURTESY = re.compile(
     r"(?:,? (?:please|pls|plz|bitte|por favor|porfa|s'il (?:te|vous) plaît))+$",
     re.I,
 )
+_WEAK = re.compile(r"(?:no|without|sin|ohne|keine|sans|不要|没有)", re.I)
+_UNWANTED = re.compile(rf"{_OWNED}(?:{'|'.join(_MARKS[name] for name in _MARKS if name in UNWANTED)}){_WHERE}", re.I)
 _EYES = re.compile(r"\b(?:eyes?|ojos|yeux|augen)\b", re.I)
 _LINES = "wrinkles"
 LONGEST = 600  # letters of a text that is looked at
@@ -137,6 +152,7 @@ def say_removals(text: str) -> str:
     told = plain = " ".join(text.split())
     if len(told) > LONGEST:
         return text
+    plain = _ONLY.sub(lambda found: ", ".join(_named(found["items"], "no")), plain)
     for form in _KEPT:
         left = form.sub("", plain)
         if not re.search(r"\w", left) and re.search(_MARK, plain, re.I):
@@ -148,7 +164,7 @@ def say_removals(text: str) -> str:
         return "matte skin"
     for form in _HATED:
         if found := form.match(stripped):
-            return ", ".join(_named(found["items"], "no"))
+            return ", ".join(_named(found["items"], "less" if found.groupdict().get("less") else "no"))
     courteous = _COURTESY.sub("", stripped)
     for form in _GO:
         if found := form.fullmatch(courteous):
@@ -159,14 +175,20 @@ def say_removals(text: str) -> str:
 
 def _told_apart(found: re.Match[str], alone: bool = False) -> str:
     names = _named(found["items"], "less" if found.groupdict().get("less") else "no")
-    # Of one thing the rest is read with it, and so is all that is said in English.
-    as_it_is = len(names) == 1 and (not alone or (_IN_ENGLISH.search(found[0]) and names[0] != "no smile"))
+    if len(names) == 1:  # the rest is read with it, and so is all that is said in English
+        as_it_is = not alone or (_IN_ENGLISH.search(found[0]) and names[0] != "no smile")
+    else:  # a smile is something to have, and so is what stands with "and" after "no makeup"
+        more = re.split(rf"{_AND}|,\s*", found["items"])[1:]
+        unsure = _WEAK.match(found[0]) and not re.search(_OR, found["items"], re.I)
+        as_it_is = "no smile" in names or (unsure and not all(_UNWANTED.fullmatch(item) for item in more))
     return found[0] if as_it_is else f", {', '.join(names)}, "
 
 
 def _named(items: str, denied: str) -> list[str]:
     """Return what of a list is denied, one by one, in English."""
-    return [f"{denied} {_name(item)}" for item in re.split(_AND, items) if item and re.search(_MARK, item, re.I)]
+    return [
+        f"{denied} {_name(item)}" for item in re.split(rf"{_AND}|,\s*", items) if item and re.search(_MARK, item, re.I)
+    ]
 
 
 def _name(item: str) -> str:
