@@ -29,7 +29,7 @@ _NOUN = re.compile(_WORD.format(_ANY_NOUN), re.I)
 _CHANGED = re.compile(  # that one color takes another's place
     r"\b(?:from|to|into|turn(?:s|ed|ing)?|make|made|change|dye|colou?r|paint|swap|switch|replace|go|going|went|want|"
     r"should be|instead|rather|cambia\w*|pon\w*|haz\w*|en vez|en lugar|mach\w*|färb\w*|änder\w*|statt|von|zu|"
-    r"change[rz]?|rends|teins|au lieu|mets)\b|变|换|改|染|करो|कर दो|बना|में बदल",
+    r"change[rz]?|rends|teins|au lieu|mets|de [\w-]+ [aà])\b|变|换|改|染|करो|कर दो|बना|में बदल",
     re.I,
 )
 _GONE = re.compile(  # just before a color that is to go
