@@ -32,7 +32,7 @@ _WHOLE = re.compile(  # words that say all of an attribute, where no other word 
 )
 _BETWEEN = re.compile(
     r"([,;.]\s+(?:(?:and|but|with)\s+)?|[，；。、]\s*"
-    r"|\s+(?:and(?! pepper)|but|with|who has|having|y|(?<!\ba )con|und|mit|et|avec|और|aur)\s+"
+    r"|\s+(?:and(?! pepper)|but|with|who has|having|y|(?<!\ba )con|pero|und|mit|aber|et|avec|mais|और|aur|लेकिन)\s+"
     r"|\s+(?=(?:without|sin|ohne|sans) [^\s,.;]+(?: [^\s,.;]+)?(?:$|[,.;])))",
     re.I,
 )

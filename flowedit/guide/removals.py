@@ -48,7 +48,8 @@ _ADJECTIVE = r"(?:(?:dark|deep|fine|ugly|horrible|awful|nasty|bad|big|heavy|puff
 _WHERE = (
     r"(?: (?:under|around|on|at|near|between|beside|of|de|del|des|du|en|bajo|sous|sur|autour de|unter|um|auf|an) "
     rf"{_OWNED}"
-    r"(?:eyes?|mouth|forehead|face|nose|cheeks?|skin|chin|ojos|cara|piel|yeux|visage|peau|augen|gesicht|haut))?"
+    r"(?:eyes?|mouth|forehead|face|nose|cheeks?|skin|chin|ojos|cara|piel|frente|nariz|boca|yeux|visage|peau|front|nez|"
+    r"bouche|augen|gesicht|haut|stirn|nase|mund))?"
 )
 _ITEM = rf"{_OWNED}{_ADJECTIVE}(?:{_MARK}){_WHERE}"
 _OR = r"(?:,?\s+(?:or|nor|o|ni(?: de)?|oder|ou|या)\s+|\s*,?\s+no\s+)"

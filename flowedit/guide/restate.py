@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from flowedit.guide.shares import halve, read_share
 
 ALIKE = 0.9  # cosine between changes from which on two wordings mean the same
 UNLIKE = 0.3  # between two colors, image units, from which on they are not alike
+SHOWN = re.compile(r"\b(?:show|add|give|bring out|highlight|stop (?:hiding|covering|removing))\b", re.I)
 KNOWN = (  # what the tables know by these words
     *("blonde hair", "platinum blonde hair", "brown hair", "black hair", "red hair", "gray hair", "white hair"),
     *("dark hair", "light hair", "stubble", "clean-shaven", "bushy eyebrows", "thin eyebrows", "eye shadow"),
@@ -96,6 +98,8 @@ def _meant(encoder: Encoder, attribute: str) -> str | None:
 
 def _contrary(attribute: str, meant: str) -> bool:
     """Return whether an attribute's words say of a part what is not meant: "cover the gray hair" names it."""
+    if SHOWN.search(attribute):
+        return False
     named = meant.removeprefix("no ")
     said, other, denied = (said_looks({text: 1.0}) for text in (attribute, meant, named))
     for part, look in said.items():
