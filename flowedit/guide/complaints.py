@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from flowedit.guide.removals import MARKS
+
 _PARTS = {
     "nose": r"nase|nez|nariz|鼻[子翼]?|नाक",
     "eyes": r"augen|yeux|ojos|眼睛?|आ[ँं]खें?",
@@ -41,16 +43,7 @@ _CONTRARY = {
 }
 _PART = "|".join(_PARTS.values())
 _ADJECTIVE = "|".join(_CONTRARY.values())
-_MARKS = {  # what is wanted where it is to go
-    "no dark circles": r"augenringe|tränensäcke|cernes|poches|ojeras|bolsas|黑眼圈|眼袋|काले घेरे",
-    "no crow's feet": r"krähenfüße|pattes d'oie|patas de gallo|鱼尾纹",
-    "no smile lines": r"法令纹",
-    "no wrinkles": r"falten|rides|arrugas|皱纹|细纹|झुर्रियाँ|झुर्रियां",
-    "no freckles": r"sommersprossen|taches de rousseur|pecas|雀斑",
-    "smooth skin": r"pickel|flecken|boutons|taches|granos|manchas|痘印?|斑|मुहा[ँं]से|दाग",
-    "no gray hair": r"graue haare|cheveux (?:blancs|gris)|canas|白头发|白发|सफ़?ेद बाल|सफेद बाल",
-}
-_MARK = "|".join(_MARKS.values())
+_MARK = "|".join(MARKS.values())
 _ENDED = re.compile(  # a request that something is to go
     r"\b(?:entfern\w*|weg(?:machen|retuschieren)?|lösch\w*|enl[eè]ve\w*|efface\w*|gomme\w*|supprime\w*|qu[ií]ta\w*|b[oó]rra\w*|"
     r"elim[ií]na\w*)\b|去掉|去除|祛|消除|弄掉|P掉|हटा|मिटा|साफ़? कर",
@@ -152,7 +145,7 @@ def _answer(clauses: list[str], language: _Language) -> list[str]:
             wanted.append(f"{_meant(_CONTRARY, found['adjective'])} {_meant(_PARTS, part)}")
             answered = True
         elif mark and not _ENDED.search(clause) and rest and _ENDED.search(rest[0]) and not _NAMED.search(rest[0]):
-            wanted.append(_meant(_MARKS, mark[0]))
+            wanted.append(f"no {_meant(MARKS, mark[0])}")
             answered = True
         elif later and language.state.fullmatch(clause):
             continue

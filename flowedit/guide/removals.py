@@ -10,7 +10,7 @@ import re
 
 from flowedit.guide.denials import OWNERS
 
-_MARKS = {  # in English, and what each is called in it and in Spanish, German, French, Chinese and Hindi
+MARKS = {  # in English, and what each is called in it and in Spanish, German, French, Chinese and Hindi
     "dark circles": r"(?:dark |black )?circles|dark rings|(?:(?:eye ?|under ?eye )?bags|panda eyes)|ojeras|bolsas|"
     r"augenringe|tränensäcke|cernes|poches|黑眼圈|眼袋|काले घेरे",
     "crow's feet": r"crow'?s feet|patas de gallo|krähenfüße|pattes d'oie|鱼尾纹",
@@ -24,7 +24,7 @@ _MARKS = {  # in English, and what each is called in it and in Spanish, German, 
     "mustache": r"mo?ustache|bigote|schnurrbart",
     "shine": r"(?:oily )?shine|brillos?|glanz|brillance|油光",
     "pimples": r"pimples|zits|acne|blemishes|granos|acné|pickel|boutons|痘痘?|痘印|मुहा[ँं]से",
-    "spots": r"(?:age |sun |dark )?spots|manchas|flecken|斑点|दाग",
+    "spots": r"(?:age |sun |dark )?spots|manchas|flecken|斑点?|दाग",
     "blush": r"blush|rouge(?! à)|colorete|腮红|ब्लश",
     "mascara": r"mascara|wimperntusche",
     "eyeliner": r"(?:eye ?)?liner|eye-liner|delineador|眼线",
@@ -35,7 +35,7 @@ _MARKS = {  # in English, and what each is called in it and in Spanish, German, 
     "double chin": r"double chin|papada|doppelkinn|double menton|双下巴",
     "smile": r"smile|grin|sonrisa|lächeln|sourire|笑容|मुस्कान",
 }
-_MARK = "|".join(_MARKS.values())
+_MARK = "|".join(MARKS.values())
 UNWANTED = (  # what hardly anybody asks for
     *("dark circles", "crow's feet", "smile lines", "forehead wrinkles", "wrinkles", "pimples", "spots", "shine"),
     "double chin",
@@ -138,7 +138,7 @@ _COURTESY = re.compile(
     re.I,
 )
 _WEAK = re.compile(r"(?:no|without|sin|ohne|keine|sans|不要|没有)", re.I)
-_UNWANTED = re.compile(rf"{_OWNED}(?:{'|'.join(_MARKS[name] for name in _MARKS if name in UNWANTED)}){_WHERE}", re.I)
+_UNWANTED = re.compile(rf"{_OWNED}(?:{'|'.join(MARKS[name] for name in MARKS if name in UNWANTED)}){_WHERE}", re.I)
 _EYES = re.compile(r"\b(?:eyes?|ojos|yeux|augen)\b", re.I)
 _LINES = "wrinkles"
 LONGEST = 600  # letters of a text that is looked at
@@ -195,7 +195,7 @@ def _named(items: str, denied: str) -> list[str]:
 def _name(item: str) -> str:
     mark = re.search(_MARK, item, re.I)
     assert mark is not None  # it was found as one
-    name = next(name for name, forms in _MARKS.items() if re.fullmatch(forms, mark[0], re.I))
+    name = next(name for name, forms in MARKS.items() if re.fullmatch(forms, mark[0], re.I))
     if name != _LINES or mark.end() == len(item):
         return name
     if _EYES.search(item[mark.end() :]):
