@@ -28,6 +28,10 @@ from flowedit.guide.targets import read_prompts
         ("smooth skin but keep my freckles", "smooth skin"),
         ("sonríe pero deja mis pecas", "sonríe"),
         ("keep the wrinkles just smile", "smile"),
+        ("keep my wrinkles, I earned them, but make me smile", "make me smile"),
+        ("I want the smile but not the crow's feet", "I want the smile, no crow's feet"),
+        ("don't change anything except the dark circles", "no dark circles"),
+        ("I don't wear lipstick, remove it", "no lipstick"),
         ("keep my nose and lips, make my eyes bigger", "make my eyes bigger"),
         ("don't remove the freckles, just the wrinkles", "no wrinkles"),
     ],
@@ -45,6 +49,7 @@ def test_each_thing_that_is_to_go_is_told_and_what_stays_is_not(text, told):
         "la piel sin pecas",  # the shipped encoder knows it whole
         "keep the lips but shorten them",
         "keep eyes closed and smile",
+        "I love freckles",
         "remove wrinkles & smile",  # which is to have
         "no makeup and freckles",
         "remove wrinkles, red lipstick",

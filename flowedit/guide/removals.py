@@ -82,6 +82,9 @@ _HATED = tuple(
     for form in (
         rf"^(?:i (?:really |just )?|i'?m (?:so )?)?(?:hate|can'?t stand|dislike|tired of|sick of|fed up with|odio|"
         rf"(?:i )?don'?t like|ich hasse|je déteste) {_LIST}$",
+        rf"^i (?:don'?t (?:wear|like|want|use)|hate) {_LIST}[,.;] (?:please )?(?:remove|erase|delete|take|hide|lose) "
+        r"(?:it|them)(?: off| away)?$",
+        rf"^(?:(?:don'?t|do not) change anything|change nothing|everything is fine) (?:except|but)(?: for)? {_LIST}$",
         rf"^{_LIST} (?:is|are|looks?) (?:so |really |very )?(?:ugly|annoying|awful|terrible|horrible)$",
         rf"^{_LIST} (?:is|are|looks?) too (?P<less>dark|long|deep|visible|obvious|strong|heavy|many|much)$",
         rf"^i(?: have|'ve got| got) {_LIST}[,.;]? (?:please |pls |can you |could you )*"
@@ -112,13 +115,13 @@ _KEPT = tuple(
     re.compile(form, re.I)
     for form in (
         r"(?:[,.;]? ?\b(?:and|but|while|though|y|pero|und|aber|et|mais) |[,.;] ?|^)(?:please |just )?"
-        rf"(?:keep(?:ing)?|leave|leaving|preserve|(?:don'?t|do not|never|without) {_REMOVING}|"
+        r"(?:keep(?:ing)?|leave|leaving|preserve|i (?:don'?t mind|like|love)|"
+        rf"(?:don'?t|do not|never|without) {_REMOVING}|"
         r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car))|behalte?|lass|entferne nicht|"
         r"garde[rz]?|laisse[rz]?|conserve[rz]?|sans enlever|n'enlève pas|ne touche pas(?: à)?) "
         rf"{_THING}(?:(?:,|{_AND})\s*{_THING})*{_STAYS}"
         r"(?: (?:because|since|as) [^,.;]*)?(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
         rf" without {_REMOVING} {_THING}(?=\W*$|[,.;])",
-        rf"(?: but|,) not (?:{_ITEM})(?=\W*$|[,.;])",
         rf"(?:[,，。;；]|但是?|不过)?(?:保留|别去掉|不要去掉|别动)(?:我的)?(?:{_MARK})",
         rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}) (?:रहने दो|मत हटाओ|मत हटाना|रखो|वैसे ही)",
     )
@@ -128,6 +131,9 @@ _ONLY = re.compile(  # "don't remove the freckles, just the wrinkles"
     rf"(?:just|only|but|juste|seulement|mais|solo|sino|nur|sondern) (?P<items>{_ITEM})",
     re.I,
 )
+_NOT = re.compile(rf"(?: but|,) not (?P<items>{_ITEM})(?=\W*$|[,.;])", re.I)
+_ASIDE = re.compile(r"[,;]? ?\b(?:i|we|he|she)(?:'m|'ve)? [^,.;]*\b(?:it|them|these|those)\b[^,.;]*", re.I)
+_LIKED = re.compile(r"i (?:like|love)\b", re.I)
 _OPENING = re.compile(r"^\W*(?:and|but|just|y|pero|und|aber|et|mais)\b ?", re.I)
 _SHINES = re.compile(r"(?<!^)\b(?:oily|greasy|shiny)\b", re.I)
 _IN_ENGLISH = re.compile(rf"^(?:{_ENGLISH}|{_LESSENING})\b|\b(?:{_LAST_ENGLISH})$", re.I)
@@ -154,10 +160,12 @@ def say_removals(text: str) -> str:
     if len(told) > LONGEST:
         return text
     plain = _ONLY.sub(lambda found: ", ".join(_named(found["items"], "no")), plain)
+    removing = _GO[0].search(plain) or _GO[1].search(plain)
+    plain = _NOT.sub(lambda found: "" if removing else ", " + ", ".join(_named(found["items"], "no")), plain)
     for form in _KEPT:
-        left = form.sub("", plain)
+        left = _ASIDE.sub("", form.sub("", plain)) if form.search(plain) else plain
         if not re.search(r"\w", left) and re.search(_MARK, plain, re.I):
-            return ""
+            return text if _LIKED.match(plain) else ""
         if left != plain and re.search(r"\w", left) and not _PRONOUN.search(left):
             plain = _OPENING.sub("", left).strip(" ,.;")
     stripped = plain.strip(" .!?,")

@@ -72,7 +72,9 @@ _TOPIC = re.compile(  # "those laugh lines next to my mouth", "only the lips", b
     rf"(?:{_MARK}|{_PART})(?: (?:next to|around|under|on|above|between|beside|near|from|at|in|of) [^,;.]*)?)$",
     re.I,
 )
-_REASON = re.compile(rf"(?:because |since |as )?{_MINE}", re.I)
+_REASON = re.compile(
+    rf"(?:because |since |as )?(?:{_MINE}|(?:he|she|they) (?:had|was|were|closed|blinked|slept|forgot|just)\b)", re.I
+)
 _PRONOUN = re.compile(r"\b(?:it(?! (?:so|look)\b)|them|these|those|that|this)\b", re.I)
 _INSTEAD = re.compile(r",? (?:instead of|rather than) [^,.;]+?(?= and |[,.;]|$)", re.I)
 _THEM = re.compile(
@@ -109,6 +111,18 @@ _REWRITTEN = tuple(
         (r"\b(?:everything|all)(?: else)? (?:stays|remains) (?:the same|as it is) (?:except|but)(?: for)? ", ""),
         (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
         (r"^not (?!only|just|merely|simply)[^,;.]+,? but (?=\w)", ""),
+        (r"^not (?!only|just|merely|simply)[^,;.]+, (?:just|only) (?=\w)", ""),
+        (r"^(?:please )?(?:don't|do not|dont|never) [^,;.]{2,40}[,;.] (?:just|only|instead|but) (?=\w)", ""),
+        (r"^(?:don't|do not|dont) make (?:me|him|her|them|it) (?:look )?[\w ]{2,20}, (?=\w)", ""),
+        (r",? (?:girls|guys|people|everyone|they|i|we) (?:like|likes|love|loves|prefer) (?:it|that|them|this)\W*$", ""),
+        (r" without making (?:it|me|him|her|them) look [\w ]{2,20}(?=\W*$|[,;.])", ""),
+        (r"^(.*\b(?:slightly|little|bit|touch)\b.*?),? (?:but )?not too (?:much|strong)\W*$", r"\1"),
+        (r"^([^,;.]+),? (?:but )?not too (?:much|strong)\W*$", r"slightly \1"),
+        (
+            r"^.*?\b(?:i|he|she|we|they) looks? (?:so |very |really |a bit |too )*(\w+)(?: here)?[,.;] "
+            r"(?:please |pls |can you )*fix (?:it|that|this)(?: please| pls)?\W*$",
+            r"less \1",
+        ),
         (r"^not (?:the|my|her|his) [a-z]+, (?=(?:the|my|her|his) )", ""),
         (r",? (?:instead|thanks|thank you|thx)(?=\W*$)", ""),
         (
