@@ -120,7 +120,7 @@ _KEPT = tuple(
         r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car))|behalte?|lass|entferne nicht|"
         r"garde[rz]?|laisse[rz]?|conserve[rz]?|sans enlever|n'enlève pas|ne touche pas(?: à)?) "
         rf"{_THING}(?:(?:,|{_AND})\s*{_THING})*{_STAYS}"
-        r"(?: (?:because|since|as) [^,.;]*)?(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
+        r"(?: (?:because|since) [^,.;]*)?(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
         rf" without {_REMOVING} {_THING}(?=\W*$|[,.;])",
         rf"(?:[,，。;；]|但是?|不过)?(?:保留|别去掉|不要去掉|别动)(?:我的)?(?:{_MARK})",
         rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}) (?:रहने दो|मत हटाओ|मत हटाना|रखो|वैसे ही)",
@@ -145,7 +145,12 @@ _COURTESY = re.compile(
 )
 _WEAK = re.compile(r"(?:no|without|sin|ohne|keine|sans|不要|没有)", re.I)
 _UNWANTED = re.compile(rf"{_OWNED}(?:{'|'.join(MARKS[name] for name in MARKS if name in UNWANTED)}){_WHERE}", re.I)
-_EYES = re.compile(r"\b(?:eyes?|ojos|yeux|augen)\b", re.I)
+_PLACES = (  # where wrinkles have a name
+    (re.compile(r"\b(?:eyes?|ojos|yeux|augen)\b", re.I), "crow's feet"),
+    (re.compile(r"\b(?:mouth|boca|bouche|mund)\b", re.I), "smile lines"),
+    (re.compile(r"\b(?:forehead|frente|front|stirn)\b", re.I), "forehead wrinkles"),
+)
+_IN_ENGLISH_AT = re.compile(r"(?:around|on|at|near|between|beside)\b", re.I)
 _LINES = "wrinkles"
 LONGEST = 600  # letters of a text that is looked at
 
@@ -204,9 +209,8 @@ def _name(item: str) -> str:
     mark = re.search(_MARK, item, re.I)
     assert mark is not None  # it was found as one
     name = next(name for name, forms in MARKS.items() if re.fullmatch(forms, mark[0], re.I))
-    if name != _LINES or mark.end() == len(item):
+    where = item[mark.end() :].strip()
+    if name != _LINES or not where:
         return name
-    if _EYES.search(item[mark.end() :]):
-        return "crow's feet"
-    english = re.search(r"(?:around|on|at|near|between|beside) .*?(mouth|forehead|nose|cheeks?|chin)$", item, re.I)
-    return f"{name} {english[0]}" if english else name
+    named = next((named for place, named in _PLACES if place.search(where)), None)
+    return named or (f"{name} {where}" if where.isascii() and _IN_ENGLISH_AT.match(where) else name)

@@ -111,7 +111,7 @@ _REWRITTEN = tuple(
         (r"\b(?:everything|all)(?: else)? (?:stays|remains) (?:the same|as it is) (?:except|but)(?: for)? ", ""),
         (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
         (r"^not (?!only|just|merely|simply)[^,;.]+,? but (?=\w)", ""),
-        (r"^not (?!only|just|merely|simply)[^,;.]+, (?:just|only) (?=\w)", ""),
+        (r"^not (?!only|just|merely|simply)[^,;.]+, (?:just|only) (?=\w)(?!.*\bones\b)", ""),
         (r"^(?:please )?(?:don't|do not|dont|never) [^,;.]{2,40}[,;.] (?:just|only|instead|but) (?=\w)", ""),
         (r"^(?:don't|do not|dont) make (?:me|him|her|them|it) (?:look )?[\w ]{2,20}, (?=\w)", ""),
         (r",? (?:girls|guys|people|everyone|they|i|we) (?:like|likes|love|loves|prefer) (?:it|that|them|this)\W*$", ""),
