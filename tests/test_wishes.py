@@ -24,6 +24,8 @@ from flowedit.guide.wishes import keep_wishes
         ("My girlfriend thinks I look sad here, fix that", "less sad"),
         ("don't make her look older, only happier", "happier"),
         ("Not younger, just less tired", "less tired"),
+        ("he looks tired, give him some energy", "give him some energy"),
+        ("wake me up, I look exhausted", "wake me up"),
         ("add some stubble, girls like that", "add some stubble"),
         ("fuller lips, but not too much", "slightly fuller lips"),
         ("make her look happier, she had just had a fight", "make her look happier"),

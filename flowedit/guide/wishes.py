@@ -34,13 +34,17 @@ _WISH = re.compile(
     r"i(?:'d| would) (?:like|love|rather)|add|bring|brighten|cover|darken|enlarge|erase|fade|fill|get|give|have|hide|"
     r"let|lighten|lengthen|make|paint|plump|put|raise|reduce|remove|sharpen|shorten|shrink|soften|take|thicken|tone|"
     r"turn|whiten|widen)\b|"
-    rf"(?:close|clean|even|fix|lift|lower|narrow|open|slim|smooth|thin) (?:{_OWNER}|it|them)\b)",
+    rf"(?:close|clean|even|fix|lift|lower|narrow|open|slim|smooth|thin) (?:{_OWNER}|it|them)\b|"
+    r"(?:wake|cheer|perk|liven) (?:me|him|her|them|us) up\b)",
     re.I,
 )
 _CLEAR = re.compile(  # says enough where it names no part of a face
     r"\b(?:make|let|have|get) (?:(?:me|him|her|us) (?:look |seem |appear |be )?|them (?:look|seem|appear) )"
     r"(?:(?:an? (?:bit|little) |much |far )?(?:less|more|[a-z]+er)\b|(?!it\b|so\b|that\b)[a-z]+\W*$)|"
-    r"\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b|\b(?:look|glance|gaze) (?:up|down|left|right|away|to|into)\b",
+    r"\blook (?:\w+ ){0,3}(?:less|more|[a-z]+er)\b|\b(?:look|glance|gaze) (?:up|down|left|right|away|to|into)\b|"
+    r"\bgive (?:me|him|her|them|us) (?:some|more|a bit of|a little) "
+    r"(?:energy|joy|life|happiness|sparkle|confidence|warmth)\b|"
+    r"\b(?:wake|cheer|perk|liven|brighten) (?:me|him|her|them|us) up\b",
     re.I,
 )
 _VAGUE = re.compile(  # says nothing without what there is
