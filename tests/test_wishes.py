@@ -24,6 +24,8 @@ from flowedit.guide.wishes import keep_wishes
         ("My girlfriend thinks I look sad here, fix that", "less sad"),
         ("don't make her look older, only happier", "happier"),
         ("Not younger, just less tired", "less tired"),
+        ("keep my lips but make them fuller", "make the lips fuller"),
+        ("fix my bushy eyebrows", "less bushy eyebrows"),
         ("he looks tired, give him some energy", "give him some energy"),
         ("wake me up, I look exhausted", "wake me up"),
         ("add some stubble, girls like that", "add some stubble"),

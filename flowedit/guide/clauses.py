@@ -27,11 +27,11 @@ _PERSON = re.compile(r"(?:(?:an?|the) )?(?:wo)?man|(?:(?:an?|the) )?(?:girl|boy|
 _WHOLE = re.compile(  # words that say all of an attribute, where no other word is beside them
     r"(?:an?\s+|the\s+)?(?:smile|smiling|grin|grinning|frown|frowning|pout|pouting|wink|winking|laughing|freckles|"
     r"wrinkles|crow's feet|dimples|stubble|beard|moustache|mustache|tan|blush|redhead|ginger|brunette|blonde|rousse|"
-    r"roux|rubia|pelirroj[ao]|sonriendo|sonriente|riendo|souriante?|lächelnd|lachend)",
+    r"roux|rubia|pelirroj[ao]|sonriendo|sonriente|riendo|souriante?|lächelnd|lachend|lächeln|lachen|sourire|sonrisa|sonríe|sonreír)",
     re.I,
 )
 _BETWEEN = re.compile(
-    r"([,;.]\s+(?:(?:and|but|with)\s+)?|[，；。、]\s*"
+    r"([,;.]\s+(?:(?:and|but|with|und|aber|y|pero|et|mais)\s+)?|[，；。、]\s*"
     r"|\s+(?:and(?! pepper)|but|with|who has|having|y|(?<!\ba )con|pero|und|mit|aber|et|avec|mais|और|aur|लेकिन)\s+"
     r"|\s+(?=(?:without|sin|ohne|sans) [^\s,.;]+(?: [^\s,.;]+)?(?:$|[,.;])))",
     re.I,

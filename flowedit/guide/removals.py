@@ -21,7 +21,7 @@ MARKS = {  # in English, and what each is called in it and in Spanish, German, F
     "freckles": r"freckles|pecas|sommersprossen|taches de rousseur|雀斑|झाइया[ँं]",
     "stubble": r"stubble|five o'?clock shadow|beard shadow|(?:bart)?stoppeln|barbe naissante|胡茬",
     "beard": r"beard|barba|bart|barbe(?! naissante)|胡子|दाढ़ी",
-    "mustache": r"mo?ustache|bigote|schnurrbart",
+    "mustache": r"mo?ustache|bigote|schnurrbart|मू[ंँ]छ(?:ें)?",
     "shine": r"(?:oily )?shine|brillos?|glanz|brillance|油光",
     "pimples": r"pimples|zits|acne|blemishes|granos|acné|pickel|boutons|痘痘?|痘印|मुहा[ँं]से",
     "spots": r"(?:age |sun |dark )?spots|manchas|flecken|斑点?|दाग",
