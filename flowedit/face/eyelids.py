@@ -45,8 +45,8 @@ def make_lids(landmarks: Tensor, amounts: Tensor, image: Tensor | None = None) -
     field.amounts.copy_(amounts.detach().clamp(0, 1))
     if image is None:
         return field
-    tint = _light_lids(field, points, image.float().cpu())
-    return field.with_colors(tint, _tint_patches(field, image.float().cpu()))
+    image = image.float().cpu()
+    return field.with_colors(_light_lids(field, points, image), _tint_patches(field, image))
 
 
 def _light_lids(field: LidField, landmarks: Tensor, image: Tensor) -> Tensor:

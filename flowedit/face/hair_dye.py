@@ -44,9 +44,14 @@ class BoundHair:
         image = read(widened(crop, HAIR_REACH), size)[0].cpu()
         zone = hairline_zone(crop.landmarks, size, HAIR_REACH)
         unit = float(interocular_distance(crop.landmarks.double())) * size / (2 * HAIR_REACH)
-        self.planes = torch.cat([fit_matte(image / light, mask, zone, unit), mask[None], zone[None]])
         self.skin = Skinlike(typical_color(image[None], mask), cheeks, light)
         self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
+        matte = fit_matte(image / light, mask, zone, unit)
+        lines = matte[:8].unflatten(0, (2, 4))
+        lines[:, :3] /= light  # read by the photo's pixels
+        # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
+        lines[:, 3] += WIDER * self.white * (1 - zone)
+        self.planes = torch.cat([matte, mask[None], zone[None]])
 
     def carriers(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return what gains above 0 and below 0 multiply on hair, (3, N) each, of `given` and of `pixels`.
@@ -55,10 +60,8 @@ class BoundHair:
         color. It would come out lighter than what is on either side, a rim, by its own brightness.
         """
         at = read_planes(self.planes, x / HAIR_REACH, y / HAIR_REACH)
-        slopes, hairline = at[:8].unflatten(0, (2, 4)), at[11]
+        lines, hairline = list(at[:8].unflatten(0, (2, 4))), at[11]
         inside = (x.abs() < HAIR_REACH) & (y.abs() < HAIR_REACH)
-        # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
-        lines = [torch.cat([line[:3] / self.light, line[3:] + WIDER * self.white * (1 - hairline)]) for line in slopes]
         clear = FAINT * (1 + hairline)  # a share that noise may be
         share = ((share_of(lines, at[8], at[9], pixels) - clear) / (1 - 2 * clear)).clamp(0, 1) * inside
         edge = hairline * smoothstep(at[10], *SURELY)  # a blonde lock within the hair is like skin, too

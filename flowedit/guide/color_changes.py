@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from flowedit.guide.language import in_english
+
 _COLORS = {  # in English, Spanish, German, French, Chinese and Hindi
     "blonde": r"blond[es]?|rubi[oa]s?|blonde[nrs]?|金(?:色|黄色)?|सुनहर[ाेी]",
     "brown": r"brown|brunette|marr[oó]n(?:es)?|castañ[oa]s?|braune?[nrs]?|marrons?|bruns?|棕色?|褐色|भूर[ाेी]",
@@ -74,7 +76,7 @@ def _target(clause: str) -> str | None:
     if _OTHER.search(clause) or _MIXED.search(clause):
         return None
     phrases = _colors(clause)
-    kinds = {_english(_NOUNS, found[0]) for found in _NOUN.finditer(clause)}
+    kinds = {in_english(_NOUNS, found[0]) for found in _NOUN.finditer(clause)}
     if not kinds and _HAIRY.search(clause):
         kinds = {"hair"}
     if len(kinds) != 1 or len({name for _, name in phrases}) < 2:
@@ -97,7 +99,7 @@ def _colors(clause: str) -> list[tuple[int, str]]:
     """Return where colors begin, and what they are in English; those that stand together are one, "dark brown"."""
     phrases, end = list[tuple[int, str]](), -1
     for found in _FOUND.finditer(clause):
-        name = _english(_COLORS, found[0])
+        name = in_english(_COLORS, found[0])
         if phrases and not clause[end : found.start()].strip(" -"):
             start, before = phrases[-1]
             phrases[-1] = start, f"{before} {name}"
@@ -105,7 +107,3 @@ def _colors(clause: str) -> list[tuple[int, str]]:
             phrases.append((found.start(), name))
         end = found.end()
     return phrases
-
-
-def _english(table: dict[str, str], word: str) -> str:
-    return next(name for name, forms in table.items() if re.fullmatch(forms, word, re.I))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from flowedit.guide.language import in_english
 from flowedit.guide.removals import MARKS
 
 _PARTS = {
@@ -142,17 +143,13 @@ def _answer(clauses: list[str], language: _Language) -> list[str]:
         mark = _MARKED.search(clause)
         if found := language.excess.fullmatch(clause) or (language.much.fullmatch(clause) if later else None):
             part = _NAMED.findall(clause)[0]
-            wanted.append(f"{_meant(_CONTRARY, found['adjective'])} {_meant(_PARTS, part)}")
+            wanted.append(f"{in_english(_CONTRARY, found['adjective'])} {in_english(_PARTS, part)}")
             answered = True
         elif mark and not _ENDED.search(clause) and rest and _ENDED.search(rest[0]) and not _NAMED.search(rest[0]):
-            wanted.append(f"no {_meant(MARKS, mark[0])}")
+            wanted.append(f"no {in_english(MARKS, mark[0])}")
             answered = True
         elif later and language.state.fullmatch(clause):
             continue
         elif not (answered and not _NAMED.search(clause) and (language.wish.search(clause) or _ENDED.search(clause))):
             wanted.append(clause)
     return wanted
-
-
-def _meant(table: dict[str, str], word: str) -> str:
-    return next(meant for meant, forms in table.items() if re.fullmatch(forms, word, re.I))

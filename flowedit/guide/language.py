@@ -1,4 +1,4 @@
-"""Which language a prompt is written in, by its script and its everyday words."""
+"""Which language a prompt is written in, by its script and its everyday words, and what a word is in English."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from typing import Any
 
 FILE = Path(__file__).with_name("languages.json")
 MIN_SHARE = 0.3  # of a prompt's letters that must be of another script: a borrowed name is no language
+
+
+def in_english(table: Mapping[str, str], word: str) -> str:
+    """Return the English name of a word, by a table: name -> expression for its words in any language.
+
+    Raises:
+        StopIteration: no expression matches all of the word, whatever its case.
+    """
+    return next(name for name, forms in table.items() if re.fullmatch(forms, word, re.I))
 
 
 def unknown_language(text: str, known: Collection[str]) -> str | None:

@@ -22,7 +22,7 @@ ENDS = (  # an attribute where no comma does: "brown eyes red lips" are no brown
 GAP = rf"(?: (?!(?:{ENDS})\b)[\w']+){{0,3}}"  # what ".." stands for
 GAZE = "gaze"  # its name in the table
 ADDED = frozenset(["freckles", "pimples"])  # parts that are drawn, of which less than none is nothing
-MARKS = {  # parts that can have what people want to be rid of, and the sign of its gains
+MARK_SIGNS = {  # parts that can have what people want to be rid of, and the sign of its gains
     **dict.fromkeys((*SKIN, "shine"), 1), **dict.fromkeys(("rings", "beard", "liner", "lids", "chin fold"), -1)
 }  # fmt: skip
 GONE = re.compile(  # beside a mark, in its clause: it is to go
@@ -206,7 +206,7 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
 
 
 def _is_mark(entry: _Entry) -> bool:
-    return all(sum(look.gains) * MARKS.get(part, 0) > 0 for part, look, _ in entry.looks)
+    return all(sum(look.gains) * MARK_SIGNS.get(part, 0) > 0 for part, look, _ in entry.looks)
 
 
 def _clause_start(text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from flowedit.guide.denials import OWNERS
+from flowedit.guide.language import in_english
 
 MARKS = {  # in English, and what each is called in it and in Spanish, German, French, Chinese and Hindi
     "dark circles": r"(?:dark |black )?circles|dark rings|(?:(?:eye ?|under ?eye )?bags|panda eyes)|ojeras|bolsas|"
@@ -208,7 +209,7 @@ def _named(items: str, denied: str) -> list[str]:
 def _name(item: str) -> str:
     mark = re.search(_MARK, item, re.I)
     assert mark is not None  # it was found as one
-    name = next(name for name, forms in MARKS.items() if re.fullmatch(forms, mark[0], re.I))
+    name = in_english(MARKS, mark[0])
     where = item[mark.end() :].strip()
     if name != _LINES or not where:
         return name

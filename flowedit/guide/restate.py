@@ -79,7 +79,7 @@ def _same(encoder: Encoder, part: str) -> str | None:
     said = bool(said_looks({attribute: 1.0}))
     if not said and said_looks({part: 1.0}):
         return None
-    meant = _meant(encoder, attribute)
+    meant = attribute if said and attribute in KNOWN else _meant(encoder, attribute)
     if said and not (meant and _contrary(attribute, meant)):
         return told + attribute if told or share else None
     if meant is None or (denies(attribute) and not meant.startswith(DENIALS)):

@@ -114,9 +114,9 @@ _REWRITTEN = tuple(
         ),
         (r"\b(?:everything|all)(?: else)? (?:stays|remains) (?:the same|as it is) (?:except|but)(?: for)? ", ""),
         (
-            rf"\bkeep (?:{_OWNER} )?({_PART}|beard|stubble)( colou?r)?,? but "
+            rf"\bkeep (?:{_OWNER} )?({_PART}|beard|stubble)(?: colou?r)?,? but "
             r"(make|color|dye|raise|lower|lift|shorten) (?:it|them)\b",
-            r"\3 the \1",
+            r"\2 the \1",
         ),
         (rf"\bfix (?:{_OWNER} )?(bushy|thick|thin|sparse|droopy|uneven) ((?:eye ?)?brows)\b", r"less \1 \2"),
         (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
