@@ -15,6 +15,7 @@ from examples.hair.train import Heads, train
 from flowedit.face import hair_net
 from flowedit.face.crop import extract, widened
 from flowedit.face.detect import choose
+from flowedit.face.forehead import bare_forehead
 from flowedit.face.hair import hair_mask, is_scalp, textured
 from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_net import HairNet, likely_hair
@@ -88,8 +89,41 @@ def test_every_average_face_has_its_hair(name):
     photo = Photo((255 * average.pictures[0].permute(1, 2, 0)).byte().numpy())
     image, inside, landmarks, reach, light, place = square(photo, choose(photo, "largest")[0])
     mask = hair_mask(image, inside, landmarks, reach, light)
-    above = place["above"] * ((place["distance"] > 0.3) & (place["distance"] < 0.5)) * inside
-    assert (mask * above).sum() > 0.75 * above.sum() and (mask * place["skin"]).sum() < 0.02 * place["skin"].sum()
+    above = (place["distance"] > 0.3) & (place["distance"] < 0.5) & (place["across"].abs() < 0.7) & (inside > 0)
+    skin = (image[0] * place["skin"]).sum((1, 2)) / place["skin"].sum()
+    hair = above & (place["above"] > 0) & ((image[0] - skin[:, None, None]).norm(dim=0) > 0.4 * light)
+    assert mask[hair].mean() > 0.85 and (mask * place["skin"]).sum() < 0.02 * place["skin"].sum()
+
+
+def high_forehead(lock=None, hair=(0.25, 0.18, 0.14)):
+    """Hair down to row 40, and the skin of a forehead below it, darker towards the hair; a lock hangs over it."""
+    image = torch.empty(3, HAIR_PX, HAIR_PX)
+    image[:] = torch.tensor(hair)[:, None, None]
+    shade = 1 - 0.2 * torch.linspace(1, 0, HAIR_PX - 40)[:, None]
+    image[:, 40:] = torch.tensor([0.85, 0.6, 0.5])[:, None, None] * shade
+    if lock is not None:
+        image[:, 40:60, 60:70] = torch.tensor(lock)[:, None, None]
+    rows = torch.arange(HAIR_PX)[:, None].expand(HAIR_PX, HAIR_PX)
+    mask, skin = (rows < 60).float(), (rows > 90).float()  # the mask reaches 20 places too low
+    return image, mask, skin, (rows > 20).float()
+
+
+def test_a_forehead_that_was_taken_for_hair_is_bare_up_to_the_hairline():
+    image, mask, skin, forehead = high_forehead()
+    bare = bare_forehead(image, mask, skin, forehead, 48.0)
+    assert bare[43:60].min() > 0.9 and bare[:37].max() < 0.1
+    assert bare_forehead(image, mask, skin, forehead, 12.0)[41:46].max() < 0.1  # no further than FAR
+
+
+def test_a_bright_lock_over_a_forehead_is_hair():
+    image, mask, skin, forehead = high_forehead(lock=(0.75, 0.62, 0.42))
+    bare = bare_forehead(image, mask, skin, forehead, 48.0)
+    assert bare[42:58, 62:68].max() < 0.1 and bare[43:60, 20:50].min() > 0.9
+
+
+def test_of_hair_in_the_color_of_skin_no_forehead_is_told():
+    image, mask, skin, forehead = high_forehead(hair=(0.75, 0.55, 0.45))
+    assert not bare_forehead(image, mask, skin, forehead, 48.0).any()
 
 
 @pytest.mark.parametrize("hair", [(0.35, 0.22, 0.12), (0.75, 0.74, 0.73)])

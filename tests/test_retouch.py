@@ -16,9 +16,10 @@ from test_transfer import HERE
 import flowedit
 from flowedit.checks import collect
 from flowedit.face.brows import settle_brows
+from flowedit.face.colors import Skinlike
 from flowedit.face.crop import Crop, extract
 from flowedit.face.guided import blur, fit_guided, fit_smooth
-from flowedit.face.hair import Skinlike, hair_mask
+from flowedit.face.hair import hair_mask
 from flowedit.face.hair_dye import BoundHair
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import BOTH_BROWS, BROWS, CHIN, interocular_distance

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import number
+from flowedit.face.colors import opponent_colors
 from flowedit.face.hair import (
     JITTER,
     ROUNDS,
@@ -20,7 +21,6 @@ from flowedit.face.hair import (
     connected,
     fit_again,
     follow_edges,
-    opponent_colors,
     share_out,
 )
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair, upper_ring

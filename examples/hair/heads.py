@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from examples.faceclip.sources import LEARNED_FROM, Row, expression_pairs, held_out, portraits, synthetic_faces
+from flowedit.face.colors import opponent_colors
 from flowedit.face.crop import Crop, extract, face_crop, widened
 from flowedit.face.detect import find_faces
-from flowedit.face.hair import hair_mask, opponent_colors
+from flowedit.face.hair import hair_mask
 from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_net import likely_hair
 from flowedit.face.hair_places import HAIR_PX, upper_ring

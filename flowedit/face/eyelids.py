@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import describe, require
+from flowedit.face.colors import typical_color
 from flowedit.face.guided import blur
-from flowedit.face.hair import typical_color
 from flowedit.face.landmarks import BROWS, EYES, check_landmarks
 from flowedit.face.regions import outline_distance, smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places

@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowedit.face.colors import SURE, opponent_colors
+from flowedit.face.forehead import LOWEST, bare_forehead
 from flowedit.face.guided import fit_guided
 from flowedit.face.hair_net import likely_hair
 from flowedit.face.hair_places import HAIR_PX, HairShapes, draw_hair_places, expect_hair, upper_ring
 from flowedit.face.landmarks import check_landmarks
 from flowedit.face.landmarks import interocular_distance as interocular
+from flowedit.face.planes import grow, grow_within
 from flowedit.face.regions import smoothstep
 
 ROUNDS = 3  # of assigning places to hair, skin and the rest, and fitting their colors anew
-LEAST_WAY = 0.2  # image units in full light, between hair and skin that a color can be told by
-SKINLIKE = (0.28, 0.66)  # of the way from the hair's color to the skin's, between which a color begins to be skin
-SURE = 0.7  # of a mask, from which on a place counts for its color
 SCALP_WAY, SCALP_HUE, SCALP_SURE = 0.2, 0.04, 0.78  # see `is_scalp`; by eye, on 400 pictures
 CROWN, ACROSS, LEAST_OVER = 1.3, 0.8, 0.1  # above the face, interocular distances; share of it that hair covers
 OFF = (
@@ -117,8 +117,10 @@ def hair_mask(
         mask = follow_edges(image[0], hair, sigma, s.edge) * inside
         areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
         models = fit_again(models, colors, areas)
-    hanging = connected(mask, (place["height"] > s.hangs).float())  # the rest is a collar
-    found = hanging * place["allowed"] * inside
+    forehead = ((place["distance"] < 0) & (place["height"] > LOWEST)).float() * inside
+    seen = mask * place["allowed"] * inside
+    seen = seen * (1 - bare_forehead(image[0], seen, skin_area, forehead, unit * HAIR_PX / (2 * reach)))
+    found = connected(seen, (place["height"] > s.hangs).float())  # the rest is a collar
     over = (place["height"] > CROWN) & (place["across"].abs() < ACROSS) & (place["distance"].abs() < s.crown)
     if float((found * over).sum()) < LEAST_OVER * float(over.sum()):
         found = found * torch.maximum(textured(image[0], skin_area), smoothstep(place["distance"], *OFF))
@@ -182,53 +184,5 @@ def follow_edges(image: Tensor, plane: Tensor, sigma: float, edge: float) -> Ten
 
 def connected(plane: Tensor, seeds: Tensor) -> Tensor:
     """Return what of a plane (n, n) hangs together with seeds: the rest is a dark background or a dress."""
-    solid = (plane > 0.4).float()[None, None]
-    grown = solid * (seeds > 0.5).float()
-    while True:
-        wider = grown
-        for _ in range(8):
-            wider = solid * F.max_pool2d(wider, 3, 1, 1)
-        if torch.equal(wider, grown):
-            break
-        grown = wider
-    return plane * F.max_pool2d(grown, 5, 1, 2)[0, 0]
-
-
-def opponent_colors(image: Tensor) -> Tensor:
-    """Turn (3, ...) sRGB into lightness, red against green and yellow against blue, about as CIELAB has them."""
-    red, green, blue = image
-    return torch.stack([100 * image.mean(0), 150 * (red - green), 75 * (red + green - 2 * blue)])
-
-
-def typical_color(image: Tensor, mask: Tensor) -> Tensor:
-    """Return the median color of a part, (3,) image units: of `image` (1, 3, n, n) where `mask` (n, n) is sure of it.
-
-    Gray where it is sure of nothing.
-    """
-    sure = mask > 0.7
-    return image[0][:, sure].median(1).values if bool(sure.any()) else torch.full((3,), 0.5)
-
-
-class Skinlike:
-    """How much a color is like skin and unlike hair, by its place on the way from the one's color to the other's.
-
-    Args:
-        hair: (3,) its typical color, image units.
-        skin: (3,) likewise.
-        light: of the face. Where the two are hardly different in it, no color is like skin alone.
-    """
-
-    def __init__(self, hair: Tensor, skin: Tensor, light: float) -> None:
-        self.hair, self.way = hair, skin - hair
-        self.square = float(self.way.square().sum())
-        self.clear = self.square**0.5 > LEAST_WAY * light
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return it for pixels (3, N): (N,) in [0, 1]."""
-        if not self.clear:
-            return torch.zeros_like(pixels[0])
-        return 1 - smoothstep(self.way_to(pixels), *SKINLIKE)
-
-    def way_to(self, pixels: Tensor) -> Tensor:
-        """Return how far pixels (3, N) are on the way, 0 at the hair's color and 1 at the skin's: (N,)."""
-        return (self.way @ (pixels - self.hair[:, None])) / self.square
+    solid = (plane > 0.4).float()
+    return plane * grow(grow_within((seeds > 0.5).float(), solid), 2)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from flowedit.face.colors import Skinlike, typical_color
 from flowedit.face.crop import Crop, widened
-from flowedit.face.hair import Skinlike, typical_color
+from flowedit.face.guided import blur
 from flowedit.face.hair_places import hairline_zone
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.matte import fit_matte, share_of
+from flowedit.face.planes import read_planes
 from flowedit.face.regions import smoothstep
-from flowedit.kernels import Interpolation, sample
 
 HAIR_REACH = 2.0  # half a side of the square in which hair is colored, crop coordinates: it is longer than a face
 SURELY = (0.8, 1.0)  # of the mask of hair, from where to where on a color like skin's counts as hair
@@ -22,6 +23,9 @@ FAINT = 0.1  # share of hair that counts as none, and of skin likewise; twice as
 WHITE = (0.35, 0.6)  # brightness of hair in full light, from which on and from which on wholly it counts as white
 WIDER = 0.15  # what a pixel at the outer border of white hair counts more, in shares of hair
 SHADED = 0.3  # power of white hair's brightness, in its own typical one, by which less of its light is taken
+WHOLLY, LOCK = 0.9, 0.05  # share of hair that counts as all; deviation of the window of a lock, interocular distances
+DARKER = 1.5  # of the way from skin to hair, as far as which a lock may lie beyond the hair's mean
+MIXED = 4  # power of a share by which hair is given light by its own brightness, not by its lock's
 LEAST_HUE, MOST_HUE = 0.03, 2.0  # image units in full light: of hair that has a hue; and how much more a lock has of it
 
 
@@ -49,15 +53,20 @@ class BoundHair:
         matte = fit_matte(image / light, mask, zone, unit)
         lines = matte[:8].unflatten(0, (2, 4))
         lines[:, :3] /= light  # read by the photo's pixels
+        lock = near_color(image, share_of(list(lines), matte[8], matte[9], image), self.skin.hair, unit)
+        for (
+            line
+        ) in lines:  # a mixed pixel beside a dark lock has less hair than one of the same color beside a light one
+            line /= ((line[:3] * lock).sum(0) + line[3]).clamp(1, DARKER)
         # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
         lines[:, 3] += WIDER * self.white * (1 - zone)
-        self.planes = torch.cat([matte, mask[None], zone[None]])
+        self.planes = torch.cat([matte, mask[None], zone[None], lock])
 
     def carriers(self, pixels: Tensor, given: Tensor, lift: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return what gains above 0 and below 0 multiply on hair, (3, N) each, of `given` and of `pixels`.
 
-        A pixel at the border is part hair, and only its share of hair is given light: no more than hair of the typical
-        color. It would come out lighter than what is on either side, a rim, by its own brightness.
+        A pixel at the border is part hair, and only its share of hair is given light: no more than the lock beside it
+        is. It would come out lighter than what is on either side, a rim, by its own brightness.
         """
         at = read_planes(self.planes, x / HAIR_REACH, y / HAIR_REACH)
         lines, hairline = list(at[:8].unflatten(0, (2, 4))), at[11]
@@ -70,9 +79,9 @@ class BoundHair:
         down = share * (1 - self.skin(pixels) * edge) * pixels * ratio.pow(-SHADED * self.white)
         if self.skin.clear:  # what shines on a forehead is lighter than skin
             share = share * (1 - hairline * (1 - smoothstep(self.skin.way_to(pixels), *SHINING)))
-        hair = self.skin.hair[:, None]
-        typical = (hair.mean() + lift) * (1 - hair)
-        return share * torch.minimum(given, typical).lerp(given, share), down
+        lock = at[12:]
+        beside = (lock.mean(0) + lift) * (1 - lock)
+        return share * torch.minimum(given, beside).lerp(given, share.pow(MIXED)), down
 
     def even_hue(self, pixels: Tensor, change: Tensor, gains: Tensor, lift: float) -> Tensor:
         """Return what is to be added to a change of hair, such that each pixel loses its own share of a hue: (3, N).
@@ -101,8 +110,15 @@ class BoundHair:
         return axis[:, None] * (taken - share * removed * (own / length).clamp(0, MOST_HUE))
 
 
-def read_planes(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Read planes over a square, (C, n, n), at places in [-1, 1]: (C, N)."""
-    half = planes.shape[-1] / 2
-    x, y = x.clamp(-1, 1), y.clamp(-1, 1)
-    return sample(planes, (x + 1) * half - 0.5, (y + 1) * half - 0.5, Interpolation.LINEAR)
+def near_color(image: Tensor, share: Tensor, typical: Tensor, interocular_px: float) -> Tensor:
+    """Return the color of what is wholly hair near each place: (3, n, n).
+
+    Args:
+        image: (3, n, n).
+        share: (n, n) of hair.
+        typical: (3,) the color where none is near.
+        interocular_px: places of the mask.
+    """
+    sure = (share > WHOLLY).float()
+    color, seen = (blur(each, LOCK * interocular_px) for each in (image * sure, sure[None]))
+    return (color + 0.02 * typical[:, None, None]) / (seen + 0.02)

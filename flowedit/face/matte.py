@@ -7,12 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.face.guided import blur, solve_symmetric
+from flowedit.face.planes import grow, shrink
 
 COARSE = 4  # places of the mask along one side of a place of the lattice that colors are averaged on
 WINDOW = 0.25  # interocular distances: deviation of the windows in which they are
 UNSURE = 0.16  # on either side of a mask's border at the skin, interocular distances: what is not surely hair or skin
 UNSURE_OUTSIDE = 2  # the same at the background, places of the mask: it differs more from hair, and is better found
-LEAST_MASK = 0.125  # of the mask, below which a place has less hair than that whatever its color
+# Of the mask, below which a place has less hair than that whatever its color: more at the skin, whose own shading on a
+# forehead can look like a share of hair.
+LEAST_MASK, LEAST_AT_SKIN = 0.125, 0.4
 EVEN = 0.03  # deviation of a color, image units in full light, that counts as even
 APART = (
     0.5,
@@ -42,16 +45,16 @@ def fit_matte(image: Tensor, mask: Tensor, face: Tensor, interocular_px: float) 
         against the background, the least that a place has whatever its color, and the most.
     """
     unsure = max(UNSURE_OUTSIDE, round(UNSURE * interocular_px))
-    sure = torch.minimum(_shrink(mask, UNSURE_OUTSIDE), 1 - _grow((1 - mask) * face, unsure))
+    sure = torch.minimum(shrink(mask, UNSURE_OUTSIDE), 1 - grow((1 - mask) * face, unsure))
     least = torch.minimum(blur(sure[None], unsure / 3)[0], mask)
-    most = (mask / LEAST_MASK).clamp(max=1)
+    most = (mask / (LEAST_MASK + (LEAST_AT_SKIN - LEAST_MASK) * face)).clamp(max=1)
     sigma = WINDOW * interocular_px / COARSE
     red, green, blue = image
     squares = torch.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue])
     moments, share, lines = torch.cat([torch.ones_like(image[:1]), image, squares]), mask, []
     for _ in range(ROUNDS):
-        hair = _Color(moments, _shrink(share, unsure) + 1e-4 * share, sigma)
-        outside = 1 - _grow(share, unsure)
+        hair = _Color(moments, shrink(share, unsure) + 1e-4 * share, sigma)
+        outside = 1 - grow(share, unsure)
         others = [_Color(moments, outside * area, sigma) for area in (face, 1 - face)]
         (skin, told), (behind, told_behind) = (hair.way_from(other, image.shape[-1]) for other in others)
         lines = [
@@ -102,12 +105,3 @@ def _or_else(line: Tensor, share: Tensor, value: Tensor) -> Tensor:
     """Return a line (4, n, n) by its share (n, n) in [0, 1], and for the rest a value (n, n) whatever the color."""
     mixed = line * share
     return torch.cat([mixed[:3], mixed[3:] + ((1 - share) * value)[None]])
-
-
-def _grow(plane: Tensor, by: int) -> Tensor:
-    rows = F.max_pool2d(plane[None, None], (2 * by + 1, 1), 1, (by, 0))
-    return F.max_pool2d(rows, (1, 2 * by + 1), 1, (0, by))[0, 0]
-
-
-def _shrink(plane: Tensor, by: int) -> Tensor:
-    return 1 - _grow(1 - plane, by)

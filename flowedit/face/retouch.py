@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from flowedit.checks import describe, require
 from flowedit.face.brows import settle_brows, skin_at_brows, skin_below_eyes
+from flowedit.face.colors import typical_color
 from flowedit.face.crop import Crop, widened
 from flowedit.face.guided import fit_smooth
-from flowedit.face.hair import hair_mask, typical_color
-from flowedit.face.hair_dye import HAIR_REACH, BoundHair, read_planes
+from flowedit.face.hair import hair_mask
+from flowedit.face.hair_dye import HAIR_REACH, BoundHair
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import alike_in_hue, measure_light
 from flowedit.face.parts import PARTS, part_masks
+from flowedit.face.planes import read_planes
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
 from flowedit.face.shine import Shine
 from flowedit.face.spots import SPOTTED, spot_weight

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import warn
+from flowedit.face.colors import typical_color
 from flowedit.face.crop import Crop, extract, widened
-from flowedit.face.hair import typical_color
 from flowedit.face.hair_dye import HAIR_REACH
 from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
