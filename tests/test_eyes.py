@@ -20,7 +20,7 @@ from flowedit.face.retouch_masks import draw_places
 from flowedit.field.lids import LidField
 from flowedit.field.make import make_field
 from flowedit.field.offsets import pixel_centers
-from flowedit.field.warp import count_folds
+from flowedit.field.warp import count_folds, warp_by_torch
 from flowedit.guide.encoder import load_encoder
 from flowedit.guide.part_looks import said_looks
 from flowedit.guide.restate import restate
@@ -126,6 +126,16 @@ def test_a_strip_shows_closed_lids_as_they_are_saved(closed):
     crop = closed.edited.crops()[0]
     saved = quantize(closed.edited.at(1.0).saved_crop(crop, 256), np.uint8)
     assert np.array_equal(frames(closed.edited, (1.0,), 256)[0], saved)
+
+
+def test_a_quick_picture_of_closed_lids_is_near_the_saved_one(closed):
+    crop = closed.edited.crops()[0]
+    quick, saved = closed.edited.crop_image(crop, 256), closed.edited.saved_crop(crop, 256)
+    change = (saved - closed.edited.unedited(crop, 256)).abs().mean(1)[0]
+    lids = change > 0.1
+    once = warp_by_torch(closed.edited.retouched(crop, 256), closed.edited.offsets(crop, 256)).clamp(0, 1)
+    away, once_away = ((each - saved)[0, :, lids].abs().mean() for each in (quick, once))
+    assert away < 0.6 * once_away
 
 
 def test_one_eye_is_closed_alone_and_lids_rise_from_below():

@@ -36,7 +36,7 @@ def frames(edited: EditedPhoto, strengths: Sequence[float], side: int = SIDE_PX)
     require(len(strengths) > 0, "strengths must be at least one number; got none")
     require(all(map(math.isfinite, strengths)), f"strengths must be finite numbers; got {list(strengths)}")
     crop, edited = edited.crops()[0], edited.over_white()
-    # What is drawn of closed lids is the mean of several readings, which `crop_image` does not take.
+    # The edge of a lid or an iris goes through pixels, of which `crop_image` reads one place.
     draw = EditedPhoto.saved_crop if moves_eyes(edited.transforms) else EditedPhoto.crop_image
     return [quantize(draw(edited.at(strength), crop, side), np.uint8) for strength in strengths]
 

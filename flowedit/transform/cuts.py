@@ -7,11 +7,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from flowedit.face.crop import Crop
 from flowedit.transform.evaluate import Evaluator, EyesFirst, read_all
 from flowedit.transform.transforms import Box
 
 FRACTIONS = 4  # along a side of a pixel
+READINGS = 6  # of a lid in a quick picture
 ORDER = 7  # of the places along a lid, among those fractions: each row and column of them has places from everywhere
+
+
+def read_aside(bound: Sequence[tuple[Evaluator, list[Crop]]]) -> list[list[tuple[Evaluator, list[Crop]]]]:
+    """Return what transforms do, bound, as often as it has to be read; the mean of what is read is a picture of it.
+
+    Once where no lid is drawn over an eye, else at READINGS places along it: of whole pixels, so its edge is a step.
+    """
+    if not any(isinstance(each, EyesFirst) and each.draws_lids for each, _ in bound):
+        return [list(bound)]
+    shares = [(2 * k + 1) / READINGS - 1 for k in range(READINGS)]
+    return [
+        [(each.aside(share) if isinstance(each, EyesFirst) else each, crops) for each, crops in bound]
+        for share in shares
+    ]
 
 
 def read_fractions(cut: Tensor, box: Box, evaluators: Sequence[Evaluator]) -> list[Tensor]:

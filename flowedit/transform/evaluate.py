@@ -277,6 +277,13 @@ class EyesFirst:
         irises = [leaf for leaf in eyes if not isinstance(leaf.field, LidField)]
         self.stages = [[_FieldEvaluator([leaf], 1.0, 1.0) for leaf in stage] for stage in (lids, irises)]
 
+    @property
+    def draws_lids(self) -> bool:
+        """Whether skin is drawn over an eye."""
+        return any(
+            isinstance(leaf.field, LidField) and bool((leaf.field.amounts[:2] > 0).any()) for leaf in self.leaves
+        )
+
     def aside(self, share: float) -> EyesFirst:
         """Return the same, with closed lids read along their edge; see `LidField.read_aside`."""
 
