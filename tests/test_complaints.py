@@ -47,9 +47,45 @@ def test_how_somebody_looks_is_no_part_of_the_request_after_it(text, wish):
 @pytest.mark.parametrize(
     "text",
     [
-        "Ich sehe müde aus", "eine breite Nase", "ses yeux sont très grands", "mis labios son muy finos",
-        "她的眼睛很大", "मेरे होंठ बहुत पतले हैं", "die Nase ist schmal, die Augen sind groß", "a nose that is too wide",
+        "Sie sieht müde aus", "eine breite Nase", "ses yeux sont très grands", "mis labios son muy finos",
+        "我的眼睛很大", "她的眼睛很大", "i am sad", "मेरे होंठ बहुत पतले हैं",
+        "die Nase ist schmal, die Augen sind groß", "a nose that is too wide",
+        "she looks tired", "i look happy", "ich bin müde", "I'm tired of my nose",
     ],
 )  # fmt: skip
 def test_a_description_may_be_what_is_wanted(text):
     assert answer_complaints(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("i look so tired", "less tired"),
+        ("i look older than i am, fix it", "younger"),
+        ("my face looks puffy in this photo", "slimmer face"),
+        ("my face is so red, calm it down", "less red face"),
+        ("i overdid the blush", "less blush"),
+        ("parezco cansada, arréglalo", "less tired"),
+        ("Ich sehe so müde aus", "less tired"),
+        ("ich bin so blass", "less pale"),
+        ("j'ai l'air fatiguée", "less tired"),
+        ("je suis trop pâle", "less pale"),
+        ("मैं थका हुआ लग रहा हूँ", "less tired"),
+        ("我看起来好累", "less tired"),
+    ],
+)
+def test_what_people_say_of_how_they_look_is_what_they_want_less_of(text, wish):
+    assert answer_complaints(text) == wish
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("my nose is very big", "smaller nose"),
+        ("my hair is too dark and my skin too pale", "lighter hair, darker skin"),
+        ("tengo la nariz muy grande", "smaller nose"),
+        ("meine Lippen sind zu dünn und meine Nase ist zu groß", "thicker lips, smaller nose"),
+    ],
+)
+def test_several_complaints_and_strong_ones_are_answered(text, wish):
+    assert answer_complaints(text) == wish

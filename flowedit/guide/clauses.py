@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from flowedit.guide.corpus import embed_changes
 from flowedit.guide.degrees import is_counted, read_degree
 from flowedit.guide.encoder import Encoder
+from flowedit.guide.impossible import find_impossible
 from flowedit.guide.shares import EACH, LAST, REDUCE, in_digits, read_share
 
 UNLIKE = 0.3  # cosine between changes up to which they are two things
@@ -99,12 +100,17 @@ def _read(encoder: Encoder, prompts: Mapping[str, float]) -> Iterator[tuple[str,
 
 
 def split_known(encoder: Encoder, text: str) -> tuple[list[str], list[str]]:
-    """Return the clauses that an encoder knows, and the others; none of a text of one clause, or if it knows none."""
+    """Return the clauses that an encoder knows, and the others; none of a text of one clause, or if it knows none.
+
+    Beside others one that asks for what cannot be made is neither: an encoder gives some of it all the same, and no
+    more is to be had of it than words say of parts.
+    """
     clauses = list(dict.fromkeys(split_clauses(text)))
     known = [each for each in clauses if encoder.knows(read_share(each)[0])]
     if len(clauses) < 2 or not known:
         return [], []
-    return known, [each for each in clauses if each not in known]
+    made = [each for each in known if not find_impossible(each)]
+    return made or known, [each for each in clauses if each not in known]
 
 
 def _means(encoder: Encoder, text: str, attribute: str) -> bool:

@@ -27,7 +27,8 @@ MARK_SIGNS = {  # parts that can have what people want to be rid of, and the sig
 }  # fmt: skip
 GONE = re.compile(  # beside a mark, in its clause: it is to go
     r"\b(?:rid(?: \w+)? of|los(?:e|es|ing|t)|tak(?:e|es|ing)(?: [\w'|]+){0,6} (?:away|off)|gone|"
-    r"disappear\w*|vanish\w*|eliminat\w*|banish\w*|delet\w*|wip(?:e|es|ing) (?:away|off)|do something about)\b"
+    r"disappear\w*|vanish\w*|eliminat\w*|banish\w*|delet\w*|wip(?:e|es|ing) (?:away|off)|do something about|"
+    r"cover(?:s|ing)? up|conceal\w*)\b"
 )
 REMOVED = re.compile(  # beside what is drawn, in its clause: it is to go
     r"\b(?:los(?:e|es|ing)|eras\w*|delet\w*|wip\w* (?:off|away)|remov\w*|tak\w* (?:away|off)|rid of|gone|away|free|"
@@ -70,6 +71,7 @@ class Look(NamedTuple):
         most: whether it may be darker.
         gains: (3,) what is added, in shares of the photo's own light or detail; 0 where a color is said.
         share: of the way to a color.
+        of_skin: whether the color is told in shares of the cheeks' own: "nude" is another one on every face.
     """
 
     color: tuple[float, float, float] | None = None
@@ -77,6 +79,7 @@ class Look(NamedTuple):
     most: bool = False
     gains: tuple[float, float, float] = (0.0, 0.0, 0.0)
     share: float = 1.0
+    of_skin: bool = False
 
 
 ASIDE = Look(gains=(1.0, 0.0, 0.0))  # of a gaze
@@ -148,11 +151,17 @@ def _said(prompts: Mapping[str, float]) -> Iterator[tuple[str, Look, float]]:
 
 
 def says_all(prompts: Mapping[str, float]) -> bool:
-    """Return whether `said_looks` has all that prompts ask for: no word is left that may ask for something else."""
+    """Return whether `said_looks` has all that prompts ask for: no word is left that may ask for something else.
+
+    Of a color that is denied it has nothing: what is to come they do not say.
+    """
     for prompt in prompts:
         found, rest = _read(prompt)
         whole = all(alone for entry, _ in found for _, _, alone in entry.looks)
-        if not found or not whole or not set(re.findall(r"[\w']+", rest)) <= FILLERS:
+        denied_color = any(
+            degree < 0 and look.color is not None for entry, degree in found for _, look, _ in entry.looks
+        )
+        if not found or not whole or denied_color or not set(re.findall(r"[\w']+", rest)) <= FILLERS:
             return False
     return True
 
@@ -180,9 +189,10 @@ def _read(prompt: str) -> tuple[list[tuple[_Entry, float]], str]:
         clause = rest[_clause_start(rest[: match.start()]) : match.start()].split()[-BEFORE:]
         degree = 1.0
         used = [w for w in clause if w in DEGREES or w in NEGATIONS or w in LESSENED or w in ("a", "bit", "of", "the")]
+        own = entry.words.split()
         around = [*clause, *match[0].split()]  # "hair less gray" denies within the phrase
         for word in around:
-            degree *= DEGREES.get(word, 1.0) * (-1.0 if word in NEGATIONS else 1.0)
+            degree *= (1.0 if word in own else DEGREES.get(word, 1.0)) * (-1.0 if word in NEGATIONS else 1.0)
         lessened = LESSENED_AFTER.match(rest, match.end())
         if lessened or LESSENED & set(clause) or "too" in around:
             degree = -abs(degree)
@@ -228,13 +238,17 @@ def read_table(path: Path = TABLE) -> tuple[_Entry, ...]:
         if not line.strip() or line.startswith("#"):
             continue
         left, _, right = line.partition(":")
-        match = re.fullmatch(r"(~ )?([a-z \-]+) ([=<>+]) (.+)", left)
+        match = re.fullmatch(r"(~ )?([a-z \-]+) ([=<>+^]) (.+)", left)
         if match is None:
             raise ValueError(f"a line of {path.name} must be 'part = numbers: phrases'; got {line!r:.80}")
         more, name, sign, numbers = match.groups()
         first, second, third, *share = map(float, numbers.split())
         values = (first, second, third)
-        look = Look(gains=values) if sign == "+" else Look(values, sign == ">", sign == "<", share=(*share, 1.0)[0])
+        look = (
+            Look(gains=values)
+            if sign == "+"
+            else Look(values, sign == ">", sign == "<", share=(*share, 1.0)[0], of_skin=sign == "^")
+        )
         for phrase in right.split(","):
             for part in SKIN if name == "skin" else (name,):
                 said.setdefault(phrase.strip().replace("-", " "), []).append((part, look, more is None))

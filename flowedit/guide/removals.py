@@ -24,7 +24,7 @@ MARKS = {  # in English, and what each is called in it and in Spanish, German, F
     "beard": r"beard|barba|bart|barbe(?! naissante)|胡子|दाढ़ी",
     "mustache": r"mo?ustache|bigote|schnurrbart|मू[ंँ]छ(?:ें)?",
     "shine": r"(?:oily )?shine|brillos?|glanz|brillance|油光",
-    "pimples": r"pimples|zits|acne|blemishes|granos|acné|pickel|boutons|痘痘?|痘印|मुहा[ँं]से",
+    "pimples": r"pimples|zits|acne|blemishes|granos|acné|pickel|boutons|痘痘?|痘印|मु[ँं]?हा[ँं]?से",
     "spots": r"(?:age |sun |dark )?spots|manchas|flecken|斑点?|दाग",
     "blush": r"blush|rouge(?! à)|colorete|腮红|ब्लश",
     "mascara": r"mascara|wimperntusche",
@@ -66,7 +66,7 @@ _FOREIGN = (
     r"je ne veux (?:plus|pas) (?:de|d')|enl[eè]ve[rz]?(?:-moi)?|efface[rz]?|supprime[rz]?|gomme[rz]?|sans|"
     r"cache[rz]?|couvr(?:e|ir))"
 )
-_SIGNS = r"(?:(?:请)?(?:帮我)?(?:把)?(?:去掉|去除|祛除?|消除|不要|没有|P掉))"
+_SIGNS = r"(?:(?:请)?(?:帮我)?(?:把)?(?:去掉|去除|祛除?|消除|不要|没有|P掉|去))"
 _LAST_ENGLISH = r"gone|disappear|vanish|go away|away|off|(?:have|has|need|needs) to go|must go"
 _LAST = rf"(?:{_LAST_ENGLISH}|weg(?:machen)?|entfernen|verschwinden|हटाओ|हटा दो|हटाइए|मिटाओ|मिटा दो|के बिना|去掉|去除)"
 _GO = tuple(
@@ -101,8 +101,10 @@ _GREASY = re.compile(
     re.I,
 )
 _PART = (
-    r"(?:(?:eye ?)?brows?|eyes?|lips|mouth|nose|chin|jaw|cheeks|skin|hair|beard|glasses|teeth|ears|make-?up|dimples|"
-    r"moles?|cejas|ojos|pelo|barba|augen|brauen|haare|bart|brille|yeux|sourcils|cheveux|barbe|lunettes)"
+    r"(?:(?:(?:eye ?)?brows?|eyes?|lips|mouth|nose|chin|jaw|cheeks|skin|hair|beard|glasses|teeth|ears|make-?up|dimples|"
+    r"moles?|cejas|ojos|pelo|labios|piel|barba|augen|brauen|haare|lippen|haut|bart|brille|yeux|sourcils|cheveux|lèvres|"
+    r"peau|barbe|lunettes)(?: (?:colou?rs?|shapes?|sizes?|tones?))?|"
+    r"(?:eye|hair|lip|skin|brow) (?:colou?r|shape|size|tone))"
 )
 _THING = rf"(?:{_ITEM}|{_OWNED}{_PART})"
 _STAYS = (
@@ -118,11 +120,16 @@ _KEPT = tuple(
         r"(?:[,.;]? ?\b(?:and|but|while|though|y|pero|und|aber|et|mais) |[,.;] ?|^)(?:please |just )?"
         r"(?:keep(?:ing)?|leave|leaving|preserve|i (?:don'?t mind|like|love)|"
         rf"(?:don'?t|do not|never|without) {_REMOVING}|"
-        r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car))|behalte?|lass|entferne nicht|"
-        r"garde[rz]?|laisse[rz]?|conserve[rz]?|sans enlever|n'enlève pas|ne touche pas(?: à)?) "
+        r"deja|mantén|conserva|(?:no|sin) (?:quit(?:es|ar)|borr(?:es|ar)|to(?:ques|car)|cambi(?:es|e|ar))|"
+        r"behalte?|lass|entferne nicht|"
+        r"garde[rz]?|laisse[rz]?|conserve[rz]?|sans (?:enlever|changer|toucher(?: à| aux?)?)|n'enlève pas|"
+        r"ne (?:touche|change)[rz]? pas(?: à| aux?)?|(?:with )?(?:the )?same) "
         rf"{_THING}(?:(?:,|{_AND})\s*{_THING})*{_STAYS}"
         r"(?: (?:because|since) [^,.;]*)?(?=\W*$|[,.;]| (?:and|but|just|y|und|et)\b)",
-        rf" without {_REMOVING} {_THING}(?=\W*$|[,.;])",
+        rf" (?:without {_REMOVING}|sans (?:enlever|changer|toucher(?: à| aux?)?)|(?:with )?(?:the )?same) {_THING}"
+        r"(?=\W*$|[,.;])",
+        rf"(?:[,.;]? ?\b(?:und|aber) |[,.;] ?){_THING} (?:bitte )?(?:nicht (?:ändern|verändern|anfassen)|so lassen)",
+        r"(?:[,，。;；]|但是?|不过)+(?:不要|别)(?:改变?|动|变|碰)(?:我的)?(?:头发|眼睛|嘴唇|眉毛|皮肤|鼻子|脸)",
         rf"(?:[,，。;；]|但是?|不过)?(?:保留|别去掉|不要去掉|别动)(?:我的)?(?:{_MARK})",
         rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}) (?:रहने दो|मत हटाओ|मत हटाना|रखो|वैसे ही)",
     )

@@ -118,6 +118,48 @@ _REWRITTEN = tuple(
             r"(make|color|dye|raise|lower|lift|shorten) (?:it|them)\b",
             r"\2 the \1",
         ),
+        (  # the frame of a question
+            r"^(?:can you |could you |please )*(?:show me )?(?:what|how) (?:would|will|do|could|might) "
+            r"(?:i|he|she|they|we) look(?: like)? (?:with|in|wearing|if (?:i|he|she|they) had) ",
+            "",
+        ),
+        (r"^(?:can you |could you |please )*show (?:me|him|her|us) (?:with|wearing) ", ""),
+        (
+            r"^(?:can you |could you |please )*(?:show me )?(?:what|how) (?:(?:i|he|she) (?:would|will|might)|i'd|i'll|"
+            r"(?:would|will) (?:i|he|she)) look(?: like)? (?:at|when (?:i'?m|i am|he'?s|she'?s)) (?:age )?(\d+)\b",
+            r"\1 years old",
+        ),
+        (r"\btake (\w+) years? off(?: of)?(?: (?:me|my face|him|her|them))?(?=\W|$)", r"\1 years younger"),
+        (r"\blike (?:i|he|she|they)(?: have| has|'ve)? just (?:woken? up|got out of bed|rolled out of bed)", "sleepy"),
+        (
+            r"\b(?:add |give me |put )(?:some |a few |in )*highlights(?: (?:to|in) (?:my|her|his|the) hair)?",
+            "slightly blonde hair",
+        ),
+        (
+            r"\b(big|bigger|large|larger|huge|small|smaller|tiny|full|fuller|plump|thick|thin|narrow|wide|round) "
+            r"((?:dark |light |bright |deep )?(?:green|blue|brown|hazel|gr[ae]y|amber|red|pink|black)) "
+            r"(eyes|lips|eyebrows|brows)\b",
+            r"\1 \3, \2 \3",
+        ),
+        (
+            rf"^i(?:'ve got| have| got) (?:such an?|an? (?:really|very|too|so)|really|very|too|such) (\w+) ({_PART})",
+            r"my \2 is too \1",
+        ),
+        (
+            r"\b(?:get rid of|remove|cover(?: up)?|hide|dye) the gr[ae]y (?:hairs? )?(?:in|from|of) (?:my|his|the) "
+            r"(beard|mo?ustache|stubble)",
+            r"darker \1",
+        ),
+        (rf"^i (?:like|love) my ({_PART}|beard|stubble),? (?:but |just )+make (?:it|them) (\w+er)\b", r"\2 \1"),
+        (
+            r"\b(?:puffiness|swelling|puffy (?:skin|areas?)) (around|under|beneath|below) (?:my|the|her|his) eyes",
+            "bags under the eyes",
+        ),
+        (
+            r"[,.;]? (?:but |just |and |please )*(?:don't|do not|dont) make (?:me|him|her|them|it) (?:look )?"
+            r"[\w ]{2,20}?(?: though| please)?\W*$",
+            "",
+        ),
         (rf"\bfix (?:{_OWNER} )?(bushy|thick|thin|sparse|droopy|uneven) ((?:eye ?)?brows)\b", r"less \1 \2"),
         (r"^(?:sorry to bother you|excuse me|okay next one|ok next one)\b[,.!]?\s*(?:but )?", ""),
         (r"^not (?!only|just|merely|simply)[^,;.]+,? but (?=\w)", ""),

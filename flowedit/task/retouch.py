@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -17,6 +17,7 @@ from flowedit.face.hair_places import HAIR_PX
 from flowedit.face.landmarks import interocular_distance
 from flowedit.face.light import measure_light
 from flowedit.face.retouch import NEAR, RETOUCH_PX, RETOUCHED, Retouch, inside_photo, make_retouch
+from flowedit.face.retouch_masks import draw_places
 from flowedit.field.raster import RasterField
 from flowedit.guide.clauses import list_attributes
 from flowedit.guide.corpus import embed_changes
@@ -56,6 +57,8 @@ def find_retouch(
             mask = F.interpolate(_mask(made, part), (side, side), mode="area")[0, 0]
             has = typical_color(read(crop, side), mask)
             light = measure_light(read(start.crop, RETOUCH_PX))
+            if look.of_skin:
+                look = _by_skin(look, start.crop, read, light)
             gains = gains_toward(has, look, light, float(made.lifts[names.index(part)]), part)
         made.set_gains(part, gains)
     return made
@@ -121,6 +124,14 @@ def gains_toward(has: Tensor, look: Look, light: float, lift: float, part: str =
     least, most = (NEAR * getattr(RETOUCHED[part], end) for end in ("least", "most"))
     # What is out of reach is gone toward: its hue stays.
     return gains / float(torch.maximum(gains / most, gains / least).max().clamp_min(1))
+
+
+def _by_skin(look: Look, crop: Crop, read: Callable[[Crop, int], Tensor], light: float) -> Look:
+    """Return a look whose color is told in shares of the cheeks' color with the color that it is."""
+    assert crop.landmarks is not None and look.color is not None  # a retouch is of a face
+    cheeks = typical_color(read(crop, RETOUCH_PX), draw_places(("cheek skin",), crop.landmarks)["cheek skin"])
+    red, green, blue = (cheeks / light * cheeks.new_tensor(look.color)).tolist()
+    return look._replace(color=(red, green, blue))
 
 
 def warn_of_missing_hair(found: Sequence[tuple[Crop, Retouch]]) -> None:

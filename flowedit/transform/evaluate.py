@@ -15,7 +15,7 @@ from flowedit.face.crop import Crop, crop_key
 from flowedit.field.base import Field
 from flowedit.field.eyes import EyeField
 from flowedit.field.lids import LidField
-from flowedit.field.offsets import pixel_centers
+from flowedit.field.offsets import Offsets, pixel_centers
 from flowedit.field.warp import integrate, window
 from flowedit.kernels import Interpolation, sample
 from flowedit.transform.eyes import gather_eyes, moves_eyes
@@ -141,6 +141,15 @@ def read_all(evaluators: Sequence[Evaluator], px: Tensor, py: Tensor) -> Reading
     readings = [evaluator(px, py) for evaluator in evaluators]
     shift = sum((reading.shift for reading in readings), torch.zeros(2, *shape))
     return Reading(shift, lambda moved: sum((reading.tint(moved) for reading in readings), torch.zeros(3, *shape)))
+
+
+def read_crop(bound: Sequence[tuple[Evaluator, list[Crop]]], crop: Crop, size: int) -> Offsets:
+    """Evaluate what transforms do over a crop, in its coordinates: (1, ·, size, size) at pixel centers."""
+    px, py = crop.to_photo(pixel_centers(size, dtype=torch.float64)).unbind(-1)
+    total = evaluate(bound, px, py)
+    linear = crop.matrix[:, :2].float()  # a similarity: its inverse is its transpose over the squared scale
+    coord = torch.einsum("ji,jhw->ihw", linear, total[:2]) / (crop.side_px / 2) ** 2
+    return Offsets(coord[None], total[None, 2:])
 
 
 class _FieldEvaluator:

@@ -18,7 +18,7 @@ from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.photo.raster import Rows
 from flowedit.transform.cuts import read_aside, read_fractions
-from flowedit.transform.evaluate import Evaluator, Reading, bind, evaluate, pixel_places
+from flowedit.transform.evaluate import Evaluator, Reading, bind, pixel_places, read_crop
 from flowedit.transform.retouching import Layer, add_layer, bind_retouch, is_retouched, reached
 from flowedit.transform.transforms import Box, Transform, bounding_box, find_crops, leaves
 
@@ -81,7 +81,7 @@ class EditedPhoto:
     @torch.no_grad()
     def offsets(self, crop: Crop, size: int) -> Offsets:
         """Evaluate what is done over a crop, in its coordinates: (1, ·, size, size), at the pixel centers of a grid."""
-        return _read_crop(bind(self.transforms, self.shape * self.strength, self.color * self.strength), crop, size)
+        return read_crop(bind(self.transforms, self.shape * self.strength, self.color * self.strength), crop, size)
 
     def unedited(self, crop: Crop, size: int) -> Tensor:
         """Return what a crop shows of the photo, (1, 3, size, size) in [0, 1]; not to be written to."""
@@ -98,7 +98,7 @@ class EditedPhoto:
         """
         pixels = self.retouched(crop, size)
         bound = bind(self.transforms, self.shape * self.strength, self.color * self.strength)
-        drawn = [warp_by_torch(pixels, _read_crop(each, crop, size)) for each in read_aside(bound)]
+        drawn = [warp_by_torch(pixels, read_crop(each, crop, size)) for each in read_aside(bound)]
         return torch.stack(drawn).mean(0).clamp(0, 1)
 
     def retouched(self, crop: Crop, size: int) -> Tensor:
@@ -160,15 +160,6 @@ class EditedPhoto:
         tiles = _touched_tiles(photo, self.transforms, shape, color, area, tile)
         layer = bind_retouch(self.transforms, photo) if color and tiles else None
         return Rows(size, dtype, _draw_bands(photo, area, dtype, tiles, layer, color))
-
-
-def _read_crop(bound: Sequence[tuple[Evaluator, list[Crop]]], crop: Crop, size: int) -> Offsets:
-    """Evaluate what transforms do over a crop, in its coordinates: see `EditedPhoto.offsets`."""
-    px, py = crop.to_photo(pixel_centers(size, dtype=torch.float64)).unbind(-1)
-    total = evaluate(bound, px, py)
-    linear = crop.matrix[:, :2].float()  # a similarity: its inverse is its transpose over the squared scale
-    coord = torch.einsum("ji,jhw->ihw", linear, total[:2]) / (crop.side_px / 2) ** 2
-    return Offsets(coord[None], total[None, 2:])
 
 
 @torch.no_grad()
