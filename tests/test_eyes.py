@@ -41,6 +41,11 @@ def read_from(field, place):
     return place + field.at_points(place[None])[0][0].detach()
 
 
+def lid_of(outline):
+    """A place (2,) on the lid that is drawn over an eye, off its lashes."""
+    return outline.mean(0).lerp(outline[1:3].mean(0), 0.9)
+
+
 def lids_of(edit):
     return [leaf.field for leaf in leaves(edit.transforms) if isinstance(leaf.field, LidField)]
 
@@ -56,12 +61,21 @@ def test_a_closed_eye_shows_the_skin_above_it():
         middle, upper = outline.mean(0), outline[1:3].mean(0)
         assert read_from(field, middle)[1] < upper[1]
         assert read_from(field, middle)[0] == pytest.approx(float(middle[0]), abs=0.01)
-        for still in (outline[0], outline[3], outline[4:].mean(0) + torch.tensor([0.0, 0.1])):
+        for still in (outline[0], outline[3], outline[4:].mean(0) + torch.tensor([0.0, 0.15])):
             torch.testing.assert_close(read_from(field, still), still, atol=2e-3, rtol=0)
 
 
+def test_the_lower_lid_rises_to_meet_the_upper_one_but_where_a_former_version_saved_it():
+    now = make_lids(drawn_landmarks(), BOTH)
+    before = make_field({key: value for key, value in now.settings().items() if key != "meeting"})
+    before.load_state_dict(now.state_dict())
+    lower = LEFT[4:].mean(0) - torch.tensor([0.0, 0.005])  # just above the open eye's lower edge
+    assert read_from(now, lower)[1] > lower[1] and read_from(before, lower)[1] < LEFT[1, 1]
+    assert make_field(now.settings()).settings() == now.settings()
+
+
 def test_a_lid_read_aside_is_read_along_its_edge():
-    points = torch.stack([LEFT.mean(0), LEFT[0], LEFT[1:3].mean(0) - torch.tensor([0.0, 0.3])])
+    points = torch.stack([lid_of(LEFT), LEFT[0], LEFT[1:3].mean(0) - torch.tensor([0.0, 0.3])])
     field = make_lids(drawn_landmarks(), BOTH)
     middle, corner, brow = (field.read_aside(1.0).at_points(points)[0] - field.at_points(points)[0]).detach()
     assert 0.1 < middle[0] / (LEFT[3] - LEFT[0])[0] < 0.2 and middle[1].abs() < 0.2 * middle[0]
@@ -91,7 +105,7 @@ def test_a_lid_that_comes_out_of_a_deep_socket_is_lit():
 
     def lid(field, eye):
         """Return what is drawn over the middle of an eye from above."""
-        middle = eye.mean(0)[None]
+        middle = lid_of(eye)[None]
         (shift,), (tint,) = field.at_points(middle)
         shown = F.grid_sample(deep[None], (middle + shift)[None, None], align_corners=False)[0, 0]
         return float(shown) + float(tint[0])
@@ -111,7 +125,7 @@ def test_a_closed_lid_has_the_grain_and_the_hue_of_the_skin_under_the_eye_and_th
     crop = Crop(whole_crop(photo).matrix, points)
     field = make_lids(points, BOTH, skin[None])
     drawn = EditedPhoto(photo, [FieldTransform(field, crop)]).tensor()[0]
-    column, row = crop.to_photo(LEFT.mean(0)[None].double())[0].round().int().tolist()
+    column, row = crop.to_photo(lid_of(LEFT)[None].double())[0].round().int().tolist()
     lid = drawn[:, row - 3 : row + 3, column - 10 : column + 10]
     hue = lid.mean((1, 2)) / lid.mean()
     torch.testing.assert_close(hue, torch.tensor([1.5, 1.0, 0.5]), atol=0.15, rtol=0)

@@ -37,7 +37,7 @@ def make_lids(landmarks: Tensor, amounts: Tensor, image: Tensor | None = None) -
     """
     check_landmarks(landmarks)
     require(amounts.shape == (3,), f"amounts must have shape (3,); got {describe(amounts)}")
-    field, points = LidField(), landmarks.detach().float().cpu()
+    field, points = LidField(meeting=True), landmarks.detach().float().cpu()
     for k, (eye, brow) in enumerate(zip(EYES, BROWS, strict=True)):
         field.eyes[k] = outline = points[eye]
         _, down = eye_axes(outline)

@@ -13,6 +13,7 @@ from flowedit.field.eyes import EyeField, eye_axes, half_width, lid_edges
 
 WHOLE_FROM = 0.5  # strength from which lids are as far as they are to be: an eye that is nearly closed is neither
 BELOW = 0.12  # heights of the open eye that its lower edge is taken to lie below the landmarks, which lie on its white
+MEET = 0.3  # heights of the open eye above that edge, to where the lower lid rises to meet the upper one
 NARROWED = 0.5  # of the height, by which the lower lid rises at most
 REACH = 3.0  # halves of an eye's length above and below it, beside the way to the brow, beyond which nothing moves
 CHEEK = 1.5  # heights below the lower lid over which the skin is stretched for it
@@ -23,7 +24,7 @@ ASIDE = 0.3  # halves of an eye's width, by which what is drawn of a closed lid 
 # The skin under an eye, which a closed lid is patched with: how far below the lids it begins, in heights of the eye, so
 # that lashes are left out; the height of a lid from which on it is drawn wholly; and the share of the way to the brow
 # from which on it passes over into the skin above.
-BENEATH, COVERED, PATCHED = 0.45, 1.0, 0.4
+BENEATH, COVERED, PATCHED = 0.45, 0.8, 0.4
 PATCH = 8, 12  # rows from a closed lid's edge to the brow, and columns along it, of the lattice of a patch's tint
 OFF_LASHES = 0.6, 1.4  # heights of a closed lid's lashes, between which it sets in
 SHORTENED = 0.5  # share of their height that they lose when the lid is closed, since they point down then
@@ -33,11 +34,13 @@ SHORTENED = 0.5  # share of their height that they lose when the lid is closed, 
 class LidField(EyeField):
     """The motion of both pairs of eyelids: a shift along each eye's height, and the light that a closed lid comes into.
 
-    The upper lid goes down over the eye, which stays as it is where it still shows. The band that its lashes lie on is
-    narrowed, since lashes of a closed eye do not stand up, and the skin from there to the brow's lower edge is
-    stretched evenly. That alone is a smooth shell in the shade of the brow: a picture passes over from it, towards the
-    lashes, into a patch of the skin under the eye, as fine as a lid's and tinted to what lies about it (`read_aside`).
-    A lid's edge is a cubic through its landmarks. A raster field can lower the brow but not the lid.
+    The upper lid goes down over the eye, which stays as it is where it still shows, and the lower one rises to meet
+    it. The band that its lashes lie on is narrowed, since lashes of a closed eye do not stand up, and the skin from
+    there to the brow's lower edge is stretched evenly. That alone is a smooth shell in the shade of the brow: a
+    picture passes over from it, towards the lashes, into a patch of the skin under the eye, as fine as a lid's and
+    tinted to what lies about it (`read_aside`). A lid's edge is a cubic through its landmarks. A raster field can
+    lower the brow but not the lid. Lids that former versions saved do not meet: the upper one goes all the way, and
+    its edge is as round as the lower one's.
 
     Attributes:
         amounts: (3,) how far the left and the right eye (as seen) are closed, and both narrowed from below, in [0, 1].
@@ -46,6 +49,7 @@ class LidField(EyeField):
         tint: (2, 3) what is added to the skin that is drawn over the left and the right eye, image units; or None.
         patch: (2, 3, *PATCH) what is added to the patch, image units, upwards from a lid's edge and along it; or None,
             where there is none.
+        meeting: whether the lower lid rises as the upper one comes down.
     """
 
     KIND = "lids"
@@ -62,8 +66,10 @@ class LidField(EyeField):
         diffeomorphic: bool = False,
         tinted: bool = False,
         patched: bool = False,
+        meeting: bool = False,
     ) -> None:
         super().__init__(max_shift, max_tint, diffeomorphic)
+        self.meeting = meeting
         self.register_buffer("brows", torch.zeros(2))
         self.register_buffer("tint", torch.zeros(2, 3) if tinted else None)
         self.register_buffer("patch", torch.zeros(2, 3, *PATCH) if patched else None)
@@ -71,13 +77,13 @@ class LidField(EyeField):
     @torch.no_grad()
     def with_colors(self, tint: Tensor, patch: Tensor | None = None) -> LidField:
         """Return the same motion with a tint (2, 3), and a patch (2, 3, *PATCH)."""
-        other = LidField(self.max_shift, 1.0, tinted=True, patched=patch is not None)
+        other = LidField(self.max_shift, 1.0, tinted=True, patched=patch is not None, meeting=self.meeting)
         other.load_state_dict({**self.state_dict(), "tint": tint, **({} if patch is None else {"patch": patch})})
         return other
 
     def settings(self) -> dict[str, Any]:
         """See `EyeField`."""
-        has = {"tinted": self.tint is not None, "patched": self.patch is not None}
+        has = {"tinted": self.tint is not None, "patched": self.patch is not None, "meeting": self.meeting}
         return {**super().settings(), **{name: True for name, there in has.items() if there}}
 
     @staticmethod
@@ -104,7 +110,8 @@ class LidField(EyeField):
         for k in (0, 1):
             outline, brow = self.eyes[k].to(points), self.brows[k].to(points)
             turn = self.turn if self.patch is not None else 1.0
-            lid = _move_lids(points, outline, brow, amounts[k], amounts[2], self.aside, turn)
+            meet = MEET if self.meeting else 0.0
+            lid = _move_lids(points, outline, brow, amounts[k], amounts[2], self.aside, turn, meet)
             coord = coord + lid.shift
             if self.tint is not None:
                 color = color + (amounts[k] * lid.lit)[:, None] * self.tint[k].to(points)
@@ -131,20 +138,21 @@ class LidField(EyeField):
         return 3 + 2 * 6 * 2 + 2 + (2 * 3 if settings.get("tinted") is True else 0) + patch
 
 
-def patch_places(outline: Tensor, brow: Tensor) -> tuple[Tensor, Tensor]:
+def patch_places(outline: Tensor, brow: Tensor, meet: float = MEET) -> tuple[Tensor, Tensor]:
     """Return where the places of an eye's patch lie once it is closed, and where they are read: (*PATCH, 2) each.
 
     Args:
         outline: (6, 2) landmarks of the open eye, crop coordinates, in dlib's order.
         brow: () how far above the upper lid the brow lies.
+        meet: heights of the open eye, see MEET.
     """
     along, down = eye_axes(outline)
     middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
     u = torch.linspace(-1, 1, PATCH[1]).to(outline)
     upper_edge, lower_edge = lid_edges(outline)
     at_middle, skin = _skin_above(outline, brow)
-    tall = (1 + BELOW) * at_middle + skin
-    edge = upper_edge(u) + (1 + BELOW) * (lower_edge(u) - upper_edge(u)).clamp(min=0)
+    tall = (1 + BELOW - meet) * at_middle + skin
+    edge = upper_edge(u) + (1 + BELOW - meet) * (lower_edge(u) - upper_edge(u)).clamp(min=0)
     v = edge - tall * torch.linspace(0, 1, PATCH[0]).to(outline)[:, None]
     place = middle + width * u[:, None] * along + v[..., None] * down
     return place, place + (BENEATH * at_middle + tall) * down
@@ -175,7 +183,14 @@ class _Lid(NamedTuple):
 
 
 def _move_lids(
-    points: Tensor, outline: Tensor, brow: Tensor, closed: Tensor, narrowed: Tensor, aside: float, turn: float
+    points: Tensor,
+    outline: Tensor,
+    brow: Tensor,
+    closed: Tensor,
+    narrowed: Tensor,
+    aside: float,
+    turn: float,
+    meet: float,
 ) -> _Lid:
     along, down = eye_axes(outline)
     middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
@@ -183,8 +198,8 @@ def _move_lids(
     upper_edge, lower_edge = lid_edges(outline)
     upper, height = upper_edge(u), (lower_edge(u) - upper_edge(u)).clamp(min=0)
     lower = upper + (1 + BELOW) * height
-    fall = closed * (lower - upper)
-    rise = NARROWED * narrowed * (1 - closed) * height
+    fall = closed * (lower - meet * height - upper)
+    rise = (NARROWED * narrowed * (1 - closed) + meet * closed) * height
     at_middle, skin = _skin_above(outline, brow)
     lashes = torch.minimum(LASHES[0] * at_middle, LASHES[1] * skin)
     shortened = lashes * (1 - SHORTENED * (fall / at_middle).clamp(max=1))
@@ -197,7 +212,7 @@ def _move_lids(
     inner = 1 - _ease(((share - PATCHED) / (1 - PATCHED)).clamp(0, 1))
     patched = turn < inner * _ease(off_lashes.clamp(0, 1)) * _ease((fall / (COVERED * at_middle)).clamp(max=1))
     patched = patched & drawn & (v < upper + fall)
-    tall = (1 + BELOW) * at_middle + skin  # a patch as it is under a closed eye, moved up onto it
+    tall = (1 + BELOW - meet) * at_middle + skin  # a patch as it is under a closed eye, moved up onto it
     under = lower + BENEATH * at_middle + tall - above
     by_upper = torch.where(drawn, torch.where(patched, under, upper_edge(u + right) - source) - v, 0)
     below = 1 - ((v - (lower - rise)) / (rise + CHEEK * height).clamp(min=1e-6)).clamp(0, 1)
