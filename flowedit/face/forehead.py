@@ -58,7 +58,7 @@ def bare_forehead(image: Tensor, mask: Tensor, skin: Tensor, forehead: Tensor, i
             like = torch.maximum(like * _from(NOT_DARK, place), by_light)
         grown = grow_within(sure * (like > BEGINS), (like > GOES_ON).float(), round(FAR * interocular_px))
         bare = torch.maximum(bare, grown * like)
-    return blur(bare[None], SOFT)[0]
+    return (2 * blur(bare[None], SOFT)[0] - 1).clamp(min=0)  # a rim of hair would be seen sooner than one of skin
 
 
 def _redness(colors: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from flowedit.face.crop import Crop, widened
 from flowedit.face.guided import blur
 from flowedit.face.hair_places import hairline_zone
 from flowedit.face.landmarks import interocular_distance
-from flowedit.face.matte import fit_matte, share_of
+from flowedit.face.matte import LEAST_AT_SKIN, LEAST_MASK, fit_matte, share_of
 from flowedit.face.planes import read_planes
 from flowedit.face.regions import smoothstep
 
@@ -50,7 +50,8 @@ class BoundHair:
         unit = float(interocular_distance(crop.landmarks.double())) * size / (2 * HAIR_REACH)
         self.skin = Skinlike(typical_color(image[None], mask), cheeks, light)
         self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
-        matte = fit_matte(image / light, mask, zone, unit)
+        # No shade of skin looks like white hair.
+        matte = fit_matte(image / light, mask, zone, unit, LEAST_MASK + (LEAST_AT_SKIN - LEAST_MASK) * (1 - self.white))
         lines = matte[:8].unflatten(0, (2, 4))
         lines[:, :3] /= light  # read by the photo's pixels
         lock = near_color(image, share_of(list(lines), matte[8], matte[9], image), self.skin.hair, unit)

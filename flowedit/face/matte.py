@@ -13,9 +13,8 @@ COARSE = 4  # places of the mask along one side of a place of the lattice that c
 WINDOW = 0.25  # interocular distances: deviation of the windows in which they are
 UNSURE = 0.16  # on either side of a mask's border at the skin, interocular distances: what is not surely hair or skin
 UNSURE_OUTSIDE = 2  # the same at the background, places of the mask: it differs more from hair, and is better found
-# Of the mask, below which a place has less hair than that whatever its color: more at the skin, whose own shading on a
-# forehead can look like a share of hair.
-LEAST_MASK, LEAST_AT_SKIN = 0.125, 0.4
+LEAST_MASK = 0.125  # of the mask, below which a place has less hair than that whatever its color
+LEAST_AT_SKIN = 0.4  # the same at the skin, whose shading on a forehead can look like a share of hair
 EVEN = 0.03  # deviation of a color, image units in full light, that counts as even
 APART = (
     0.5,
@@ -26,7 +25,9 @@ PRIOR = 0.002  # weight of a color's mean over the whole picture, in shares of a
 ROUNDS = 2  # of telling shares, and the colors anew where those are sure
 
 
-def fit_matte(image: Tensor, mask: Tensor, face: Tensor, interocular_px: float) -> Tensor:
+def fit_matte(
+    image: Tensor, mask: Tensor, face: Tensor, interocular_px: float, least_at_skin: float = LEAST_AT_SKIN
+) -> Tensor:
     """Fit shares of hair as locally linear functions of a pixel's color.
 
     Near a border the mask is only believed from some way on. What hair, skin and background look like there is averaged
@@ -39,6 +40,7 @@ def fit_matte(image: Tensor, mask: Tensor, face: Tensor, interocular_px: float) 
         mask: (n, n) where hair was found, in [0, 1].
         face: (n, n) in [0, 1], 1 where what is no hair is skin, 0 where it is background.
         interocular_px: the face's interocular distance, places of the mask.
+        least_at_skin: see LEAST_AT_SKIN.
 
     Returns:
         (10, n, n): slopes along red, green and blue and the value at black of the share against the skin, the same
@@ -47,7 +49,7 @@ def fit_matte(image: Tensor, mask: Tensor, face: Tensor, interocular_px: float) 
     unsure = max(UNSURE_OUTSIDE, round(UNSURE * interocular_px))
     sure = torch.minimum(shrink(mask, UNSURE_OUTSIDE), 1 - grow((1 - mask) * face, unsure))
     least = torch.minimum(blur(sure[None], unsure / 3)[0], mask)
-    most = (mask / (LEAST_MASK + (LEAST_AT_SKIN - LEAST_MASK) * face)).clamp(max=1)
+    most = (mask / (LEAST_MASK + (least_at_skin - LEAST_MASK) * face)).clamp(max=1)
     sigma = WINDOW * interocular_px / COARSE
     red, green, blue = image
     squares = torch.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue])
