@@ -574,6 +574,14 @@ def test_what_words_say_is_left_out_of_what_is_to_be_found(prompts, rest):
     assert unsaid(prompts) == rest
 
 
+def test_skin_that_is_smoothed_twice_keeps_some_of_its_lines():
+    young, smooth = (said_looks({text: 1.0})["forehead"].gains for text in ("younger", "smooth skin"))
+    both = said_looks({"younger, smooth skin": 1.0})["forehead"].gains
+    for one, other, together in zip(young, smooth, both, strict=True):
+        assert -1 < together < min(one, other)
+    assert said_looks({"dark circles, tired": 1.0})["rings"].gains[0] == pytest.approx(-0.19 - 0.15)
+
+
 @pytest.mark.parametrize(("prompt", "paints"), [("auburn hair and a smile", False), ("auburn hair, red lips", True)])
 def test_the_color_of_hair_is_no_color_of_the_face(prompt, paints):
     task = prepare(astronaut()[:280, 90:350], prompt)

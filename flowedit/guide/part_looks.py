@@ -95,7 +95,7 @@ def said_looks(prompts: Mapping[str, float]) -> dict[str, Look]:
     """Return what prompts say of parts, by part.
 
     Degrees ("slightly", "very") and the prompts' weights scale it. Where it is negated, what would be added is taken
-    away, and a color is not said. Of several colors for a part the last counts, gains add.
+    away, and a color is not said. Of several colors for a part the last counts, gains add (see `_together`).
 
     Args:
         prompts: text -> weight.
@@ -104,11 +104,23 @@ def said_looks(prompts: Mapping[str, float]) -> dict[str, Look]:
     for part, look, factor in _said(prompts):
         if look.color is None:
             before = looks.get(part, Look())
-            gains = tuple(b + factor * g for b, g in zip(before.gains, look.gains, strict=True))
-            looks[part] = before._replace(gains=gains)  # type: ignore[arg-type]
+            first, second, third = (
+                _together(b, factor * g, part in SKIN) for b, g in zip(before.gains, look.gains, strict=True)
+            )
+            looks[part] = before._replace(gains=(first, second, third))
         elif factor > 0:
             looks[part] = look._replace(share=min(1.0, look.share * factor))
     return looks
+
+
+def _together(first: float, second: float, structure: bool) -> float:
+    """Return what two gains are together: their sum, but what two take of fine structure is a share of what is left.
+
+    Skin that is smoothed for its lines and for youth would be wax, and beyond -1 its lines would be turned over.
+    """
+    if structure and -1 < first < 0 and -1 < second < 0:
+        return -(1 - (1 + first) * (1 + second))
+    return first + second
 
 
 def denies_color(prompts: Mapping[str, float]) -> bool:
