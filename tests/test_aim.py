@@ -19,10 +19,10 @@ CHOSEN = torch.tensor([2, 0])
 
 
 class Colors(TinyEncoder):
-    """Red cheeks and big teeth go along axes of their own."""
+    """Red cheeks and a big nose go along axes of their own."""
 
     def text(self, prompts):
-        axes = {"red cheeks": (1.0, 0.0, 0.0), "big teeth": (0.0, 0.0, 1.0)}
+        axes = {"red cheeks": (1.0, 0.0, 0.0), "a big nose": (0.0, 0.0, 1.0)}
         whole = (1.0, 0.0, 0.1)  # read in one, next to nothing of the second
         rows = [(*axes.get(each, whole if "and" in each else (0.0, 0.0, 0.0)), 1.0) for each in prompts]
         return F.normalize(torch.tensor(rows), dim=-1)
@@ -55,13 +55,13 @@ def test_one_attribute_is_aimed_at_however_far_the_face_is():
 
 
 def test_several_attributes_count_alike_at_the_start():
-    both = "red cheeks and big teeth"
+    both = "red cheeks and a big nose"
     torch.testing.assert_close(aim(both)(VIEWS[CHOSEN], CHOSEN), targets(both))
 
 
-@pytest.mark.parametrize(("reached", "missing"), [("red cheeks", "big teeth"), ("big teeth", "red cheeks")])
+@pytest.mark.parametrize(("reached", "missing"), [("red cheeks", "a big nose"), ("a big nose", "red cheeks")])
 def test_what_is_missing_counts_more(reached, missing):
-    both = "red cheeks and big teeth"
+    both = "red cheeks and a big nose"
     found = F.normalize(VIEWS[CHOSEN] + 0.3 * targets(reached), dim=-1)
     leaning = aim(both)(found, CHOSEN)
     gained, lost = ((leaning - targets(both)) * targets(each) for each in (missing, reached))
@@ -71,12 +71,12 @@ def test_what_is_missing_counts_more(reached, missing):
 
 def test_no_gradient_goes_through_the_aim():
     embeddings = VIEWS[CHOSEN].clone().requires_grad_()
-    assert not aim("red cheeks and big teeth")(embeddings, CHOSEN).requires_grad
+    assert not aim("red cheeks and a big nose")(embeddings, CHOSEN).requires_grad
 
 
 @pytest.mark.parametrize(
     ("guide", "target"), [(Colors(known=False), "direction"), (Colors(), "absolute")], ids=["unknown", "absolute"]
 )
 def test_what_cannot_be_parted_is_aimed_at_as_a_whole(guide, target):
-    prompt = "red cheeks and big teeth"
+    prompt = "red cheeks and a big nose"
     assert torch.equal(aim(prompt, guide, target=target)(VIEWS[CHOSEN], CHOSEN), targets(prompt, guide, target))

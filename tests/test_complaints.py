@@ -84,6 +84,7 @@ def test_what_people_say_of_how_they_look_is_what_they_want_less_of(text, wish):
         ("my nose is very big", "smaller nose"),
         ("my hair is too dark and my skin too pale", "lighter hair, darker skin"),
         ("tengo la nariz muy grande", "smaller nose"),
+        ("my nose is red, fix it", "less red nose"),
         ("meine Lippen sind zu dünn und meine Nase ist zu groß", "thicker lips, smaller nose"),
     ],
 )

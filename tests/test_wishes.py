@@ -21,6 +21,7 @@ from flowedit.guide.wishes import keep_wishes
         ("please hide the bags under my eyes, I hardly slept", "please hide the bags under my eyes"),
         ("I feel like I look scared, please make me look less afraid", "please make me look less afraid"),
         ("my forehead is so shiny, fix it please", "my forehead is too shiny"),
+        ("my skin is so shiny, tone it down", "my skin is too shiny"),
         ("My girlfriend thinks I look sad here, fix that", "less sad"),
         ("don't make her look older, only happier", "happier"),
         ("Not younger, just less tired", "less tired"),
@@ -101,6 +102,18 @@ def test_a_complaint_is_read_as_its_wish(complaint, wish):
     encoder = load_encoder()
     change, wanted = (text_change(encoder, read_prompts(each)) for each in (complaint, wish))
     assert float(F.cosine_similarity(change, wanted, dim=0)) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("prompt", "left"),
+    [
+        ("blue hair, red lipstick and a slight smile", {"red lipstick": 1.0, "a smile": 0.5}),
+        ("vollere Lippen und weißere Zähne", {"vollere Lippen": 1.0}),
+        ("glasses and a hat", {"glasses and a hat": 1.0}),
+    ],
+)
+def test_beside_others_what_cannot_be_made_is_left_out(prompt, left):
+    assert list_attributes(load_encoder(), {prompt: 1.0}) == pytest.approx(left, rel=0.05)
 
 
 def test_what_is_not_known_is_left_out_and_the_rest_keeps_its_degrees():

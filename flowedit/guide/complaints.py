@@ -113,6 +113,7 @@ class _Language(NamedTuple):
 
     Attributes:
         excess: a whole clause that says that a part is too much of something.
+        plain: one that says that it is so, a complaint before a request that it should be better.
         much: one that says that it is very much so, a complaint before a request, and in some languages of one's own.
         looks: one that says of one's own look what nobody wants; of what one is only with a degree, "I am so pale".
         more: one that says so by a comparison with how it should be.
@@ -122,6 +123,7 @@ class _Language(NamedTuple):
     """
 
     excess: re.Pattern[str]
+    plain: re.Pattern[str]
     much: re.Pattern[str]
     looks: re.Pattern[str]
     more: re.Pattern[str]
@@ -148,14 +150,18 @@ def _compile(
     degree = f"(?:(?:{too}|{very}) ?)"
     seen = rf"{degree}*(?P<seen>{states})"
     forms = (
-        *(filled.replace("TOO", f"(?:{each})") for each in (too, very)),
+        filled.replace("TOO", f"(?:{too})"),
+        re.sub("TOO ?", "", filled),
+        filled.replace("TOO", f"(?:{very})"),
         f"(?:{looks} ?{seen}|{being} ?{degree}+(?P<being>{states})){tail}",
         f"(?:{looks}|{being}) ?(?:{degree}|much )*(?P<seen>{more}){tail}{than}{tail}",
         state,
         wish,
     )
-    excess_form, much, seen_form, more_form, told, asked = (re.compile(each, re.I) for each in forms)
-    return _Language(excess_form, much, seen_form, more_form, told, asked, contrary)
+    names = _Language._fields[: len(forms)]
+    return _Language(
+        **{name: re.compile(form, re.I) for name, form in zip(names, forms, strict=True)}, contrary=contrary
+    )
 
 
 _LANGUAGES = (
@@ -260,13 +266,14 @@ def _answer(clauses: list[str], language: _Language) -> list[str]:
         rest = clauses[k + 1 :]
         later = any(language.wish.search(each) or _ENDED.search(each) for each in rest)
         mark = _MARKED.search(clause)
-        if told := _too_much(clause, language, later):
+        fixed = all(_FIXED.fullmatch(each) for each in rest)
+        if told := _too_much(clause, language, later, fixed and bool(rest)):
             wanted += told
             answered = True
         elif mark and not _ENDED.search(clause) and rest and _ENDED.search(rest[0]) and not _NAMED.search(rest[0]):
             wanted.append(f"no {in_english(MARKS, mark[0])}")
             answered = True
-        elif all(_FIXED.fullmatch(each) for each in rest) and (looks := _unwanted(clause, language)):
+        elif fixed and (looks := _unwanted(clause, language)):
             wanted.append(looks)
             answered = True
         elif later and language.state.fullmatch(clause):
@@ -276,13 +283,22 @@ def _answer(clauses: list[str], language: _Language) -> list[str]:
     return wanted
 
 
-def _too_much(clause: str, language: _Language, later: bool) -> list[str]:
-    """Return what is wanted of a clause that says of parts that they are too much of something; else nothing."""
+def _too_much(clause: str, language: _Language, later: bool, fixed: bool) -> list[str]:
+    """Return what is wanted of a clause that says of parts that they are too much of something; else nothing.
+
+    Args:
+        clause: to be read.
+        language: its own.
+        later: whether a request follows.
+        fixed: whether what follows asks for nothing but that it should be better.
+    """
     pieces, told = _AND.split(clause), list[str]()
     for piece in pieces:
         found = language.excess.fullmatch(piece)
         if found is None and (later or _MINE.match(clause)):
             found = language.much.fullmatch(piece)
+        if found is None and fixed:
+            found = language.plain.fullmatch(piece)
         if found is None:
             return []
         told.append(f"{in_english(language.contrary, found['adjective'])} {in_english(_PARTS, found['part'])}")

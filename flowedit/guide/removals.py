@@ -106,7 +106,7 @@ _PART = (
     r"peau|barbe|lunettes)(?: (?:colou?rs?|shapes?|sizes?|tones?))?|"
     r"(?:eye|hair|lip|skin|brow) (?:colou?r|shape|size|tone))"
 )
-_THING = rf"(?:{_ITEM}|{_OWNED}{_PART})"
+_THING = rf"(?:{_ITEM}|{_OWNED}(?:(?:natural|own|current|original) )?{_PART})"
 _STAYS = (
     r"(?:,? (?:intact|visible|natural|alone|there|as is|as (?:it|they) (?:is|are)|so|please|though|tho|"
     r"(?<=eyes )open))*"
@@ -131,7 +131,8 @@ _KEPT = tuple(
         rf"(?:[,.;]? ?\b(?:und|aber) |[,.;] ?){_THING} (?:bitte )?(?:nicht (?:ändern|verändern|anfassen)|so lassen)",
         r"(?:[,，。;；]|但是?|不过)+(?:不要|别)(?:改变?|动|变|碰)(?:我的)?(?:头发|眼睛|嘴唇|眉毛|皮肤|鼻子|脸)",
         rf"(?:[,，。;；]|但是?|不过)?(?:保留|别去掉|不要去掉|别动)(?:我的)?(?:{_MARK})",
-        rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}) (?:रहने दो|मत हटाओ|मत हटाना|रखो|वैसे ही)",
+        rf"(?:[,।]|लेकिन|पर|और)? ?(?:मेर[ेीा] )?(?:{_MARK}|बाल|आ[ँं]खें|होंठ|रंग) "
+        r"(?:रहने दो|मत (?:बदलो|बदलना|छेड़ो)|मत हटाओ|मत हटाना|रखो|वैसे ही)",
     )
 )
 _ONLY = re.compile(  # "don't remove the freckles, just the wrinkles"

@@ -16,8 +16,8 @@ WORDS = frozenset([  # that a mistyped one may have been
     "blush", "stubble", "moustache", "mustache", "beard", "bearded", "blonde", "blond", "brunette", "redhead",
     "ginger", "younger", "youthful", "older", "elderly", "beautiful", "handsome", "pretty", "attractive",
     "cheeks", "cheekbones", "forehead", "mouth", "chubby", "narrow", "narrower", "wider", "bigger", "larger",
-    "smaller", "thinner", "thicker", "closed", "squinting", "looking", "glancing", "gazing", "raised", "crying",
-    "expression", "smirk", "smirking", "cheerful", "excited", "confused", "shocked", "jealous",
+    "smaller", "fuller", "thinner", "thicker", "closed", "squinting", "looking", "glancing", "gazing", "raised",
+    "crying", "expression", "smirk", "smirking", "cheerful", "excited", "confused", "shocked", "jealous",
 ])  # fmt: skip
 LEAST = 5  # letters of a word that is mended
 KEPT = frozenset(["scarred"])  # a word of its own

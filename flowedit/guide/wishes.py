@@ -186,8 +186,8 @@ _REWRITTEN = tuple(
             rf"\b({_OWNER} {_PART} (?:is|are|looks?|seems?|gets?)) "
             r"(?:(?:way )?too|so|very|really|quite|pretty|a bit|all) ([\w-]+)[,.;]?\s+(?:and |so )?"
             r"(?:(?:can|could|would) (?:you|u) )?(?:please |pls |plz )?"
-            r"(?:fix|correct|sort out|help with|do something about|tone down) (?:it|that|this|them)"
-            r"(?:,? (?:please|pls|plz))?\W*$",
+            r"(?:(?:fix|correct|sort out|help with|do something about|tone down) (?:it|that|this|them)|"
+            r"(?:tone|calm) (?:it|that|this|them) down)(?:,? (?:please|pls|plz))?\W*$",
             r"\1 too \2",
         ),
         (rf"\bfix (?=(?:{_OWNER} )?(?:[a-z]+ )?{_MARK}\b)", "remove "),
