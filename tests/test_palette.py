@@ -11,13 +11,14 @@ from flowedit.face.light import DARKEST
 from flowedit.face.part_tint import PartTint
 from flowedit.face.parts import (
     DARK_SKIN,
+    LEAST_ROUGE,
     PARTS,
     PARTS_PX,
     PIGMENTS,
     Paints,
     PartShapes,
+    bound_paint,
     mix_paints,
-    most_paint,
     part_masks,
 )
 from flowedit.field.offsets import pixel_centers
@@ -162,7 +163,7 @@ def test_lips_and_cheeks_lose_no_more_pigment_than_tells_them_from_the_skin(ligh
         picture = torch.where(drawn[row] > 127, color[:, None, None], picture)
     picture = light * picture
     paints = mix_paints(picture, drawn)
-    most = most_paint(picture, drawn, paints)
+    most = bound_paint(picture, drawn, paints)[1]
     assert most.isfinite().nonzero().tolist() == [[0, 0], [2, 0]]
 
     def red(color):
@@ -171,7 +172,18 @@ def test_lips_and_cheeks_lose_no_more_pigment_than_tells_them_from_the_skin(ligh
     bare = light * lips + most[0, 0] * paints[0, 0]
     assert red(SKIN) < red(bare) < red(SKIN) + 0.6 * (red(lips) - red(SKIN))
     assert red(light * cheeks + most[2, 0] * paints[2, 0]) == pytest.approx(red(SKIN), abs=0.02)
-    assert most_paint(plain(SKIN, PARTS_PX), drawn, paints)[0, 0] < 1e-9  # lips that are like skin lose none
+    assert bound_paint(plain(SKIN, PARTS_PX), drawn, paints)[1, 0, 0] < 1e-9  # lips that are like skin lose none
+
+
+def test_cheeks_that_are_red_take_less_rouge_and_some_all_the_same():
+    drawn = part_masks(plain(), LANDMARKS)
+    least = []
+    for cheeks in ((0.85, 0.68, 0.6), (0.87, 0.6, 0.54), (0.9, 0.45, 0.45)):
+        picture = torch.where(drawn[2] > 127, torch.tensor(cheeks)[:, None, None], plain(SKIN, PARTS_PX))
+        bounds = bound_paint(picture, drawn, mix_paints(picture, drawn))
+        least.append(float(bounds[0, 2, 0]))
+    assert least[0] < least[1] < least[2] == pytest.approx(-LEAST_ROUGE)
+    assert bounds[0].isfinite().nonzero().tolist() == [[2, 0]]
 
 
 def test_parts_are_where_their_settings_say():

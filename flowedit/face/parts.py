@@ -46,6 +46,7 @@ DARK_SKIN = (0.8, 0.85, 0.8)  # the same of dark skin, which by the pigment of l
 DARK, LIGHT = 0.4, 0.7  # brightness of skin, in shares of `Paints.medium`
 PARTS = tuple(PIGMENTS)
 LEAST_RED = {"lips": 0.6, "cheeks": 1.0}  # share of the way from a part's hue to the skin's that it may go
+MOST_ROUGE, LEAST_ROUGE = 0.19, 0.08  # hue that rouged cheeks may have beyond the skin's; paint that any may take
 PALEST = 0.25  # of a part's pixels, by their way there: a pale rim would turn green where the middle does not
 
 
@@ -219,18 +220,18 @@ def mix_paints(image: Tensor, masks: Tensor, paints: Paints | None = None) -> Te
     return torch.stack(mixes).float()
 
 
-def most_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
-    """Return how much of each of its paints a part may take: (5, 3), infinite but for the pigment of lips and cheeks.
+def bound_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
+    """Return how much of each of its paints a part may take: (2, 5, 3), least and most; infinite where it is free.
 
-    Both are redder than the skin around them. Without lipstick or rouge they are nearer to its hue, or just of it; with
-    less pigment than that they would be green.
+    Lips and cheeks are redder than the skin around them. Without lipstick or rouge they are nearer to its hue, or just
+    of it; with less pigment than that they would be green. Cheeks that are red already take less rouge than pale ones.
 
     Args:
         image: (1, 3, S, S) the crop, in [0, 1].
         masks: what `part_masks` drew there.
-        paints: what `mix_paints` mixed.
+        paints: what `mix_paints` mixed; amounts below 0 add pigment.
     """
-    most = torch.full(paints.shape[:2], math.inf)
+    bounds = torch.stack([torch.full(paints.shape[:2], -math.inf), torch.full(paints.shape[:2], math.inf)])
     pixels = F.interpolate(image.double().cpu(), (PARTS_PX, PARTS_PX), mode="area")[0].clamp(min=1e-3)
     inside = dict(zip(PARTS, masks > 127, strict=True))
     skin = inside["skin"] & ~inside["cheeks"]
@@ -239,11 +240,17 @@ def most_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
             continue
         row = PARTS.index(part)
         taken, color = F.normalize(paints[row, 0].double().cpu(), dim=0), pixels[:, inside[part]]
-        own, aim = (taken @ each / each.mean(0) for each in (color, pixels[:, skin].mean(1)))  # hues
-        aim = own + share * (aim - own)
-        way = (aim * color.mean(0) - taken @ color) / (1 - aim * taken.mean())  # to where the color has that hue
-        most[row, 0] = float(way.clamp(min=0).quantile(PALEST) / paints[row, 0].norm().clamp(min=1e-9))
-    return most
+        length = paints[row, 0].norm().double().cpu().clamp(min=1e-9)
+        own, of_skin = (taken @ each / each.mean(0) for each in (color, pixels[:, skin].mean(1)))  # hues
+
+        def way(aim: Tensor, color: Tensor = color, taken: Tensor = taken, length: Tensor = length) -> Tensor:
+            """Return the amounts of paint by which the pixels have a hue."""
+            return (aim * color.mean(0) - taken @ color) / (1 - aim * taken.mean()) / length
+
+        bounds[1, row, 0] = float(way(own + share * (of_skin - own)).clamp(min=0).quantile(PALEST))
+        if part == "cheeks":
+            bounds[0, row, 0] = min(float(way(of_skin - MOST_ROUGE).median()), -LEAST_ROUGE)
+    return bounds
 
 
 def darkness(image: Tensor, inside: Tensor, shapes: PartShapes) -> Tensor:

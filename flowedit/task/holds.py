@@ -128,12 +128,12 @@ class Holds:
     """What holds a face's transform.
 
     Attributes:
-        most_paint: (5, 3) how much of each of its paints a part may take; None where that is not known.
+        paint: (2, 5, 3) the least and the most of each paint that a part may take; None where that is not known.
         mouth: None lets it turn as far as it may.
         eyes: None lets one become larger than the other.
     """
 
-    most_paint: Tensor | None = None
+    paint: Tensor | None = None
     mouth: MouthTilt | None = None
     eyes: EvenEyes | None = None
 
@@ -146,8 +146,8 @@ class Holds:
             colored: parts of which words say the color: they take no paint.
         """
         amounts = part_tint.amounts
-        if self.most_paint is not None:
-            torch.minimum(amounts, self.most_paint.to(amounts), out=amounts)
+        if self.paint is not None:
+            torch.clamp(amounts, *self.paint.to(amounts), out=amounts)
         part_tint.clear(colored)
 
     def level(self, found: FieldTransform) -> None:

@@ -19,7 +19,7 @@ from flowedit.face.crop import Crop, crop_key, extract, whole_crop
 from flowedit.face.detect import choose
 from flowedit.face.light import is_gray, measure_light, without_color
 from flowedit.face.part_tint import PartTint
-from flowedit.face.parts import mix_paints, most_paint, part_masks
+from flowedit.face.parts import bound_paint, mix_paints, part_masks
 from flowedit.face.regions import mask_regions
 from flowedit.field.eyes import EyeField
 from flowedit.field.make import make_field
@@ -322,14 +322,14 @@ def prepare_face(
     field = make_field({"kind": config.field, **sizes, **bounds}, generator)
     if backend is not None:
         field.backend = backend
-    part_tint = most = mouth = even = None
+    part_tint = paint = mouth = even = None
     if crop.landmarks is not None:
         masks = part_masks(pixels, crop.landmarks, config.parts)
         paints = mix_paints(pixels, masks, config.paints)
         if gray or config.hues == "kept":
             paints = without_color(paints)
         else:
-            most = most_paint(pixels, masks, paints)
+            paint = bound_paint(pixels, masks, paints)
         part_tint = PartTint(masks, paints, max_tint)
         if config.tilt is not None and isinstance(field, RasterField) and not field.diffeomorphic:
             mouth = MouthTilt(crop.landmarks, field.coord_size, config.tilt)
@@ -347,7 +347,7 @@ def prepare_face(
         pixels.to(device),
         weight,
         begun=start is not None,
-        holds=Holds(most, mouth, even),
+        holds=Holds(paint, mouth, even),
     )
 
 
