@@ -55,9 +55,8 @@ class BoundHair:
         lines = matte[:8].unflatten(0, (2, 4))
         lines[:, :3] /= light  # read by the photo's pixels
         lock = near_color(image, share_of(list(lines), matte[8], matte[9], image), self.skin.hair, unit)
-        for (
-            line
-        ) in lines:  # a mixed pixel beside a dark lock has less hair than one of the same color beside a light one
+        # A mixed pixel beside a dark lock has less hair than one of the same color beside a light one.
+        for line in lines:
             line /= ((line[:3] * lock).sum(0) + line[3]).clamp(1, DARKER)
         # A rim of white hair that stays white is seen beside what is dyed, thin as it may be.
         lines[:, 3] += WIDER * self.white * (1 - zone)
