@@ -262,11 +262,12 @@ def answer_complaints(text: str) -> str:
 
 def _answer(clauses: list[str], language: _Language) -> list[str]:
     wanted, answered = list[str](), False
+    asking = [any(form.search(each) for form in (language.wish, _ENDED)) for each in clauses]
+    last_asking = max((k for k, asks in enumerate(asking) if asks), default=-1)
+    last_told = max((k for k, each in enumerate(clauses) if not _FIXED.fullmatch(each)), default=-1)
     for k, clause in enumerate(clauses):
-        rest = clauses[k + 1 :]
-        later = any(language.wish.search(each) or _ENDED.search(each) for each in rest)
+        later, fixed, rest = last_asking > k, last_told <= k, clauses[k + 1 : k + 2]
         mark = _MARKED.search(clause)
-        fixed = all(_FIXED.fullmatch(each) for each in rest)
         if told := _too_much(clause, language, later, fixed and bool(rest)):
             wanted += told
             answered = True
@@ -278,7 +279,7 @@ def _answer(clauses: list[str], language: _Language) -> list[str]:
             answered = True
         elif later and language.state.fullmatch(clause):
             continue
-        elif not (answered and not _NAMED.search(clause) and _is_request(clause, language)):
+        elif not (answered and not _NAMED.search(clause) and (asking[k] or _FIXED.fullmatch(clause))):
             wanted.append(clause)
     return wanted
 
@@ -314,7 +315,3 @@ def _unwanted(clause: str, language: _Language) -> str | None:
     if found := language.more.fullmatch(clause):
         return in_english(_THAN, found["seen"])
     return None
-
-
-def _is_request(clause: str, language: _Language) -> bool:
-    return any(form.search(clause) for form in (language.wish, _ENDED)) or _FIXED.fullmatch(clause) is not None
