@@ -83,6 +83,22 @@ def test_a_shaved_head_has_none(portrait):
     assert hair_mask(image + hair * (skin * shade - image), inside, landmarks, reach, light).mean() < 0.1 * hair.mean()
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_brow_is_no_hair_unless_hair_hangs_over_it(portrait, monkeypatch, hangs):
+    _, _, landmarks, reach, _, place = portrait
+    away, high = place["distance"], place["height"]
+    cap = ((away > 0) & (away < 0.6) & (high > 0)) | ((away < 0.2) & (high > 0.2) if hangs else away > 9)
+    sure = torch.maximum(cap.float(), place["brows"])
+    monkeypatch.setattr("flowedit.face.hair.likely_hair", lambda *_: sure)
+    skin, dark, wall = (torch.tensor(color)[:, None, None] for color in ((0.8, 0.6, 0.5), (0.15,) * 3, (0.4, 0.5, 0.6)))
+    image = torch.where(sure > 0, dark, torch.where(away < 0, skin, wall))[None]
+    mask = hair_mask(image, EVERYWHERE, landmarks, reach, 1.0)
+    brows = place["brows"] * place["allowed"] * (place["across"].abs() < 0.6)
+    assert mask[cap & (high > 0.6)].mean() > 0.7
+    share = float((mask * brows).sum() / brows.sum())
+    assert share > 0.7 if hangs else share < 0.1
+
+
 @pytest.mark.parametrize("name", average_names())
 def test_every_average_face_has_its_hair(name):
     average = load_average(name)

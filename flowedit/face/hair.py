@@ -22,6 +22,7 @@ from flowedit.face.regions import smoothstep
 ROUNDS = 3  # of assigning places to hair, skin and the rest, and fitting their colors anew
 SCALP_WAY, SCALP_HUE, SCALP_SURE = 0.2, 0.04, 0.78  # see `is_scalp`; by eye, on 400 pictures
 CROWN, ACROSS, LEAST_OVER = 1.3, 0.8, 0.1  # above the face, interocular distances; share of it that hair covers
+OVER_BROWS = 0.25  # above a brow, interocular distances, where there is hair if it hangs over it
 OFF = (
     0.0,
     0.22,
@@ -120,6 +121,8 @@ def hair_mask(
     forehead = ((place["distance"] < 0) & (place["height"] > LOWEST)).float() * inside
     seen = mask * place["allowed"] * inside
     seen = seen * (1 - bare_forehead(image[0], seen, skin_area, forehead, unit * HAIR_PX / (2 * reach)))
+    above = round(OVER_BROWS * unit * HAIR_PX / (2 * reach))
+    seen = seen * (1 - place["brows"] * (1 - F.pad(seen, (0, 0, above, 0))[:-above]))  # what hangs over a brow stays
     found = connected(seen, (place["height"] > s.hangs).float())  # the rest is a collar
     over = (place["height"] > CROWN) & (place["across"].abs() < ACROSS) & (place["distance"].abs() < s.crown)
     if float((found * over).sum()) < LEAST_OVER * float(over.sum()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowedit.checks import Group, number
-from flowedit.face.landmarks import BOTH_BROWS, EYES, LOWER_LIP, MOUTH_CORNERS, OUTER_CANTHI, eye_centers, mouth_center
+from flowedit.face.landmarks import (
+    BOTH_BROWS,
+    BROWS,
+    EYES,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    OUTER_CANTHI,
+    eye_centers,
+    mouth_center,
+)
 from flowedit.face.landmarks import interocular_distance as interocular
 from flowedit.face.regions import face_outline, outline_distance, smoothstep
 from flowedit.field.offsets import pixel_centers
@@ -41,6 +51,8 @@ class HairShapes(Group):
     """Probability from which on, and from which on wholly, a place is hair whatever its color."""
     perhaps: tuple[float, float] = (0.05, 0.20)
     """Probability up to which a place is none whatever its color, and from which on its color counts wholly."""
+    brows: float = number(0.12, least=0, most=10)
+    """Around a brow, within which a place is no hair of the head unless that hangs over it."""
     soft: float = number(0.07, above=0, most=1)
     """Deviation of the windows in which the border is found anew in the photo's own colors."""
     edge: float = number(0.05, above=0, most=1)
@@ -70,6 +82,7 @@ def draw_hair_places(p: Tensor, unit: float, reach: float, s: HairShapes) -> dic
         "forehead": forehead.float(),
         "plain": ((distance < 0.05) & ((height < -0.2) | forehead)).float(),
         "above": above.float(),
+        "brows": (_distance_to(grid, p, BROWS, False) / unit < s.brows).float(),
         # No brows, no beard: within the outline hair hangs from above only, or at the temples.
         "allowed": (
             torch.maximum(smoothstep(-distance, -0.06, 0.10), smoothstep(-height, -brows + 0.1, -brows + 0.4))
@@ -86,8 +99,12 @@ def upper_ring(place: dict[str, Tensor], begin: float, width: float) -> Tensor:
 
 def _no_eyes(grid: Tensor, p: Tensor, unit: float) -> Tensor:
     """Return 0 at the eyes, which a fringe may touch, and 1 around them."""
-    away = torch.stack([outline_distance(grid, p[eye], True) for eye in EYES]).amin(0) / unit
-    return 1 - smoothstep(away, 0.05, 0.15)
+    return 1 - smoothstep(_distance_to(grid, p, EYES, True) / unit, 0.05, 0.15)
+
+
+def _distance_to(grid: Tensor, p: Tensor, lines: Iterable[slice], closed: bool) -> Tensor:
+    """Return how far places are from the nearest of some lines of landmarks, less than 0 within closed ones."""
+    return torch.stack([outline_distance(grid, p[line], closed) for line in lines]).amin(0)
 
 
 def expect_hair(place: dict[str, Tensor], inside: Tensor, s: HairShapes) -> Tensor:
