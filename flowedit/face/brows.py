@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowedit.face.guided import blur
+from flowedit.face.guided import sum_near
 from flowedit.face.landmarks import BROWS, eye_centers, interocular_distance, mouth_center
 from flowedit.face.regions import smoothstep
 from flowedit.face.retouch_masks import ON_SKIN, draw_places
@@ -34,8 +34,8 @@ def skin_at_brows(image: Tensor, landmarks: Tensor) -> Tensor:
     skin = torch.stack(list(drawn.values())).sum(0) * (1 - near).square()
 
     def average(weight: Tensor) -> tuple[Tensor, Tensor]:
-        *total, full = blur(torch.cat([image * weight, weight[None]]), sigma)
-        return torch.stack(total) / full.clamp_min(1e-4), full
+        total, full = sum_near(image, weight, sigma)
+        return total / full.clamp_min(1e-4), full
 
     mean, around = average(skin)
     color, bare = average(skin * (image.mean(0) > BARE * mean.mean(0)))
@@ -52,8 +52,8 @@ def skin_below_eyes(image: Tensor, landmarks: Tensor) -> Tensor:
     """
     sigma = BELOW * float(interocular_distance(landmarks.double())) * image.shape[-1] / 2
     cheeks = draw_places(["cheek skin"], landmarks)["cheek skin"]
-    *total, full = blur(torch.cat([image * cheeks, cheeks[None]]), sigma)
-    return torch.stack(total) / full.clamp_min(1e-4)
+    total, full = sum_near(image, cheeks, sigma)
+    return total / full.clamp_min(1e-4)
 
 
 def settle_brows(image: Tensor, landmarks: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from flowedit.checks import describe, require
 from flowedit.face.colors import typical_color
-from flowedit.face.guided import blur
+from flowedit.face.guided import sum_near
 from flowedit.face.landmarks import BROWS, EYES, check_landmarks
 from flowedit.face.regions import outline_distance, smoothstep
 from flowedit.face.retouch_masks import RETOUCH_PX, draw_places
@@ -85,8 +85,8 @@ def _tint_patches(field: LidField, image: Tensor) -> Tensor:
     bulge = ((1 - up.square())[:, None] * (1 - across.square())).reshape(-1, 1)
     for outline, brow in zip(field.eyes, field.brows, strict=True):
         (place, source), width = patch_places(outline, brow), float(half_width(outline))
-        soft = blur(torch.cat([image[0] * skin, skin[None]]), SOFT * width * image.shape[-1] / 2)
-        soft = soft[:3] / soft[3:].clamp(min=1e-3)
+        total, seen = sum_near(image[0], skin, SOFT * width * image.shape[-1] / 2)
+        soft = total / seen.clamp(min=1e-3)
 
         def color(at: Tensor, soft: Tensor = soft) -> Tensor:
             return F.grid_sample(soft[None], at.reshape(1, 1, -1, 2), align_corners=False)[0, :, 0].T

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from flowedit.face.colors import LEAST_WAY, typical_color
-from flowedit.face.guided import blur
+from flowedit.face.guided import blur, sum_near
 from flowedit.face.planes import grow_within
 from flowedit.face.regions import smoothstep
 
@@ -48,7 +48,7 @@ def bare_forehead(image: Tensor, mask: Tensor, skin: Tensor, forehead: Tensor, i
         left = mask * (1 - bare)
         hair = typical_color(image[None], left)[:, None, None]
         seen = forehead * (left < BARE)
-        light, near = blur(image * seen, NEAR * interocular_px), blur(seen[None], NEAR * interocular_px)
+        light, near = sum_near(image, seen, NEAR * interocular_px)
         color = (light + 1e-3 * typical) / (near + 1e-3)
         way, redder = color - hair, _redness(color) - _redness(hair)
         place = ((image - hair) * way).sum(0) / way.square().sum(0).clamp_min(0.01)

@@ -20,6 +20,12 @@ def blur(planes: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, tall), wide)[:, 0]
 
 
+def sum_near(image: Tensor, weight: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Blur a picture (C, H, W) by weights (H, W), and the weights: their ratio is the mean near each place."""
+    sums = blur(torch.cat([image * weight, weight[None]]), sigma)
+    return sums[:-1], sums[-1]
+
+
 def fit_guided(guide: Tensor, target: Tensor, sigma: float, eps: float) -> Tensor:
     """Fit a plane as a locally linear function of a picture's three colors (He, Sun and Tang 2013, Sec. 3.5).
 

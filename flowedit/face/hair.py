@@ -111,17 +111,17 @@ def hair_mask(
     surely, perhaps = (1 - smoothstep(expected, *bounds) for bounds in (s.surely, s.perhaps))
     areas = surely, skin_area, 1 - perhaps
     models = [ColorMixture.fit(colors, (a * inside + 1e-4).flatten(), k) for a, k in zip(areas, (3, 2, 4), strict=True)]
-    sigma = s.soft * unit * HAIR_PX / (2 * reach)
+    unit_px = unit * HAIR_PX / (2 * reach)
     for _ in range(ROUNDS):
         share = share_out(models, colors, prior)
         hair = torch.minimum(torch.maximum(share[0], surely), perhaps)
-        mask = follow_edges(image[0], hair, sigma, s.edge) * inside
+        mask = follow_edges(image[0], hair, s.soft * unit_px, s.edge) * inside
         areas = mask, share[1] * place["plain"] * inside, share[2] * (1 - mask) * inside
         models = fit_again(models, colors, areas)
     forehead = ((place["distance"] < 0) & (place["height"] > LOWEST)).float() * inside
     seen = mask * place["allowed"] * inside
-    seen = seen * (1 - bare_forehead(image[0], seen, skin_area, forehead, unit * HAIR_PX / (2 * reach)))
-    above = round(OVER_BROWS * unit * HAIR_PX / (2 * reach))
+    seen = seen * (1 - bare_forehead(image[0], seen, skin_area, forehead, unit_px))
+    above = round(OVER_BROWS * unit_px)
     seen = seen * (1 - place["brows"] * (1 - F.pad(seen, (0, 0, above, 0))[:-above]))  # what hangs over a brow stays
     found = connected(seen, (place["height"] > s.hangs).float())  # the rest is a collar
     over = (place["height"] > CROWN) & (place["across"].abs() < ACROSS) & (place["distance"].abs() < s.crown)

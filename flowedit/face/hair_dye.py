@@ -9,10 +9,10 @@ from torch import Tensor
 
 from flowedit.face.colors import Skinlike, typical_color
 from flowedit.face.crop import Crop, widened
-from flowedit.face.guided import blur
+from flowedit.face.guided import sum_near
 from flowedit.face.hair_places import hairline_zone
 from flowedit.face.landmarks import interocular_distance
-from flowedit.face.matte import LEAST_AT_SKIN, LEAST_MASK, fit_matte, share_of
+from flowedit.face.matte import fit_matte, share_of
 from flowedit.face.planes import read_planes
 from flowedit.face.regions import smoothstep
 
@@ -50,8 +50,7 @@ class BoundHair:
         unit = float(interocular_distance(crop.landmarks.double())) * size / (2 * HAIR_REACH)
         self.skin = Skinlike(typical_color(image[None], mask), cheeks, light)
         self.white = float(1 - smoothstep(self.skin.hair.mean() / light, *WHITE))
-        # No shade of skin looks like white hair.
-        matte = fit_matte(image / light, mask, zone, unit, LEAST_MASK + (LEAST_AT_SKIN - LEAST_MASK) * (1 - self.white))
+        matte = fit_matte(image / light, mask, zone, unit, self.white)
         lines = matte[:8].unflatten(0, (2, 4))
         lines[:, :3] /= light  # read by the photo's pixels
         lock = near_color(image, share_of(list(lines), matte[8], matte[9], image), self.skin.hair, unit)
@@ -119,6 +118,5 @@ def near_color(image: Tensor, share: Tensor, typical: Tensor, interocular_px: fl
         typical: (3,) the color where none is near.
         interocular_px: places of the mask.
     """
-    sure = (share > WHOLLY).float()
-    color, seen = (blur(each, LOCK * interocular_px) for each in (image * sure, sure[None]))
+    color, seen = sum_near(image, (share > WHOLLY).float(), LOCK * interocular_px)
     return (color + 0.02 * typical[:, None, None]) / (seen + 0.02)

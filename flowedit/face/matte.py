@@ -25,9 +25,7 @@ PRIOR = 0.002  # weight of a color's mean over the whole picture, in shares of a
 ROUNDS = 2  # of telling shares, and the colors anew where those are sure
 
 
-def fit_matte(
-    image: Tensor, mask: Tensor, face: Tensor, interocular_px: float, least_at_skin: float = LEAST_AT_SKIN
-) -> Tensor:
+def fit_matte(image: Tensor, mask: Tensor, face: Tensor, interocular_px: float, white: float = 0.0) -> Tensor:
     """Fit shares of hair as locally linear functions of a pixel's color.
 
     Near a border the mask is only believed from some way on. What hair, skin and background look like there is averaged
@@ -40,7 +38,7 @@ def fit_matte(
         mask: (n, n) where hair was found, in [0, 1].
         face: (n, n) in [0, 1], 1 where what is no hair is skin, 0 where it is background.
         interocular_px: the face's interocular distance, places of the mask.
-        least_at_skin: see LEAST_AT_SKIN.
+        white: share in which the hair is white, which no shade of skin looks like.
 
     Returns:
         (10, n, n): slopes along red, green and blue and the value at black of the share against the skin, the same
@@ -49,7 +47,7 @@ def fit_matte(
     unsure = max(UNSURE_OUTSIDE, round(UNSURE * interocular_px))
     sure = torch.minimum(shrink(mask, UNSURE_OUTSIDE), 1 - grow((1 - mask) * face, unsure))
     least = torch.minimum(blur(sure[None], unsure / 3)[0], mask)
-    most = (mask / (LEAST_MASK + (least_at_skin - LEAST_MASK) * face)).clamp(max=1)
+    most = (mask / (LEAST_MASK + (LEAST_AT_SKIN - LEAST_MASK) * (1 - white) * face)).clamp(max=1)
     sigma = WINDOW * interocular_px / COARSE
     red, green, blue = image
     squares = torch.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue])

@@ -242,15 +242,17 @@ def bound_paint(image: Tensor, masks: Tensor, paints: Tensor) -> Tensor:
         taken, color = F.normalize(paints[row, 0].double().cpu(), dim=0), pixels[:, inside[part]]
         length = paints[row, 0].norm().double().cpu().clamp(min=1e-9)
         own, of_skin = (taken @ each / each.mean(0) for each in (color, pixels[:, skin].mean(1)))  # hues
-
-        def way(aim: Tensor, color: Tensor = color, taken: Tensor = taken, length: Tensor = length) -> Tensor:
-            """Return the amounts of paint by which the pixels have a hue."""
-            return (aim * color.mean(0) - taken @ color) / (1 - aim * taken.mean()) / length
-
-        bounds[1, row, 0] = float(way(own + share * (of_skin - own)).clamp(min=0).quantile(PALEST))
+        most = _paint_to(own + share * (of_skin - own), color, taken) / length
+        bounds[1, row, 0] = float(most.clamp(min=0).quantile(PALEST))
         if part == "cheeks":
-            bounds[0, row, 0] = min(float(way(of_skin - MOST_ROUGE).median()), -LEAST_ROUGE)
+            least = _paint_to(of_skin - MOST_ROUGE, color, taken) / length
+            bounds[0, row, 0] = min(float(least.median()), -LEAST_ROUGE)
     return bounds
+
+
+def _paint_to(hue: Tensor, colors: Tensor, pigment: Tensor) -> Tensor:
+    """Return how far along a pigment (3,), a unit vector, colors (3, N) have a hue along it: (N,) image units."""
+    return (hue * colors.mean(0) - pigment @ colors) / (1 - hue * pigment.mean())
 
 
 def darkness(image: Tensor, inside: Tensor, shapes: PartShapes) -> Tensor:

@@ -138,21 +138,20 @@ class LidField(EyeField):
         return 3 + 2 * 6 * 2 + 2 + (2 * 3 if settings.get("tinted") is True else 0) + patch
 
 
-def patch_places(outline: Tensor, brow: Tensor, meet: float = MEET) -> tuple[Tensor, Tensor]:
+def patch_places(outline: Tensor, brow: Tensor) -> tuple[Tensor, Tensor]:
     """Return where the places of an eye's patch lie once it is closed, and where they are read: (*PATCH, 2) each.
 
     Args:
         outline: (6, 2) landmarks of the open eye, crop coordinates, in dlib's order.
         brow: () how far above the upper lid the brow lies.
-        meet: heights of the open eye, see MEET.
     """
     along, down = eye_axes(outline)
     middle, width = (outline[0] + outline[3]) / 2, half_width(outline)
     u = torch.linspace(-1, 1, PATCH[1]).to(outline)
     upper_edge, lower_edge = lid_edges(outline)
     at_middle, skin = _skin_above(outline, brow)
-    tall = (1 + BELOW - meet) * at_middle + skin
-    edge = upper_edge(u) + (1 + BELOW - meet) * (lower_edge(u) - upper_edge(u)).clamp(min=0)
+    tall = (1 + BELOW - MEET) * at_middle + skin
+    edge = upper_edge(u) + (1 + BELOW - MEET) * (lower_edge(u) - upper_edge(u)).clamp(min=0)
     v = edge - tall * torch.linspace(0, 1, PATCH[0]).to(outline)[:, None]
     place = middle + width * u[:, None] * along + v[..., None] * down
     return place, place + (BENEATH * at_middle + tall) * down

@@ -148,20 +148,16 @@ def _compile(
     filled = excess.replace("PART", f"(?P<part>{_PART})").replace("ADJECTIVE", f"(?P<adjective>{adjectives})")
     states, more = ("|".join(table.values()) for table in (_STATES, _THAN))
     degree = f"(?:(?:{too}|{very}) ?)"
-    seen = rf"{degree}*(?P<seen>{states})"
-    forms = (
-        filled.replace("TOO", f"(?:{too})"),
-        re.sub("TOO ?", "", filled),
-        filled.replace("TOO", f"(?:{very})"),
-        f"(?:{looks} ?{seen}|{being} ?{degree}+(?P<being>{states})){tail}",
-        f"(?:{looks}|{being}) ?(?:{degree}|much )*(?P<seen>{more}){tail}{than}{tail}",
-        state,
-        wish,
-    )
-    names = _Language._fields[: len(forms)]
-    return _Language(
-        **{name: re.compile(form, re.I) for name, form in zip(names, forms, strict=True)}, contrary=contrary
-    )
+    forms = {
+        "excess": filled.replace("TOO", f"(?:{too})"),
+        "plain": re.sub("TOO ?", "", filled),
+        "much": filled.replace("TOO", f"(?:{very})"),
+        "looks": f"(?:{looks} ?{degree}*(?P<seen>{states})|{being} ?{degree}+(?P<being>{states})){tail}",
+        "more": f"(?:{looks}|{being}) ?(?:{degree}|much )*(?P<seen>{more}){tail}{than}{tail}",
+        "state": state,
+        "wish": wish,
+    }
+    return _Language(**{name: re.compile(form, re.I) for name, form in forms.items()}, contrary=contrary)
 
 
 _LANGUAGES = (

@@ -16,7 +16,7 @@ READINGS = 6  # of a lid in a quick picture
 ORDER = 7  # of the places along a lid, among those fractions: each row and column of them has places from everywhere
 
 
-def read_aside(bound: Sequence[tuple[Evaluator, list[Crop]]]) -> list[list[tuple[Evaluator, list[Crop]]]]:
+def spread_lids(bound: Sequence[tuple[Evaluator, list[Crop]]]) -> list[list[tuple[Evaluator, list[Crop]]]]:
     """Return what transforms do, bound, as often as it has to be read; the mean of what is read is a picture of it.
 
     Once where no lid is drawn over an eye, else at READINGS places along it: of whole pixels, so its edge is a step.

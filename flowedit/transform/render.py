@@ -17,7 +17,7 @@ from flowedit.field.warp import warp_by_torch
 from flowedit.kernels import Interpolation, sample
 from flowedit.photo.photo import Photo, quantize, rescale
 from flowedit.photo.raster import Rows
-from flowedit.transform.cuts import read_aside, read_fractions
+from flowedit.transform.cuts import read_fractions, spread_lids
 from flowedit.transform.evaluate import Evaluator, Reading, bind, pixel_places, read_crop
 from flowedit.transform.retouching import Layer, add_layer, bind_retouch, is_retouched, reached
 from flowedit.transform.transforms import Box, Transform, bounding_box, find_crops, leaves
@@ -81,7 +81,11 @@ class EditedPhoto:
     @torch.no_grad()
     def offsets(self, crop: Crop, size: int) -> Offsets:
         """Evaluate what is done over a crop, in its coordinates: (1, ·, size, size), at the pixel centers of a grid."""
-        return read_crop(bind(self.transforms, self.shape * self.strength, self.color * self.strength), crop, size)
+        return read_crop(self._bound(), crop, size)
+
+    def _bound(self) -> list[tuple[Evaluator, list[Crop]]]:
+        """Make what is done, by all strengths, ready to be asked for."""
+        return bind(self.transforms, self.shape * self.strength, self.color * self.strength)
 
     def unedited(self, crop: Crop, size: int) -> Tensor:
         """Return what a crop shows of the photo, (1, 3, size, size) in [0, 1]; not to be written to."""
@@ -97,8 +101,7 @@ class EditedPhoto:
         The crop's own pixels are warped, so it differs from `saved_crop` by one more interpolation.
         """
         pixels = self.retouched(crop, size)
-        bound = bind(self.transforms, self.shape * self.strength, self.color * self.strength)
-        drawn = [warp_by_torch(pixels, read_crop(each, crop, size)) for each in read_aside(bound)]
+        drawn = [warp_by_torch(pixels, read_crop(each, crop, size)) for each in spread_lids(self._bound())]
         return torch.stack(drawn).mean(0).clamp(0, 1)
 
     def retouched(self, crop: Crop, size: int) -> Tensor:
